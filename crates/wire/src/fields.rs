@@ -1,0 +1,300 @@
+//! Field lines: one text, and where each line lies in it.
+
+use std::ops::Range;
+
+use crate::known::Known;
+
+/// The header (or trailer) fields of one message.
+///
+/// The lines stand in one text, each as `name: value CRLF`; an edit drops a line or appends one,
+/// and never moves bytes. Both vectors keep their capacity over [`Fields::clear`], so a recycled
+/// value allocates nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Fields {
+    pub(crate) text: Vec<u8>,
+    pub(crate) list: Vec<Field>,
+    /// The bits of the known names that are present.
+    known: u64,
+}
+
+/// Where one line lies. Offsets are bytes in the text of its [`Fields`].
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    pub(crate) start: u32,
+    /// Behind the line's CRLF.
+    pub(crate) end: u32,
+    pub(crate) value_start: u32,
+    pub(crate) value_end: u32,
+    pub(crate) name_bytes: u16,
+    pub(crate) known: Known,
+    pub(crate) dropped: bool,
+}
+
+impl Field {
+    fn name(self) -> Range<usize> {
+        self.start as usize..self.start as usize + usize::from(self.name_bytes)
+    }
+
+    fn value(self) -> Range<usize> {
+        self.value_start as usize..self.value_end as usize
+    }
+}
+
+impl Fields {
+    /// Forgets all lines and keeps the memory.
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.list.clear();
+        self.known = 0;
+    }
+
+    /// Gives back memory beyond `bytes` that one unusually large message made it take.
+    pub fn shrink_to(&mut self, bytes: usize) {
+        self.text.shrink_to(bytes);
+        self.list.shrink_to(bytes / size_of::<Field>());
+    }
+
+    /// The number of lines.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.list.iter().filter(|field| !field.dropped).count()
+    }
+
+    /// Whether there is no line.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether a field of this name is present.
+    #[must_use]
+    #[inline]
+    pub fn has(&self, known: Known) -> bool {
+        self.known & known.bit() != 0
+    }
+
+    /// Whether any of the names whose bits are in `set` is present.
+    #[must_use]
+    #[inline]
+    pub fn has_any(&self, set: u64) -> bool {
+        self.known & set != 0
+    }
+
+    /// The value of the first line of this name.
+    #[must_use]
+    #[inline]
+    pub fn get(&self, known: Known) -> Option<&[u8]> {
+        if !self.has(known) {
+            return None;
+        }
+        self.all(known).next()
+    }
+
+    /// The values of all lines of this name, in order.
+    pub fn all(&self, known: Known) -> impl Iterator<Item = &[u8]> {
+        let list = if self.has(known) { &self.list[..] } else { &[] };
+        list.iter()
+            .filter(move |field| field.known == known && !field.dropped)
+            .map(|field| &self.text[field.value()])
+    }
+
+    /// The value of the first line called `name`, whatever its case.
+    #[must_use]
+    pub fn get_named(&self, name: &str) -> Option<&[u8]> {
+        self.all_named(name).next()
+    }
+
+    /// The values of all lines called `name`, in order.
+    pub fn all_named(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        self.iter()
+            .filter(move |(n, _)| n.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(_, v)| v)
+    }
+
+    /// All lines as name and value, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.list
+            .iter()
+            .filter(|field| !field.dropped)
+            .map(|field| (&self.text[field.name()], &self.text[field.value()]))
+    }
+
+    /// Adds a line behind the others.
+    ///
+    /// Bytes that may not stand in a field value (controls but tab) are left out: no caller can
+    /// make a line break, whatever it was handed.
+    pub fn push(&mut self, name: &str, value: &[u8]) {
+        debug_assert!(
+            name.bytes().all(is_token_byte) && !name.is_empty(),
+            "a name is a token"
+        );
+        let start = self.text.len();
+        self.text.extend_from_slice(name.as_bytes());
+        self.text.extend_from_slice(b": ");
+        let value_start = self.text.len();
+        self.text
+            .extend(value.iter().copied().filter(|&byte| is_value_byte(byte)));
+        let value_end = self.text.len();
+        self.text.extend_from_slice(b"\r\n");
+        let known = Known::of(name.as_bytes());
+        self.known |= known.bit();
+        self.list.push(Field {
+            start: offset(start),
+            end: offset(self.text.len()),
+            value_start: offset(value_start),
+            value_end: offset(value_end),
+            name_bytes: u16::try_from(name.len()).expect("names of ours are short"),
+            known,
+            dropped: false,
+        });
+    }
+
+    /// Drops all lines called `name` and adds one.
+    pub fn set(&mut self, name: &str, value: &[u8]) {
+        self.remove_named(name);
+        self.push(name, value);
+    }
+
+    /// Drops all lines of this name.
+    pub fn remove(&mut self, known: Known) {
+        if self.has(known) {
+            self.remove_if(|_, _, k| k == known);
+        }
+    }
+
+    /// Drops all lines called `name`, whatever its case.
+    pub fn remove_named(&mut self, name: &str) {
+        self.remove_if(|n, _, _| n.eq_ignore_ascii_case(name.as_bytes()));
+    }
+
+    /// Drops the lines for which `drop` answers yes to name, value and known name.
+    pub fn remove_if(&mut self, mut drop: impl FnMut(&[u8], &[u8], Known) -> bool) {
+        let mut known = 0;
+        for field in &mut self.list {
+            if !field.dropped {
+                field.dropped = drop(
+                    &self.text[field.name()],
+                    &self.text[field.value()],
+                    field.known,
+                );
+            }
+            if !field.dropped {
+                known |= field.known.bit();
+            }
+        }
+        self.known = known;
+    }
+
+    /// Appends the lines to `out`, but for those whose known names are in the set `but`.
+    ///
+    /// Neighbouring lines are copied as one run; this is why lines keep their place in the text.
+    pub fn write_but(&self, but: u64, out: &mut Vec<u8>) {
+        let mut run: Range<usize> = 0..0;
+        for field in &self.list {
+            if field.dropped || field.known.bit() & but != 0 {
+                continue;
+            }
+            let line = field.start as usize..field.end as usize;
+            if line.start == run.end {
+                run.end = line.end;
+            } else {
+                out.extend_from_slice(&self.text[run]);
+                run = line;
+            }
+        }
+        out.extend_from_slice(&self.text[run]);
+    }
+
+    /// Takes the lines that `httparse` found in `self.text[base..]`, whose bytes are `parsed`.
+    ///
+    /// `parsed` must be the very bytes that were copied to `self.text[base..]`: places are found by
+    /// how far a name lies from the start of `parsed`.
+    pub(crate) fn adopt(&mut self, base: usize, parsed: &[u8], headers: &[httparse::Header<'_>]) {
+        let start = parsed.as_ptr() as usize;
+        self.list.reserve(headers.len());
+        for header in headers {
+            let name_at = base + (header.name.as_ptr() as usize - start);
+            // An empty value has no bytes to take a place from; it lies behind the name's colon.
+            let value_at = if header.value.is_empty() {
+                name_at + header.name.len() + 1
+            } else {
+                base + (header.value.as_ptr() as usize - start)
+            };
+            let value_end = value_at + header.value.len();
+            // Trailing white space is part of the line: the line ends behind the next CRLF.
+            let rest = &self.text[value_end..];
+            let line_end = value_end + rest.iter().position(|&b| b == b'\n').map_or(0, |at| at + 1);
+            let known = Known::of(header.name.as_bytes());
+            self.known |= known.bit();
+            self.list.push(Field {
+                start: offset(name_at),
+                end: offset(line_end),
+                value_start: offset(value_at),
+                value_end: offset(value_end),
+                // Cannot be cut: the head limit (`HEAD_BYTES_MAX`) is below 64 KiB.
+                name_bytes: header.name.len() as u16,
+                known,
+                dropped: false,
+            });
+        }
+    }
+}
+
+/// The largest head that any configuration allows, so that every place fits the small integers of
+/// a [`Field`]. Peers stop at 8 KiB (nginx) to 60 KiB (Envoy).
+pub const HEAD_BYTES_MAX: usize = 60 * 1024;
+
+/// The most field lines that any configuration allows; bounds the parser's table on the stack.
+pub const FIELDS_MAX: usize = 256;
+
+pub(crate) fn offset(at: usize) -> u32 {
+    u32::try_from(at).expect("a head and its edits stay far below 4 GiB")
+}
+
+/// RFC 9110, 5.6.2: `tchar`.
+#[must_use]
+pub const fn is_token_byte(byte: u8) -> bool {
+    matches!(byte, b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'
+        | b'_' | b'`' | b'|' | b'~' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')
+}
+
+/// RFC 9110, 5.5: `VCHAR`, `obs-text`, space and tab.
+#[must_use]
+pub const fn is_value_byte(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(fields: &Fields, but: u64) -> String {
+        let mut out = Vec::new();
+        fields.write_but(but, &mut out);
+        String::from_utf8(out).expect("ASCII")
+    }
+
+    #[test]
+    fn edits_show_in_what_is_found_and_written() {
+        let mut fields = Fields::default();
+        fields.push("Host", b"a");
+        fields.push("X-One", b"1");
+        fields.push("x-one", b"2");
+        fields.push("Via", b"1.1 b");
+        assert_eq!(fields.all_named("X-ONE").count(), 2);
+        fields.set("X-One", b"3");
+        assert_eq!(fields.get_named("x-one"), Some(&b"3"[..]));
+        fields.remove(Known::Via);
+        assert!(!fields.has(Known::Via) && fields.has(Known::Host));
+        assert_eq!(written(&fields, Known::Host.bit()), "X-One: 3\r\n");
+        assert_eq!(written(&fields, 0), "Host: a\r\nX-One: 3\r\n");
+        assert_eq!(fields.len(), 2);
+    }
+
+    #[test]
+    fn no_value_can_break_its_line() {
+        let mut fields = Fields::default();
+        fields.push("X", b"a\r\nEvil: 1\0\x7f\tb");
+        assert_eq!(written(&fields, 0), "X: aEvil: 1\tb\r\n");
+    }
+}

@@ -1,0 +1,164 @@
+//! Writes a message anew from what was understood of it.
+//!
+//! Nothing that frames a message or concerns one hop is ever copied: it is left out of the copied
+//! lines and written here, so the next reader can only understand what we did.
+
+use super::{Connection, Framing};
+use crate::fields::Fields;
+use crate::head::{HOP_BY_HOP, RequestHead, ResponseHead, Version};
+use crate::known::Known;
+
+/// What is never copied in either direction.
+const NEVER: u64 = HOP_BY_HOP | Known::ContentLength.bit();
+
+/// Appends the request as it goes to a service, always as HTTP/1.1.
+///
+/// `authority` goes into `Host`; `upgrade` is the protocol to ask for, if any; fields in the set
+/// `but` are left out; `extra` are whole field lines that end in CR LF.
+pub fn encode_request(
+    head: &RequestHead,
+    authority: &[u8],
+    framing: Framing,
+    upgrade: Option<&[u8]>,
+    but: u64,
+    extra: &[&[u8]],
+    out: &mut Vec<u8>,
+) {
+    out.extend_from_slice(head.method_text().as_bytes());
+    out.push(b' ');
+    head.write_target(out);
+    out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
+    out.extend_from_slice(authority);
+    out.extend_from_slice(b"\r\n");
+    let trailers = head.fields.has(Known::Te)
+        && head
+            .fields
+            .all(Known::Te)
+            .flat_map(super::framing::list)
+            .any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
+    head.fields.write_but(but | NEVER | Known::Host.bit(), out);
+    write_framing(framing, out);
+    match (upgrade, trailers) {
+        (Some(protocol), _) => write_upgrade(protocol, out),
+        // RFC 9110, 10.1.4: `TE` is for one hop; ours can take trailers if the client can.
+        (None, true) => out.extend_from_slice(b"TE: trailers\r\nConnection: TE\r\n"),
+        (None, false) => {}
+    }
+    for lines in extra {
+        out.extend_from_slice(lines);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the response as it goes to a client of `version`.
+///
+/// `persist` says whether the connection stays open behind it; `upgrade` is the protocol that a
+/// 101 switches to.
+pub fn encode_response(
+    head: &ResponseHead,
+    version: Version,
+    framing: Framing,
+    persist: bool,
+    upgrade: Option<&[u8]>,
+    extra: &[&[u8]],
+    out: &mut Vec<u8>,
+) {
+    // RFC 9110, 2.5: the version in a response is the highest that the server conforms to.
+    out.extend_from_slice(b"HTTP/1.1 ");
+    let status = head.status;
+    out.extend([status / 100, status / 10 % 10, status % 10].map(|digit| b'0' + digit as u8));
+    out.push(b' ');
+    out.extend_from_slice(head.reason());
+    out.extend_from_slice(b"\r\n");
+    head.fields.write_but(NEVER, out);
+    write_framing(framing, out);
+    if let Some(protocol) = upgrade {
+        write_upgrade(protocol, out);
+    } else if status >= 200 {
+        match (version, persist) {
+            (Version::Http11, true) => {}
+            (Version::Http10, true) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+            (_, false) => out.extend_from_slice(b"Connection: close\r\n"),
+        }
+    }
+    for lines in extra {
+        out.extend_from_slice(lines);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_upgrade(protocol: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"Connection: Upgrade\r\nUpgrade: ");
+    out.extend_from_slice(protocol);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_framing(framing: Framing, out: &mut Vec<u8>) {
+    match framing {
+        Framing::None | Framing::UntilClose => {}
+        Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        Framing::Length(length) => {
+            out.extend_from_slice(b"Content-Length: ");
+            write_decimal(length, out);
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
+/// Appends `number` in decimal.
+pub(crate) fn write_decimal(number: u64, out: &mut Vec<u8>) {
+    let mut digits = [0; 20];
+    let (mut at, mut rest) = (digits.len(), number);
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+/// 16 hex digits and CR LF.
+pub const CHUNK_HEAD_BYTES_MAX: usize = 18;
+
+/// What ends a chunked body without trailers.
+pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// The line before a chunk of `bytes` data bytes, and how long it is. `bytes` must not be zero:
+/// that would end the body.
+#[must_use]
+pub fn chunk_head(bytes: usize) -> ([u8; CHUNK_HEAD_BYTES_MAX], usize) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    debug_assert!(bytes > 0, "an empty chunk ends the body");
+    let mut line = [0; CHUNK_HEAD_BYTES_MAX];
+    let digits = (usize::BITS - bytes.leading_zeros()).div_ceil(4) as usize;
+    for (at, digit) in line[..digits].iter_mut().enumerate() {
+        *digit = HEX[bytes >> (4 * (digits - 1 - at)) & 15];
+    }
+    line[digits..digits + 2].copy_from_slice(b"\r\n");
+    (line, digits + 2)
+}
+
+/// Appends the last chunk with its trailers.
+pub fn encode_trailers(trailers: Option<&Fields>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"0\r\n");
+    if let Some(trailers) = trailers {
+        trailers.write_but(crate::head::NEVER_IN_TRAILERS, out);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+impl Connection {
+    /// The protocol that an upgrade asks for or switches to, if both fields say so.
+    ///
+    /// `h2c` is left out: it would carry requests past every rule.
+    #[must_use]
+    pub fn upgrade_protocol(self, fields: &Fields) -> Option<&[u8]> {
+        let protocol = fields.get(Known::Upgrade).filter(|_| self.upgrade)?;
+        let h2c = super::framing::list(protocol)
+            .any(|name| name.len() >= 3 && name[..3].eq_ignore_ascii_case(b"h2c"));
+        (!h2c && !protocol.is_empty()).then_some(protocol)
+    }
+}

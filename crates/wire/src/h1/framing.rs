@@ -1,0 +1,198 @@
+//! How a message ends (RFC 9112, 6), and what `Connection` says about it (RFC 9110, 7.6.1).
+
+use super::Malformed;
+use crate::fields::Fields;
+use crate::head::{Method, RequestHead, ResponseHead, Version};
+use crate::known::Known;
+
+/// How the body of a message is delimited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Framing {
+    /// No body and no field that says so.
+    #[default]
+    None,
+    /// `Content-Length`, zero included.
+    Length(u64),
+    /// `Transfer-Encoding: chunked`.
+    Chunked,
+    /// The body ends with the connection; only for responses.
+    UntilClose,
+}
+
+impl Framing {
+    /// Whether body bytes follow the head.
+    #[must_use]
+    pub const fn has_body(self) -> bool {
+        !matches!(self, Self::None | Self::Length(0))
+    }
+}
+
+/// The connection options that mean something here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Connection {
+    /// `close`
+    pub close: bool,
+    /// `keep-alive`
+    pub keep_alive: bool,
+    /// `upgrade`
+    pub upgrade: bool,
+}
+
+/// The most options that `Connection` may list. Real messages have one or two; each option is
+/// looked for among all fields, so the product must stay small.
+const CONNECTION_OPTIONS_MAX: usize = 16;
+
+impl Connection {
+    /// Reads `Connection` and drops the fields that it nominates.
+    ///
+    /// # Errors
+    /// More than 16 options.
+    pub(crate) fn take(fields: &mut Fields) -> Result<Self, Malformed> {
+        let mut connection = Self::default();
+        if !fields.has(Known::Connection) {
+            return Ok(connection);
+        }
+        let mut nominated: Vec<Vec<u8>> = Vec::new();
+        let mut options = 0;
+        for option in fields.all(Known::Connection).flat_map(list) {
+            options += 1;
+            if options > CONNECTION_OPTIONS_MAX {
+                return Err(Malformed::TooManyConnectionOptions);
+            }
+            if option.eq_ignore_ascii_case(b"close") {
+                connection.close = true;
+            } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                connection.keep_alive = true;
+            } else if option.eq_ignore_ascii_case(b"upgrade") {
+                connection.upgrade = true;
+            } else if !option.eq_ignore_ascii_case(b"te") {
+                nominated.push(option.to_vec());
+            }
+        }
+        // Fields that decide how the message is read are written anew anyway; a client that could
+        // drop them by naming them here would decide for the next reader.
+        const KEPT: u64 = Known::Host.bit()
+            | Known::ContentLength.bit()
+            | Known::TransferEncoding.bit()
+            | Known::Connection.bit();
+        if !nominated.is_empty() {
+            fields.remove_if(|name, _, known| {
+                known.bit() & KEPT == 0 && nominated.iter().any(|n| n.eq_ignore_ascii_case(name))
+            });
+        }
+        Ok(connection)
+    }
+
+    /// Whether the sender is willing to go on after this message (RFC 9112, 9.3).
+    #[must_use]
+    pub const fn persists(self, version: Version) -> bool {
+        match version {
+            Version::Http11 => !self.close,
+            Version::Http10 => self.keep_alive && !self.close,
+        }
+    }
+}
+
+/// The members of a comma-separated list, empty ones left out (RFC 9110, 5.6.1).
+pub(crate) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value
+        .split(|&byte| byte == b',')
+        .map(<[u8]>::trim_ascii)
+        .filter(|member| !member.is_empty())
+}
+
+/// How the body of a request ends.
+///
+/// # Errors
+/// Anything that two parsers could read differently. RFC 9112, 6.3 lets a proxy repair some of it;
+/// every repair has been a smuggling vector somewhere, so none is made.
+pub fn request_framing(head: &RequestHead) -> Result<Framing, Malformed> {
+    let framing = declared(&head.fields, head.version)?.unwrap_or(Framing::None);
+    if head.method == Method::Trace && framing != Framing::None {
+        // RFC 9110, 9.3.8: "A client MUST NOT send content in a TRACE request."
+        return Err(Malformed::UnexpectedBody);
+    }
+    Ok(framing)
+}
+
+/// How the body of a response ends: what its fields announce, and what follows its head. The two
+/// differ for `HEAD`, 304 and the other statuses without a body.
+///
+/// # Errors
+/// The same discipline as for requests: a doubtful response would let one client's answer run into
+/// another's.
+pub fn response_framing(
+    head: &ResponseHead,
+    request_method: Method,
+) -> Result<(Framing, Framing), Malformed> {
+    let declared = declared(&head.fields, head.version)?;
+    if head.status == 304 || request_method == Method::Head && !head.is_bodiless() {
+        return Ok((declared.unwrap_or(Framing::None), Framing::None));
+    }
+    if head.is_bodiless() {
+        return Ok((Framing::None, Framing::None));
+    }
+    let framing = declared.unwrap_or(Framing::UntilClose);
+    Ok((framing, framing))
+}
+
+fn declared(fields: &Fields, version: Version) -> Result<Option<Framing>, Malformed> {
+    const EITHER: u64 = Known::ContentLength.bit() | Known::TransferEncoding.bit();
+    if !fields.has_any(EITHER) {
+        return Ok(None);
+    }
+    if fields.has(Known::TransferEncoding) {
+        if fields.has(Known::ContentLength) {
+            return Err(Malformed::TwoLengths);
+        }
+        if version == Version::Http10 {
+            return Err(Malformed::TransferEncodingIn10);
+        }
+        return transfer_encoding(fields).map(Some);
+    }
+    let mut lengths = fields.all(Known::ContentLength);
+    let length = content_length(lengths.next().unwrap_or_default())?;
+    if lengths.next().is_some() {
+        return Err(Malformed::ContentLengthRepeated);
+    }
+    Ok(Some(Framing::Length(length)))
+}
+
+fn transfer_encoding(fields: &Fields) -> Result<Framing, Malformed> {
+    let mut values = fields.all(Known::TransferEncoding);
+    let value = values.next().unwrap_or_default();
+    if values.next().is_some() {
+        return Err(Malformed::TransferEncoding);
+    }
+    if value.eq_ignore_ascii_case(b"chunked") {
+        return Ok(Framing::Chunked);
+    }
+    let codings: Vec<&[u8]> = value
+        .split(|&byte| byte == b',')
+        .map(<[u8]>::trim_ascii)
+        .collect();
+    let chunked = codings
+        .iter()
+        .filter(|coding| coding.eq_ignore_ascii_case(b"chunked"))
+        .count();
+    let known_shape = codings.iter().all(|coding| !coding.is_empty()) && chunked == 1;
+    match codings.last() {
+        Some(last) if known_shape && last.eq_ignore_ascii_case(b"chunked") => {
+            Err(Malformed::UnknownTransferCoding)
+        }
+        _ => Err(Malformed::TransferEncoding),
+    }
+}
+
+/// The most digits of a length: below 2^63, so that sums cannot overflow.
+const LENGTH_DIGITS_MAX: usize = 18;
+
+fn content_length(value: &[u8]) -> Result<u64, Malformed> {
+    if value.is_empty() || value.len() > LENGTH_DIGITS_MAX || !value.iter().all(u8::is_ascii_digit)
+    {
+        return Err(Malformed::ContentLength);
+    }
+    Ok(value
+        .iter()
+        .fold(0, |length, digit| length * 10 + u64::from(digit - b'0')))
+}

@@ -1,0 +1,16 @@
+//! HTTP as bytes and as heads.
+//!
+//! Everything here is synchronous and touches neither socket nor clock: bytes in, heads and body
+//! bytes out. [`head`] holds the one concrete head type that every HTTP version fills in; [`h1`]
+//! is the HTTP/1.1 codec, strict by design: a message that two parsers could read differently is
+//! refused here, so nothing behind this crate has to wonder.
+
+pub mod fields;
+pub mod h1;
+pub mod head;
+pub mod known;
+pub mod target;
+
+pub use fields::{Field, Fields};
+pub use head::{Method, RequestHead, ResponseHead, Version};
+pub use known::Known;
