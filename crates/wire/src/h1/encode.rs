@@ -11,58 +11,68 @@ use crate::known::Known;
 /// What is never copied in either direction.
 const NEVER: u64 = HOP_BY_HOP | Known::ContentLength.bit();
 
+/// What stands in a request beside its own lines.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ToUpstream<'a> {
+    /// The value of `Host`.
+    pub authority: &'a [u8],
+    /// How the body that follows is delimited.
+    pub framing: Framing,
+    /// The protocol to ask for, if any.
+    pub upgrade: Option<&'a [u8]>,
+    /// The bits of known names whose lines are left out.
+    pub but: u64,
+    /// Whole field lines, each with its CR LF.
+    pub extra: &'a [&'a [u8]],
+}
+
 /// Appends the request as it goes to a service, always as HTTP/1.1.
-///
-/// `authority` goes into `Host`; `upgrade` is the protocol to ask for, if any; fields in the set
-/// `but` are left out; `extra` are whole field lines that end in CR LF.
-pub fn encode_request(
-    head: &RequestHead,
-    authority: &[u8],
-    framing: Framing,
-    upgrade: Option<&[u8]>,
-    but: u64,
-    extra: &[&[u8]],
-    out: &mut Vec<u8>,
-) {
+pub fn encode_request(head: &RequestHead, to: &ToUpstream<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(head.method_text().as_bytes());
     out.push(b' ');
     head.write_target(out);
     out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
-    out.extend_from_slice(authority);
+    out.extend_from_slice(to.authority);
     out.extend_from_slice(b"\r\n");
-    let trailers = head.fields.has(Known::Te)
-        && head
-            .fields
-            .all(Known::Te)
-            .flat_map(super::framing::list)
-            .any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
-    head.fields.write_but(but | NEVER | Known::Host.bit(), out);
-    write_framing(framing, out);
-    match (upgrade, trailers) {
-        (Some(protocol), _) => write_upgrade(protocol, out),
+    head.fields
+        .write_but(to.but | NEVER | Known::Host.bit(), out);
+    write_framing(to.framing, out);
+    match to.upgrade {
+        Some(protocol) => write_upgrade(protocol, out),
         // RFC 9110, 10.1.4: `TE` is for one hop; ours can take trailers if the client can.
-        (None, true) => out.extend_from_slice(b"TE: trailers\r\nConnection: TE\r\n"),
-        (None, false) => {}
+        None if takes_trailers(&head.fields) => {
+            out.extend_from_slice(b"TE: trailers\r\nConnection: TE\r\n");
+        }
+        None => {}
     }
-    for lines in extra {
-        out.extend_from_slice(lines);
-    }
+    write_extra(to.extra, out);
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends the response as it goes to a client of `version`.
-///
-/// `persist` says whether the connection stays open behind it; `upgrade` is the protocol that a
-/// 101 switches to.
-pub fn encode_response(
-    head: &ResponseHead,
-    version: Version,
-    framing: Framing,
-    persist: bool,
-    upgrade: Option<&[u8]>,
-    extra: &[&[u8]],
-    out: &mut Vec<u8>,
-) {
+fn takes_trailers(fields: &Fields) -> bool {
+    fields
+        .all(Known::Te)
+        .flat_map(super::framing::list)
+        .any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
+}
+
+/// What stands in a response beside its own lines.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ToClient<'a> {
+    /// The version that the client speaks.
+    pub version: Version,
+    /// How the body that follows is delimited, or would be (`HEAD`, 304).
+    pub framing: Framing,
+    /// Whether the connection stays open behind the response.
+    pub persist: bool,
+    /// The protocol that a 101 switches to.
+    pub upgrade: Option<&'a [u8]>,
+    /// Whole field lines, each with its CR LF.
+    pub extra: &'a [&'a [u8]],
+}
+
+/// Appends the response as it goes to a client.
+pub fn encode_response(head: &ResponseHead, to: &ToClient<'_>, out: &mut Vec<u8>) {
     // RFC 9110, 2.5: the version in a response is the highest that the server conforms to.
     out.extend_from_slice(b"HTTP/1.1 ");
     let status = head.status;
@@ -71,20 +81,25 @@ pub fn encode_response(
     out.extend_from_slice(head.reason());
     out.extend_from_slice(b"\r\n");
     head.fields.write_but(NEVER, out);
-    write_framing(framing, out);
-    if let Some(protocol) = upgrade {
+    write_framing(to.framing, out);
+    if let Some(protocol) = to.upgrade {
         write_upgrade(protocol, out);
     } else if status >= 200 {
-        match (version, persist) {
+        match (to.version, to.persist) {
             (Version::Http11, true) => {}
             (Version::Http10, true) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
             (_, false) => out.extend_from_slice(b"Connection: close\r\n"),
         }
     }
+    write_extra(to.extra, out);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_extra(extra: &[&[u8]], out: &mut Vec<u8>) {
     for lines in extra {
+        debug_assert!(lines.is_empty() || lines.ends_with(b"\r\n"), "whole lines");
         out.extend_from_slice(lines);
     }
-    out.extend_from_slice(b"\r\n");
 }
 
 fn write_upgrade(protocol: &[u8], out: &mut Vec<u8>) {

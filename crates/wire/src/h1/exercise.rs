@@ -1,10 +1,10 @@
 //! The bodies of the fuzz targets, here so that tests run them too and they cannot rot.
 
 use super::{
-    BodyDecoder, BodyLimits, Framing, HeadLimits, HeadScan, Scanned, encode_request,
-    encode_response, request_framing, response_framing,
+    BodyDecoder, BodyLimits, Framing, HeadLimits, HeadScan, Scanned, ToClient, ToUpstream,
+    encode_request, encode_response, request_framing, response_framing,
 };
-use crate::head::{HOP_BY_HOP, Method, RequestHead, ResponseHead, Version};
+use crate::head::{HOP_BY_HOP, Method, RequestHead, ResponseHead};
 use crate::known::Known;
 
 /// Reads `bytes` as a request head; one that is accepted must read the same when written anew.
@@ -26,7 +26,12 @@ pub fn request(bytes: &[u8]) {
     } else {
         head.authority()
     };
-    encode_request(&head, authority, framing, None, 0, &[], &mut out);
+    let to = ToUpstream {
+        authority,
+        framing,
+        ..ToUpstream::default()
+    };
+    encode_request(&head, &to, &mut out);
 
     let mut again = RequestHead::default();
     let whole = HeadScan::default().look(&out, &HeadLimits::MAX);
@@ -57,11 +62,16 @@ pub fn response(bytes: &[u8]) {
     if head.parse(&bytes[start..end], &limits).is_err() {
         return;
     }
-    let Ok((framing, _)) = response_framing(&head, Method::Get) else {
+    let Ok(framing) = response_framing(&head, Method::Get) else {
         return;
     };
     let mut out = Vec::new();
-    encode_response(&head, Version::Http11, framing, true, None, &[], &mut out);
+    let to = ToClient {
+        framing: framing.announced,
+        persist: true,
+        ..ToClient::default()
+    };
+    encode_response(&head, &to, &mut out);
     let mut again = ResponseHead::default();
     assert_eq!(
         again.parse(&out, &HeadLimits::MAX),
@@ -69,10 +79,7 @@ pub fn response(bytes: &[u8]) {
         "{:?}",
         text(&out)
     );
-    assert_eq!(
-        response_framing(&again, Method::Get).map(|both| both.0),
-        Ok(framing)
-    );
+    assert_eq!(response_framing(&again, Method::Get), Ok(framing));
     assert_eq!((again.status, again.reason()), (head.status, head.reason()));
 }
 

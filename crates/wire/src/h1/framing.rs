@@ -115,8 +115,16 @@ pub fn request_framing(head: &RequestHead) -> Result<Framing, Malformed> {
     Ok(framing)
 }
 
-/// How the body of a response ends: what its fields announce, and what follows its head. The two
-/// differ for `HEAD`, 304 and the other statuses without a body.
+/// How a response ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ResponseFraming {
+    /// What its fields say, which is what a client is to be told.
+    pub announced: Framing,
+    /// What follows its head; nothing for `HEAD`, 304 and the other statuses without a body.
+    pub body: Framing,
+}
+
+/// How the body of a response to `request_method` ends.
 ///
 /// # Errors
 /// The same discipline as for requests: a doubtful response would let one client's answer run into
@@ -124,16 +132,19 @@ pub fn request_framing(head: &RequestHead) -> Result<Framing, Malformed> {
 pub fn response_framing(
     head: &ResponseHead,
     request_method: Method,
-) -> Result<(Framing, Framing), Malformed> {
+) -> Result<ResponseFraming, Malformed> {
     let declared = declared(&head.fields, head.version)?;
-    if head.status == 304 || request_method == Method::Head && !head.is_bodiless() {
-        return Ok((declared.unwrap_or(Framing::None), Framing::None));
-    }
-    if head.is_bodiless() {
-        return Ok((Framing::None, Framing::None));
-    }
-    let framing = declared.unwrap_or(Framing::UntilClose);
-    Ok((framing, framing))
+    let (announced, body) = if head.status == 304 {
+        (declared.unwrap_or(Framing::None), Framing::None)
+    } else if head.is_bodiless() {
+        (Framing::None, Framing::None)
+    } else if request_method == Method::Head {
+        (declared.unwrap_or(Framing::None), Framing::None)
+    } else {
+        let framing = declared.unwrap_or(Framing::UntilClose);
+        (framing, framing)
+    };
+    Ok(ResponseFraming { announced, body })
 }
 
 fn declared(fields: &Fields, version: Version) -> Result<Option<Framing>, Malformed> {

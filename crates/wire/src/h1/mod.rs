@@ -14,9 +14,10 @@ mod scan;
 
 pub use body::{BodyDecoder, BodyLimits, Decoded};
 pub use encode::{
-    CHUNK_HEAD_BYTES_MAX, LAST_CHUNK, chunk_head, encode_request, encode_response, encode_trailers,
+    CHUNK_HEAD_BYTES_MAX, LAST_CHUNK, ToClient, ToUpstream, chunk_head, encode_request,
+    encode_response, encode_trailers,
 };
-pub use framing::{Connection, Framing, request_framing, response_framing};
+pub use framing::{Connection, Framing, ResponseFraming, request_framing, response_framing};
 pub use malformed::Malformed;
 pub use request::wants_continue;
 pub use scan::{HeadLimits, HeadScan, Scanned};
