@@ -1,1 +1,23 @@
+//! Everything that decides: routes, filters, files, faults, forwarding.
+//!
+//! Nothing here sees a socket, a clock, a file or a thread: facts come in as arguments, decisions
+//! go out as data, and every decision carries its reason. The engine does what was decided.
 
+mod cx;
+mod decision;
+pub mod fault;
+pub mod forward;
+pub mod files;
+pub mod route;
+mod rules;
+pub mod service;
+mod trail;
+
+pub use cx::{Cx, Params, RequestId};
+pub use decision::{Decision, Reply};
+pub use fault::Fault;
+pub use files::Files;
+pub use route::{Route, RouteId};
+pub use rules::{Rules, Verdict};
+pub use service::{Service, ServiceId};
+pub use trail::{Line, Trail};

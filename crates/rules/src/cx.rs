@@ -1,0 +1,205 @@
+//! The facts about the request in flight that rules may know.
+
+use std::fmt::Display;
+use std::net::IpAddr;
+
+use crate::trail::Trail;
+
+/// Facts about the request in flight. Time and randomness are facts, not calls.
+///
+/// One value serves all requests of a connection, one after the other: [`Cx::begin`] starts the
+/// next one and keeps the memory.
+#[derive(Clone, Debug)]
+pub struct Cx {
+    /// Monotonic nanoseconds, read once per request by the engine.
+    pub now_ns: u64,
+    /// Unpredictable bits, drawn once per request. 128 of them, so that an id made from them does
+    /// not repeat within any log's lifetime.
+    pub random: u128,
+    /// The client as far as it can be believed: the peer, or whom trusted proxies named.
+    pub client: IpAddr,
+    /// Whether the client came by TLS.
+    pub https: bool,
+    /// What joins this request's traces in all logs.
+    pub request_id: RequestId,
+    /// What the path parameters of the route stand for.
+    pub params: Params,
+    /// Present only while someone asked for an explanation of this request.
+    pub trail: Option<Box<Trail>>,
+}
+
+impl Cx {
+    /// The facts of a connection, before its first request.
+    #[must_use]
+    pub fn new(client: IpAddr, https: bool) -> Self {
+        Self {
+            now_ns: 0,
+            random: 0,
+            client,
+            https,
+            request_id: RequestId::default(),
+            params: Params::default(),
+            trail: None,
+        }
+    }
+
+    /// Forgets the request before and starts the next one.
+    #[inline]
+    pub fn begin(&mut self, now_ns: u64, random: u128) {
+        self.now_ns = now_ns;
+        self.random = random;
+        self.request_id.bytes = 0;
+        self.params.clear();
+        self.trail = None;
+    }
+
+    /// Attaches a detail to the decision being made. Formats nothing unless explained.
+    #[inline]
+    pub fn note(&mut self, key: &'static str, value: impl Display) {
+        if let Some(trail) = &mut self.trail {
+            trail.note(key, value.to_string());
+        }
+    }
+
+    /// Records a decision, if someone asked for explanations: which station, what it did, and why.
+    #[inline]
+    pub fn record(&mut self, stage: &'static str, step: &'static str, why: &'static str) {
+        if let Some(trail) = &mut self.trail {
+            trail.record(stage, step, why);
+        }
+    }
+}
+
+/// The longest request id that is taken over from a client, in bytes. Longer ones are no ids.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// The name of one request: visible ASCII, at most 128 bytes. Kept in place,
+/// so that no request allocates for it.
+#[derive(Clone, Copy)]
+pub struct RequestId {
+    text: [u8; REQUEST_ID_BYTES_MAX],
+    bytes: u8,
+}
+
+impl RequestId {
+    /// The id that a client (or a proxy before us) gave, if it is fit to stand in our log.
+    #[must_use]
+    pub fn given(value: &[u8]) -> Option<Self> {
+        let fit = !value.is_empty()
+            && value.len() <= REQUEST_ID_BYTES_MAX
+            && value.iter().all(u8::is_ascii_graphic);
+        let bytes = u8::try_from(value.len()).ok().filter(|_| fit)?;
+        let mut text = [0; REQUEST_ID_BYTES_MAX];
+        text[..value.len()].copy_from_slice(value);
+        Some(Self { text, bytes })
+    }
+
+    /// A fresh id: 32 hex digits.
+    #[must_use]
+    pub fn made(random: u128) -> Self {
+        let mut text = [0; REQUEST_ID_BYTES_MAX];
+        write_hex(&random.to_be_bytes(), &mut text);
+        Self { text, bytes: 32 }
+    }
+
+    /// The text; empty before the id is known.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(self.as_bytes()).expect("only visible ASCII is put in")
+    }
+
+    /// The text as bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.text[..usize::from(self.bytes)]
+    }
+}
+
+impl Default for RequestId {
+    fn default() -> Self {
+        Self {
+            text: [0; REQUEST_ID_BYTES_MAX],
+            bytes: 0,
+        }
+    }
+}
+
+impl std::fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.as_str())
+    }
+}
+
+/// Writes `bytes` as lower-case hex to the start of `out`.
+pub(crate) fn write_hex(bytes: &[u8], out: &mut [u8]) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    for (pair, byte) in out.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = HEX[usize::from(byte >> 4)];
+        pair[1] = HEX[usize::from(byte & 15)];
+    }
+}
+
+/// What the parameters of a path stand for, in the order of the route's names, as they were sent:
+/// still percent-encoded. A copy, so that a rewritten path does not change them.
+#[derive(Clone, Debug, Default)]
+pub struct Params {
+    text: Vec<u8>,
+    /// Where each one ends in `text`.
+    ends: Vec<u32>,
+}
+
+impl Params {
+    /// Forgets them and keeps the memory.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.ends.clear();
+    }
+
+    /// What the parameter at `index` stands for; empty if there is none.
+    #[must_use]
+    pub fn at(&self, index: usize) -> &[u8] {
+        let end = |at: usize| {
+            self.ends
+                .get(at)
+                .map_or(self.text.len(), |&end| end as usize)
+        };
+        let start = if index == 0 { 0 } else { end(index - 1) };
+        &self.text[start..end(index)]
+    }
+
+    pub(crate) fn push(&mut self, value: &[u8]) {
+        self.text.extend_from_slice(value);
+        self.ends
+            .push(u32::try_from(self.text.len()).expect("a path is shorter than 4 GiB"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_taken_over_only_if_fit_for_a_log() {
+        assert_eq!(RequestId::given(b"a-1").expect("fit").as_str(), "a-1");
+        for unfit in [&b""[..], b"a b", b"a\n", b"\xff", &[b'a'; 129]] {
+            assert!(RequestId::given(unfit).is_none());
+        }
+        let made = RequestId::made(0x1234 << 64 | 0xff);
+        assert_eq!(made.as_str(), "000000000000123400000000000000ff");
+    }
+
+    #[test]
+    fn parameters_keep_their_order() {
+        let mut params = Params::default();
+        assert_eq!(params.at(0), b"");
+        params.push(b"a");
+        params.push(b"");
+        params.push(b"bc");
+        assert_eq!(
+            [params.at(0), params.at(1), params.at(2)],
+            [&b"a"[..], b"", b"bc"]
+        );
+        assert_eq!(params.at(3), b"");
+    }
+}

@@ -1,0 +1,116 @@
+//! Services: what is called, as a whole, and how.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The place of a service in [`Rules::services`](crate::Rules::services).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceId(pub u32);
+
+/// A service, ready to be called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// Its name in the configuration.
+    pub name: Box<str>,
+    /// Where it is, or how to start it.
+    pub source: Source,
+    /// How long each step may take.
+    pub timeouts: Timeouts,
+    /// What becomes of idle connections.
+    pub pool: Pool,
+    /// What stands in `Host`.
+    pub host: HostField,
+    /// How to find out whether an endpoint is well.
+    pub health: Option<Health>,
+}
+
+/// Where a service is, or how to start it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// It runs already.
+    Endpoints(Box<[Endpoint]>),
+    /// Doorward starts it.
+    Run(Run),
+}
+
+/// One address of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// An address and port.
+    Address(SocketAddr),
+    /// A name to be resolved, and a port.
+    Name {
+        /// The name, in lower case.
+        host: Box<str>,
+        /// The port.
+        port: u16,
+    },
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+/// How to start a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The command and its arguments; `{port}` stands for the port it is to listen on.
+    pub command: Box<[Box<str>]>,
+    /// What to run once before, such as a compiler.
+    pub build: Option<Box<[Box<str>]>>,
+    /// How many to start.
+    pub instances: u32,
+    /// Variables for both commands.
+    pub environment: Box<[(Box<str>, Box<str>)]>,
+    /// Where both commands run; relative to the configuration file.
+    pub directory: Option<PathBuf>,
+    /// How long a process may take to end by itself.
+    pub stop_grace: Duration,
+}
+
+/// How long each step towards a service may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To connect, name resolution included.
+    pub connect: Duration,
+    /// To take the next bytes of the request.
+    pub send: Duration,
+    /// From the end of the request to the first byte of the answer.
+    pub first_byte: Duration,
+    /// From any bytes of the answer to the next.
+    pub between_bytes: Duration,
+}
+
+/// What becomes of idle connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// How long one is kept.
+    pub idle: Duration,
+    /// How many are kept per worker and endpoint.
+    pub idle_connections: u32,
+}
+
+/// What stands in `Host` towards a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostField {
+    /// What the client sent.
+    Preserve,
+    /// The endpoint's own name and port.
+    Endpoint,
+    /// This.
+    Literal(Box<str>),
+}
+
+/// How to find out whether an endpoint is well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// What to ask for: path and query.
+    pub path: Box<str>,
+    /// How often.
+    pub every: Duration,
+    /// How long an answer may take.
+    pub timeout: Duration,
+    /// How many bad answers in a row make an endpoint unwell.
+    pub unhealthy_after: u32,
+    /// How many good answers in a row make it well again.
+    pub healthy_after: u32,
+}
