@@ -1,0 +1,468 @@
+"""The modes of bench/run. Each measures, and returns what is to be shown."""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from . import WORK, Failure
+from .contenders import SMALL, Contender, is_goal_peer
+from .measure import (
+    GRACE_SECONDS,
+    Runner,
+    Sample,
+    Setup,
+    Wrong,
+    file_origin,
+    load,
+    loader_command,
+    running,
+    timed,
+    timed_wrk,
+    verify,
+)
+from .process import on_cpu, run_pinned
+from .report import Table, bytes_text, ratio_line, spread
+
+GOALS = {128: 0.80, 16 * 1024: 0.80, 1024 * 1024: 0.75}
+GOAL_PART_LOAD = 1.00
+#: With this share of its CPU in use, the contender counts as busy all the time.
+SATURATED = 0.95
+#: Others' use of the contender's CPU from which on figures are not to be trusted.
+DISTURBED = 0.03
+PAUSE_SECONDS = 0.3
+
+
+@dataclass
+class Choice:
+    """What the command line asks for."""
+
+    contenders: list[Contender]
+    subject: str
+    sizes: list[int]
+    rounds: int
+    setup: Setup
+
+
+@dataclass
+class Outcome:
+    tables: list[Table]
+    #: For --json.
+    data: dict
+    #: Something was wrong with a contender.
+    failed: bool = False
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+@dataclass
+class Results:
+    """Samples by contender, and the contenders that were wrong."""
+
+    samples: dict[str, list[Sample]] = field(default_factory=dict)
+    wrong: dict[str, str] = field(default_factory=dict)
+
+    def attempt(self, runner: Runner, action) -> None:
+        """Runs `action` unless the contender was wrong before; a sample it returns is kept."""
+        name = runner.contender.name
+        if name in self.wrong:
+            return
+        try:
+            sample = action()
+        except Wrong as wrong:
+            self.wrong[name] = str(wrong)
+            self.samples.pop(name, None)
+            say(f"  {name}: WRONG: {wrong}")
+            return
+        if sample:
+            self.samples.setdefault(name, []).append(sample)
+            say(
+                f"  {name}: {sample.cpu_us:.2f} µs, {sample.rps:.0f}/s, "
+                f"busy {sample.busy:.0%}, others {sample.others:.0%}"
+            )
+
+    def medians(self) -> dict[str, float]:
+        return {
+            name: median(sample.cpu_us for sample in samples)
+            for name, samples in self.samples.items()
+        }
+
+    def as_dict(self) -> dict:
+        return {
+            "samples": {
+                name: [sample.as_dict() for sample in samples]
+                for name, samples in self.samples.items()
+            },
+            "wrong": self.wrong,
+        }
+
+
+def taking_part(choice: Choice, size: int) -> list[Contender]:
+    return [contender for contender in choice.contenders if size in contender.sizes]
+
+
+def alternate(choice: Choice, runners: list[Runner], results: Results, action) -> None:
+    """A B C A B C ...: what disturbs the machine for a while disturbs all alike."""
+    for number in range(choice.rounds):
+        say(f" round {number + 1} of {choice.rounds}")
+        for runner in runners:
+            results.attempt(runner, lambda runner=runner: action(runner))
+            time.sleep(PAUSE_SECONDS)
+
+
+def verify_all(choice: Choice, runners: list[Runner], results: Results) -> None:
+    for runner in runners:
+        results.attempt(runner, lambda runner=runner: verify(runner, choice.setup))
+
+
+def cost_table(choice: Choice, title: str, results: Results, goal: float, saturated: bool) -> Table:
+    rows = []
+    medians = results.medians()
+    for name in sorted(medians, key=medians.get):
+        samples = results.samples[name]
+
+        def middle(key, samples=samples):
+            values = [getattr(sample, key) for sample in samples]
+            return median(values) if None not in values else None
+
+        connections = max(sample.origin_connections for sample in samples)
+        others = max(sample.others for sample in samples)
+        remarks = []
+        if connections > choice.setup.connections * 1.25:
+            remarks.append("does not reuse connections")
+        if saturated and any(sample.busy + sample.others < SATURATED for sample in samples):
+            remarks.append("not saturated")
+        if others > DISTURBED:
+            remarks.append("disturbed")
+        rows.append(
+            [
+                f"**{name}**" if name == choice.subject else name,
+                spread([sample.cpu_us for sample in samples]),
+                f"{middle('rps'):.0f}",
+                f"{middle('busy'):.0%}",
+                f"{middle('p50_us') / 1000:.2f}",
+                f"{middle('p99_us') / 1000:.2f}",
+                f"{middle('sleeps'):.3f}",
+                f"{connections}",
+                f"{others:.0%}",
+                ", ".join(remarks),
+            ]
+        )
+    for name, reason in results.wrong.items():
+        rows.append([name, "**wrong**", *[""] * 7, reason.splitlines()[0]])
+    peers = {name: cost for name, cost in medians.items() if is_goal_peer(name)}
+    return Table(
+        title=title,
+        header=[
+            "contender",
+            "CPU µs/request",
+            "requests/s",
+            "busy",
+            "p50 ms",
+            "p99 ms",
+            "sleeps/request",
+            "origin connections",
+            "others on its CPU",
+            "",
+        ],
+        rows=rows,
+        notes=[ratio_line(choice.subject, medians.get(choice.subject), peers, goal)],
+    )
+
+
+def saturated(choice: Choice) -> Outcome:
+    """Closed loop, the contender busy all the time."""
+    tables, data, failed = [], {}, False
+    for size in choice.sizes:
+        say(f"saturated, {bytes_text(size)}")
+        results = Results()
+        with running(taking_part(choice, size), choice.setup, size) as runners:
+            verify_all(choice, runners, results)
+            alternate(choice, runners, results, lambda runner: timed(runner, choice.setup))
+        title = f"Saturated, {bytes_text(size)}"
+        tables.append(cost_table(choice, title, results, GOALS.get(size, 1.0), saturated=True))
+        data[str(size)] = results.as_dict()
+        failed |= bool(results.wrong)
+    return Outcome(tables, data, failed)
+
+
+def part(choice: Choice, rate: float | None, ways: list[str]) -> Outcome:
+    """The contender about two thirds busy: paced at the same rate for all, and under wrk."""
+    tables, data, failed = [], {}, False
+    for size in choice.sizes:
+        contenders = taking_part(choice, size)
+        if "paced" in ways:
+            say(f"part load, paced, {bytes_text(size)}")
+            results = Results()
+            with running(contenders, choice.setup, size) as runners:
+                verify_all(choice, runners, results)
+                offered = rate or two_thirds(choice, runners, results)
+                say(f" {offered:.0f} requests/s for all")
+                alternate(
+                    choice,
+                    runners,
+                    results,
+                    lambda runner: timed(runner, choice.setup, rate=offered),
+                )
+            title = f"Part load, {bytes_text(size)}, paced at {offered:.0f} requests/s"
+            table = cost_table(choice, title, results, GOAL_PART_LOAD, saturated=False)
+            tables.append(table)
+            data[f"paced {size}"] = results.as_dict() | {"rate": offered}
+            failed |= bool(results.wrong)
+        if "wrk" in ways:
+            say(f"part load, wrk, {bytes_text(size)}")
+            results = Results()
+            with running(contenders, choice.setup, size) as runners:
+                verify_all(choice, runners, results)
+                with file_origin(choice.setup, choice.sizes) as files:
+                    alternate(
+                        choice,
+                        runners,
+                        results,
+                        lambda runner: timed_wrk(runner, choice.setup, files),
+                    )
+            title = f"Part load, {bytes_text(size)}, wrk with nginx as origin"
+            table = cost_table(choice, title, results, GOAL_PART_LOAD, saturated=False)
+            tables.append(table)
+            data[f"wrk {size}"] = results.as_dict()
+            failed |= bool(results.wrong)
+    return Outcome(tables, data, failed)
+
+
+def two_thirds(choice: Choice, runners: list[Runner], results: Results) -> float:
+    """Two thirds of what the slowest contender can do with a CPU of its own."""
+    say(" looking for the slowest")
+    at_full_load = Results(wrong=results.wrong)
+    for runner in runners:
+        at_full_load.attempt(runner, lambda runner=runner: timed(runner, choice.setup, seconds=2))
+    costs = at_full_load.medians().values()
+    if not costs:
+        raise Failure("no contender gave right answers")
+    # From its cost, not from its requests/s, which fall when somebody else uses its CPU.
+    return round(1e6 / max(costs) * 2 / 3, -2)
+
+
+# Figures that hardly move, whatever else the machine does
+
+
+def syscalls(choice: Choice, requests: int) -> Outcome:
+    """System calls per request, counted by strace in a saturated run."""
+    rows, data = [], {}
+    for size in choice.sizes:
+        for contender in taking_part(choice, size):
+            say(f"syscalls, {bytes_text(size)}, {contender.name}")
+            with running([contender], choice.setup, size) as [runner]:
+                try:
+                    verify(runner, choice.setup)
+                    counts = traced(runner, choice.setup, requests)
+                except Wrong as wrong:
+                    rows.append([contender.name, bytes_text(size), "**wrong**", str(wrong)])
+                    continue
+            by_count = sorted(counts.items(), key=lambda item: -item[1])
+            each = {name: count / requests for name, count in by_count}
+            often = [f"{name} {value:.2f}" for name, value in each.items() if value >= 0.01]
+            total = sum(each.values())
+            rows.append([contender.name, bytes_text(size), f"{total:.2f}", ", ".join(often)])
+            data[f"{contender.name} {size}"] = each
+    header = ["contender", "body", "syscalls/request", "of these"]
+    table = Table("System calls per request, saturated (strace -c -f)", header, rows)
+    return Outcome([table], data, any("wrong" in row[2] for row in rows))
+
+
+def traced(runner: Runner, setup: Setup, requests: int) -> dict[str, int]:
+    summary = WORK / "run" / "strace.txt"
+    summary.unlink(missing_ok=True)
+    pids = runner.process.pids()
+    command = ["strace", "-q", "-c", "-f", "-U", "calls,name", "-o", str(summary)]
+    for pid in pids:
+        command += ["-p", str(pid)]
+    tracer = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=on_cpu(setup.load_cpu),
+    )
+    try:
+        wait_for_tracer(tracer, pids)
+        load(runner, setup, requests=requests, seconds=120)
+    finally:
+        tracer.send_signal(signal.SIGINT)
+        try:
+            tracer.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            tracer.kill()
+            tracer.communicate()
+    counts = {}
+    for line in summary.read_text().splitlines():
+        words = line.split()
+        if len(words) == 2 and words[0].isdigit() and words[1] != "total":
+            counts[words[1]] = int(words[0])
+    if not counts:
+        raise Failure("strace counted nothing")
+    return counts
+
+
+def wait_for_tracer(tracer: subprocess.Popen, pids: list[int]) -> None:
+    tasks = [task for pid in pids for task in Path(f"/proc/{pid}/task").iterdir()]
+    for _ in range(200):
+        if tracer.poll() is not None:
+            raise Failure(f"strace: {tracer.stderr.read().strip()}")
+        if all("TracerPid:\t0\n" not in (task / "status").read_text() for task in tasks):
+            return
+        time.sleep(0.05)
+    raise Failure("strace did not attach to all threads")
+
+
+def instructions(choice: Choice, requests: int) -> Outcome:
+    """User instructions per request: from the CPU's counter, or else from callgrind."""
+    tool, count = (
+        ("perf stat -e instructions:u", by_perf)
+        if perf_counts_instructions()
+        else ("valgrind --tool=callgrind", by_callgrind)
+    )
+    say(f"instructions by {tool}")
+    rows, data = [], {}
+    for size in choice.sizes:
+        for contender in taking_part(choice, size):
+            say(f"instructions, {bytes_text(size)}, {contender.name}")
+            try:
+                each = count(choice, contender, size, requests)
+            except (Wrong, Failure) as wrong:
+                rows.append([contender.name, bytes_text(size), "**wrong**", str(wrong)])
+                continue
+            rows.append([contender.name, bytes_text(size), f"{each:.0f}", ""])
+            data[f"{contender.name} {size}"] = each
+    header = ["contender", "body", "instructions/request", ""]
+    table = Table(f"User instructions per request, saturated ({tool})", header, rows)
+    return Outcome([table], data, any("wrong" in row[2] for row in rows))
+
+
+def perf_counts_instructions() -> bool:
+    try:
+        done = subprocess.run(
+            ["perf", "stat", "-x,", "-e", "instructions:u", "true"], capture_output=True, text=True
+        )
+    except FileNotFoundError:
+        return False
+    return done.returncode == 0 and "<not " not in done.stderr
+
+
+def by_perf(choice: Choice, contender: Contender, size: int, requests: int) -> float:
+    setup = choice.setup
+    summary = WORK / "run" / "perf.txt"
+    with running([contender], setup, size) as [runner]:
+        verify(runner, setup)
+        pids = ",".join(map(str, runner.process.pids()))
+        loading = loader_command(runner, setup, requests=requests, seconds=120)
+        counting = ["perf", "stat", "-x,", "-e", "instructions:u", "-o", str(summary), "-p", pids]
+        run_pinned([*counting, "--", *loading], setup.load_cpu, 120 + GRACE_SECONDS)
+    counts = re.findall(r"^(\d+),,instructions", summary.read_text(), re.M)
+    if not counts:
+        raise Failure(f"perf counted nothing: {summary.read_text()}")
+    return sum(map(int, counts)) / requests
+
+
+def by_callgrind(choice: Choice, contender: Contender, size: int, requests: int) -> float:
+    """The difference of a short and a long run: start and end drop out."""
+    short = max(requests // 10, choice.setup.connections * 4)
+    low, high = (
+        instructions_of_run(choice, contender, size, count) for count in (short, short + requests)
+    )
+    return (high - low) / requests
+
+
+def instructions_of_run(choice: Choice, contender: Contender, size: int, requests: int) -> int:
+    logs = WORK / "run"
+    for old in logs.glob("callgrind.*.log"):
+        old.unlink()
+    prefix = (
+        "valgrind",
+        "--tool=callgrind",
+        "--trace-children=yes",
+        "--callgrind-out-file=/dev/null",
+        f"--log-file={logs}/callgrind.%p.log",
+    )
+    with running([contender], choice.setup, size, prefix) as [runner]:
+        verify(runner, choice.setup, seconds=120)
+        load(runner, choice.setup, requests=requests, seconds=240)
+    text = "".join(log.read_text() for log in logs.glob("callgrind.*.log"))
+    counts = re.findall(r"Collected : (\d+)", text)
+    if not counts:
+        raise Failure(f"callgrind counted nothing: {text[-500:]}")
+    return sum(map(int, counts))
+
+
+# Memory
+
+#: Less growth than this is the allocator settling, not a leak.
+GROWTH_ALLOWED = 1024 * 1024
+
+
+def heap(choice: Choice, requests: int) -> Outcome:
+    """Resident memory through many requests."""
+    setup = choice.setup
+    rows, data = [], {}
+    size = choice.sizes[0]
+    for contender in taking_part(choice, size):
+        say(f"heap, {bytes_text(size)}, {contender.name}, {requests} requests")
+        with running([contender], setup, size) as [runner]:
+            try:
+                verify(runner, setup)
+                # A first stretch fills pools and caches; what grows after it, grows.
+                load(runner, setup, requests=max(requests // 100, 1), seconds=600)
+                samples = resident_through(runner, setup, requests)
+            except Wrong as wrong:
+                rows.append([contender.name, "**wrong**", "", "", "", str(wrong)])
+                continue
+        first, last = samples[0], samples[-1]
+        grew = last - first > GROWTH_ALLOWED
+        rows.append(
+            [
+                contender.name,
+                f"{first / 2**20:.2f} MiB",
+                f"{max(samples) / 2**20:.2f} MiB",
+                f"{last / 2**20:.2f} MiB",
+                f"{(last - first) / requests:+.3f}",
+                "**grows**" if grew else "flat",
+            ]
+        )
+        data[contender.name] = {"requests": requests, "rss_bytes": samples, "grows": grew}
+    header = ["contender", "first", "highest", "last", "bytes/request", "verdict"]
+    title = f"Resident memory through {requests} requests of {bytes_text(size)}"
+    table = Table(
+        title,
+        header,
+        rows,
+        [f"Flat: not more than {GROWTH_ALLOWED // 2**20} MiB between first and last."],
+    )
+    return Outcome([table], data, any("**" in row[-1] or "**" in row[1] for row in rows))
+
+
+def resident_through(runner: Runner, setup: Setup, requests: int) -> list[int]:
+    """Memory before, every second of, and after a run."""
+    command = loader_command(runner, setup, requests=requests, seconds=3600)
+    samples = [runner.process.counters().rss_bytes]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=on_cpu(setup.load_cpu),
+    ) as loader:
+        try:
+            while loader.poll() is None:
+                time.sleep(1)
+                samples.append(runner.process.counters().rss_bytes)
+        finally:
+            loader.kill()
+        output, errors = loader.communicate()
+    if f'"requests":{requests},' not in output or '"bad":0,' not in output:
+        raise Wrong(f"the load did not end well: {errors or output}")
+    return samples
