@@ -28,17 +28,27 @@
 
 mod at;
 mod de;
+mod document;
+mod exercise;
+mod files;
+mod memo;
 mod parse;
 mod place;
 mod read;
 mod render;
 mod report;
+mod split;
 mod substitute;
+mod syntax;
 mod units;
 mod value;
 mod words;
 
 pub use at::At;
+pub use document::{Document, Item, Reader};
+pub use exercise::exercise;
+pub use files::Files;
+pub use memo::Memo;
 pub use place::{FileId, Place, Sources, Spot};
 pub use render::Style;
 pub use report::{Problem, Report, Severity};

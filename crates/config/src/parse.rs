@@ -1,11 +1,13 @@
 //! From text to the tree.
 
+use std::ops::Range;
+
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::substitute::{self, Variables};
 use crate::value::{Data, Entry, Table, Text, Value};
-use crate::{At, Place, Report};
+use crate::{At, Place, Report, syntax};
 
 impl Report {
     /// Adds `text` under `name` and parses it, reporting what is wrong; the value is a table, as far as
@@ -13,30 +15,53 @@ impl Report {
     pub fn parse(&mut self, name: &str, text: &str) -> Value {
         let file = self.add_source(name, text);
         let place = |range| Place::new(file, range);
-        Parser {
-            report: self,
-            place: &place,
-            variables: None,
-        }
-        .parse(text)
+        Parser::new(self, &place, None).parse(text)
     }
 }
 
 /// What parsing needs beside the text.
 pub(crate) struct Parser<'a, 'r> {
-    pub(crate) report: &'r mut Report,
+    report: &'r mut Report,
     /// Where a range of the text stands.
-    pub(crate) place: &'a dyn Fn(std::ops::Range<usize>) -> Place,
+    place: &'a dyn Fn(Range<usize>) -> Place,
     /// The variables to fill in, if they are to be.
-    pub(crate) variables: Option<Variables<'a>>,
+    variables: Option<Variables<'a>>,
+    /// What is no TOML: a value there says nothing.
+    wrong: Vec<Range<usize>>,
 }
 
-impl Parser<'_, '_> {
-    pub(crate) fn parse(&mut self, text: &str) -> Value {
+impl<'a, 'r> Parser<'a, 'r> {
+    pub(crate) fn new(
+        report: &'r mut Report,
+        place: &'a dyn Fn(Range<usize>) -> Place,
+        variables: Option<Variables<'a>>,
+    ) -> Self {
+        Self {
+            report,
+            place,
+            variables,
+            wrong: Vec::new(),
+        }
+    }
+
+    pub(crate) fn parse(mut self, text: &str) -> Value {
         let (table, errors) = DeTable::parse_recoverable(text);
-        for err in errors {
-            let place = (self.place)(err.span().unwrap_or(0..0));
-            self.report.error(place, err.message());
+        if !errors.is_empty() {
+            for wrong in syntax::explain(text, table.get_ref(), &errors) {
+                let place = (self.place)(wrong.range);
+                let problem = self.report.error(place, wrong.message);
+                problem.help = wrong.help;
+                if let Some((range, words)) = wrong.other {
+                    problem.other((self.place)(range), words);
+                }
+            }
+            if syntax::is_lost(&errors) {
+                return Value {
+                    place: (self.place)(0..0),
+                    data: Data::Table(Table::default()),
+                };
+            }
+            self.wrong = errors.iter().filter_map(toml::de::Error::span).collect();
         }
         Value {
             place: (self.place)(0..0),
@@ -61,7 +86,13 @@ impl Parser<'_, '_> {
 
     /// The value, or `None` if it is wrong in itself.
     fn value(&mut self, value: Spanned<DeValue<'_>>) -> Option<Value> {
-        let place = (self.place)(value.span());
+        let range = value.span();
+        let is_wrong = |wrong: &Range<usize>| wrong.start <= range.end && range.start <= wrong.end;
+        let is_table = value.get_ref().is_table();
+        if !is_table && self.wrong.iter().any(is_wrong) {
+            return None;
+        }
+        let place = (self.place)(range);
         let data = match value.into_inner() {
             DeValue::String(text) => Data::String(self.text(text.into_owned(), place)?),
             DeValue::Integer(number) => {

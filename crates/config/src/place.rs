@@ -34,6 +34,11 @@ impl Place {
         Self::raw(file.0, range)
     }
 
+    /// The bytes `range` of the piece that is being read, wherever it will stand.
+    pub(crate) fn in_piece(range: Range<usize>) -> Self {
+        Self::raw(PIECE, range)
+    }
+
     pub(crate) fn from_parts([file, start, end]: [u32; 3]) -> Self {
         Self {
             file,

@@ -158,6 +158,11 @@ impl Report {
         &self.problems
     }
 
+    /// Takes back all but the first `count` problems.
+    pub(crate) fn forget_after(&mut self, count: usize) {
+        self.problems.truncate(count);
+    }
+
     /// The problems in the order of the text, each once.
     pub(crate) fn sorted(&self) -> Vec<&Problem> {
         let mut sorted: Vec<&Problem> = self.problems.iter().collect();

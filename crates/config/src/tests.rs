@@ -135,10 +135,7 @@ fn points_right_whatever_stands_on_the_line() {
             doorward.toml:3:16: expected a string, found the number 1
                3 | trust = ['名前', 1]
                  |                  ^
-            doorward.toml:4:7: `` is not one of "off", "json", "only"
-               4 | mode =
-                 |       ^
-            doorward.toml:4:7: string values must be quoted, expected literal string
+            doorward.toml:4:7: a value is missing
                4 | mode =
                  |       ^
         "#]],
