@@ -14,7 +14,7 @@ pub struct Fields {
     pub(crate) text: Vec<u8>,
     pub(crate) list: Vec<Field>,
     /// The bits of the known names that are present.
-    known: u64,
+    pub(crate) known: u64,
 }
 
 /// Where one line lies. Offsets are bytes in the text of its [`Fields`].
@@ -124,7 +124,7 @@ impl Fields {
     /// Bytes that may not stand in a field value (controls but tab) are left out: no caller can
     /// make a line break, whatever it was handed.
     pub fn push(&mut self, name: &str, value: &[u8]) {
-        debug_assert!(
+        assert!(
             name.bytes().all(is_token_byte) && !name.is_empty(),
             "a name is a token"
         );
@@ -204,47 +204,13 @@ impl Fields {
         }
         out.extend_from_slice(&self.text[run]);
     }
-
-    /// Takes the lines that `httparse` found in `self.text[base..]`, whose bytes are `parsed`.
-    ///
-    /// `parsed` must be the very bytes that were copied to `self.text[base..]`: places are found by
-    /// how far a name lies from the start of `parsed`.
-    pub(crate) fn adopt(&mut self, base: usize, parsed: &[u8], headers: &[httparse::Header<'_>]) {
-        let start = parsed.as_ptr() as usize;
-        self.list.reserve(headers.len());
-        for header in headers {
-            let name_at = base + (header.name.as_ptr() as usize - start);
-            // An empty value has no bytes to take a place from; it lies behind the name's colon.
-            let value_at = if header.value.is_empty() {
-                name_at + header.name.len() + 1
-            } else {
-                base + (header.value.as_ptr() as usize - start)
-            };
-            let value_end = value_at + header.value.len();
-            // Trailing white space is part of the line: the line ends behind the next CRLF.
-            let rest = &self.text[value_end..];
-            let line_end = value_end + rest.iter().position(|&b| b == b'\n').map_or(0, |at| at + 1);
-            let known = Known::of(header.name.as_bytes());
-            self.known |= known.bit();
-            self.list.push(Field {
-                start: offset(name_at),
-                end: offset(line_end),
-                value_start: offset(value_at),
-                value_end: offset(value_end),
-                // Cannot be cut: the head limit (`HEAD_BYTES_MAX`) is below 64 KiB.
-                name_bytes: header.name.len() as u16,
-                known,
-                dropped: false,
-            });
-        }
-    }
 }
 
 /// The largest head that any configuration allows, so that every place fits the small integers of
 /// a [`Field`]. Peers stop at 8 KiB (nginx) to 60 KiB (Envoy).
 pub const HEAD_BYTES_MAX: usize = 60 * 1024;
 
-/// The most field lines that any configuration allows; bounds the parser's table on the stack.
+/// The most field lines that any configuration allows.
 pub const FIELDS_MAX: usize = 256;
 
 pub(crate) fn offset(at: usize) -> u32 {

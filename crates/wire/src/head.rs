@@ -96,6 +96,13 @@ impl RequestHead {
         };
         let version = if authority.is_empty() { "1.0" } else { "1.1" };
         let text = format!("{method} {target} HTTP/{version}\r\n{host}\r\n");
+        let blank = |text: &str| text.bytes().any(|byte| byte <= b' ' || byte == 0x7f);
+        if blank(method) || blank(target) {
+            return Err(crate::h1::Malformed::RequestLine);
+        }
+        if blank(authority) {
+            return Err(crate::h1::Malformed::Host);
+        }
         let mut head = Self::default();
         head.parse(text.as_bytes(), &crate::h1::HeadLimits::default())?;
         Ok(head)
@@ -178,7 +185,9 @@ impl RequestHead {
     /// Replaces the path that goes to the service. `path` must start with `/` and hold only bytes
     /// that may stand in a path; others are percent-encoded.
     pub fn set_path(&mut self, path: &[u8]) {
+        debug_assert!(path.starts_with(b"/"), "a path starts with `/`");
         self.target.asterisk = false;
+        self.target.empty_segment = path.windows(2).any(|pair| pair == b"//");
         self.target.path = self.append_encoded(path, crate::target::is_path_byte);
     }
 
@@ -205,6 +214,25 @@ impl RequestHead {
             out.push(b'?');
             out.extend_from_slice(query);
         }
+    }
+
+    /// The request line but for its version.
+    pub(crate) fn write_method_and_target(&self, out: &mut Vec<u8>) {
+        let method = usize::from(self.method_bytes);
+        let (path, query) = (&self.target.path, &self.target.query);
+        let target_end = match query {
+            None => path.end,
+            Some(query) if query.start == path.end + 1 => query.end,
+            Some(_) => 0,
+        };
+        if path.start == method + 1 && target_end != 0 {
+            // Nothing was edited or resolved: it stands in the text as it goes out.
+            out.extend_from_slice(&self.fields.text[..target_end]);
+            return;
+        }
+        out.extend_from_slice(&self.fields.text[..method]);
+        out.push(b' ');
+        self.write_target(out);
     }
 
     fn append_encoded(&mut self, bytes: &[u8], keep: fn(u8) -> bool) -> Range<usize> {
@@ -353,6 +381,7 @@ pub const HOP_BY_HOP: u64 = Known::Connection.bit()
 /// The names that never count when they come in a trailer (RFC 9110, 6.5.1): framing, routing,
 /// authentication and whatever else had to be known before the body.
 pub const NEVER_IN_TRAILERS: u64 = HOP_BY_HOP
+    | Known::Age.bit()
     | Known::Authorization.bit()
     | Known::CacheControl.bit()
     | Known::ContentEncoding.bit()
@@ -360,7 +389,9 @@ pub const NEVER_IN_TRAILERS: u64 = HOP_BY_HOP
     | Known::ContentRange.bit()
     | Known::ContentType.bit()
     | Known::Cookie.bit()
+    | Known::Date.bit()
     | Known::Expect.bit()
+    | Known::Expires.bit()
     | Known::Forwarded.bit()
     | Known::Host.bit()
     | Known::IfMatch.bit()
@@ -370,9 +401,13 @@ pub const NEVER_IN_TRAILERS: u64 = HOP_BY_HOP
     | Known::IfRange.bit()
     | Known::Location.bit()
     | Known::MaxForwards.bit()
+    | Known::Pragma.bit()
     | Known::Range.bit()
+    | Known::RetryAfter.bit()
     | Known::SetCookie.bit()
+    | Known::Traceparent.bit()
     | Known::Trailer.bit()
+    | Known::Vary.bit()
     | Known::Via.bit()
     | Known::XForwardedFor.bit()
     | Known::XForwardedHost.bit()

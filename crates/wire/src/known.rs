@@ -3,6 +3,8 @@
 //! A name is classified once, when its line is parsed. After that `head.has(Known::Upgrade)` is
 //! one AND, and finding a known field compares bytes instead of strings.
 
+use crate::h1::block::BLOCK;
+
 macro_rules! known {
     ($($Name:ident = $text:literal),* $(,)?) => {
         /// A field name of interest, or [`Known::Other`].
@@ -83,77 +85,119 @@ known! {
     DoorwardExplain = "doorward-explain",
 }
 
-/// The longest listed name, in bytes.
-const NAME_BYTES_MAX: usize = 19;
-
 impl Known {
-    /// Classifies `name`, whatever its case.
+    /// Classifies `name`, a token, whatever its case.
     #[must_use]
-    #[inline]
     pub fn of(name: &[u8]) -> Self {
-        let Some(candidates) = BY_LENGTH.get(name.len()) else {
-            return Self::Other;
-        };
-        for &known in *candidates {
-            if name.eq_ignore_ascii_case(known.name().as_bytes()) {
-                return known;
-            }
+        let known = Self::of_key(key(name));
+        let tail = known.name().as_bytes().get(BLOCK..).unwrap_or_default();
+        let rest = name.get(BLOCK..).unwrap_or_default();
+        if rest.len() == tail.len() && rest.eq_ignore_ascii_case(tail) {
+            known
+        } else {
+            Self::Other
         }
-        Self::Other
+    }
+
+    /// Classifies the token that the first `bytes` of `block` are; fewer than all of them.
+    #[inline(always)]
+    pub(crate) fn of_start(block: &[u8; BLOCK], bytes: usize) -> Self {
+        Self::of_key(u128::from_le_bytes(*block) & FIRST[bytes % BLOCK] | LOWER)
+    }
+
+    #[inline(always)]
+    fn of_key(key: u128) -> Self {
+        let candidate = SLOTS[slot(key, MULTIPLIER)];
+        if KEYS[candidate as usize] == key {
+            candidate
+        } else {
+            Self::Other
+        }
     }
 
     /// The bit of this name in a set; zero for [`Known::Other`].
     #[must_use]
     #[inline]
     pub const fn bit(self) -> u64 {
-        match self {
-            Self::Other => 0,
-            known => 1 << (known as u8),
-        }
+        1 << self as u8 & !1
     }
 }
 
 // One bit a name: a 64th name needs a wider set.
 const _: () = assert!(Known::ALL.len() < 64);
 
-/// The listed names by their length, so that most names are ruled out by one look.
-const BY_LENGTH: [&[Known]; NAME_BYTES_MAX + 1] = {
-    use Known::*;
-    [
-        &[],
-        &[],
-        &[Te],
-        &[Age, Via],
-        &[Date, ETag, Host, Vary],
-        &[Proxy, Range],
-        &[Accept, Cookie, Expect, Pragma, Server],
-        &[Expires, Trailer, Upgrade],
-        &[IfMatch, IfRange, Location],
-        &[Forwarded],
-        &[Connection, KeepAlive, SetCookie],
-        &[RetryAfter, Traceparent],
-        &[ContentType, MaxForwards, ProxyStatus, XRequestId],
-        &[
-            Authorization,
-            CacheControl,
-            ContentRange,
-            IfNoneMatch,
-            LastModified,
-        ],
-        &[ContentLength, Http2Settings],
-        &[AcceptEncoding, XForwardedFor],
-        &[
-            ContentEncoding,
-            ProxyConnection,
-            XForwardedHost,
-            XForwardedPort,
-            DoorwardExplain,
-        ],
-        &[IfModifiedSince, TransferEncoding, XForwardedProto],
-        &[ProxyAuthenticate],
-        &[IfUnmodifiedSince, ProxyAuthorization],
-    ]
+/// Makes letters small. Of other bytes that stand in a token, it changes none into one that a
+/// listed name has.
+const LOWER: u128 = u128::from_le_bytes([0x20; BLOCK]);
+
+/// A mask for as many bytes as the index says.
+const FIRST: [u128; BLOCK] = {
+    let (mut masks, mut bytes) = ([0; BLOCK], 0);
+    while bytes < BLOCK {
+        masks[bytes] = (1 << (8 * bytes)) - 1;
+        bytes += 1;
+    }
+    masks
 };
+
+/// The first sixteen bytes of a name in lower case, as one number.
+const fn key(name: &[u8]) -> u128 {
+    if let Some(start) = name.first_chunk::<BLOCK>() {
+        return u128::from_le_bytes(*start) | LOWER;
+    }
+    let (mut bytes, mut at) = ([0; BLOCK], 0);
+    while at < name.len() {
+        bytes[at] = name[at];
+        at += 1;
+    }
+    u128::from_le_bytes(bytes) | LOWER
+}
+
+/// The keys by their names' numbers. [`Known::Other`] has one that no name has.
+const KEYS: [u128; Known::ALL.len() + 1] = {
+    let (mut keys, mut at) = ([0; Known::ALL.len() + 1], 0);
+    while at < Known::ALL.len() {
+        keys[Known::ALL[at] as usize] = key(Known::ALL[at].name().as_bytes());
+        at += 1;
+    }
+    keys
+};
+
+/// Where a key stands in [`SLOTS`].
+#[inline(always)]
+const fn slot(key: u128, multiplier: u64) -> usize {
+    let folded = key as u64 ^ (key >> 64) as u64;
+    (folded.wrapping_mul(multiplier) >> 55) as usize
+}
+
+/// At most one listed name a slot, so that one comparison settles what a name is.
+const SLOTS: [Known; 512] = match slots(MULTIPLIER) {
+    Some(slots) => slots,
+    None => unreachable!(),
+};
+
+/// The first odd multiplier behind a fixed start that gives each listed name a slot of its own.
+const MULTIPLIER: u64 = {
+    let mut multiplier = 0x9e37_79b9_7f4a_7c15_u64;
+    while slots(multiplier).is_none() {
+        multiplier = multiplier.wrapping_mul(6_364_136_223_846_793_005) | 1;
+    }
+    multiplier
+};
+
+const fn slots(multiplier: u64) -> Option<[Known; 512]> {
+    let (mut slots, mut at) = ([Known::Other; 512], 0);
+    while at < Known::ALL.len() {
+        let known = Known::ALL[at];
+        let slot = slot(KEYS[known as usize], multiplier);
+        if !matches!(slots[slot], Known::Other) {
+            return None;
+        }
+        slots[slot] = known;
+        at += 1;
+    }
+    Some(slots)
+}
 
 #[cfg(test)]
 mod tests {
@@ -170,6 +214,7 @@ mod tests {
             let longer = format!("{}x", known.name());
             assert_ne!(Known::of(longer.as_bytes()), known);
         }
+        assert_eq!(Known::of(b"content_length"), Known::Other);
         assert_eq!(Known::of(b""), Known::Other);
         assert_eq!(Known::of(b"x-nothing-of-ours"), Known::Other);
     }

@@ -22,8 +22,14 @@ const PATH: u8 = 1;
 const QUERY: u8 = 2;
 /// `%`: a look at percent-encoding is needed.
 const PERCENT: u8 = 4;
+const SLASH: u8 = 8;
+/// One to the left of [`SLASH`], so that a shift lays one on the other.
+const DOT: u8 = 16;
+/// `reg-name` of RFC 3986, but for the comma (with it a list of hosts would pass for one) and
+/// percent-encoding (some readers decode it and some do not; no browser sends it).
+const HOST: u8 = 32;
 
-/// What each byte may be part of.
+/// What each byte may be part of, or is.
 ///
 /// Paths: `pchar` and `/` of RFC 3986, and `[ ] ^ |`, which browsers send as they are. Queries
 /// also ``\ ` { }`` for the same reason (the query percent-encode set of the WHATWG URL standard).
@@ -34,12 +40,13 @@ const CLASS: [u8; 256] = {
     while byte < 256 {
         class[byte] = match byte as u8 {
             b'%' => PATH | QUERY | PERCENT,
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => PATH | QUERY,
-            b'-' | b'.' | b'_' | b'~' => PATH | QUERY,
-            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' => {
-                PATH | QUERY
+            b'/' => PATH | QUERY | SLASH,
+            b'.' => PATH | QUERY | HOST | DOT,
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => PATH | QUERY | HOST,
+            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=' => {
+                PATH | QUERY | HOST
             }
-            b':' | b'@' | b'/' | b'[' | b']' | b'^' | b'|' => PATH | QUERY,
+            b',' | b':' | b'@' | b'[' | b']' | b'^' | b'|' => PATH | QUERY,
             b'?' | b'\\' | b'`' | b'{' | b'}' => QUERY,
             _ => 0,
         };
@@ -74,20 +81,19 @@ pub(crate) fn read_path(
     }
     target.path = range.start..range.start + path_bytes;
 
-    let (mut all, mut any, mut before) = (PATH, 0, 0);
-    let mut dots = false;
+    let (mut all, mut any, mut slash_before, mut before) = (PATH, 0, 0, 0);
     for &byte in path {
         let class = CLASS[usize::from(byte)];
         all &= class;
         any |= class;
-        dots |= byte == b'.' && before == b'/';
-        target.empty_segment |= byte == b'/' && before == b'/';
-        before = byte;
+        slash_before |= class & (before | before << 1);
+        before = class & SLASH;
     }
     if all & PATH == 0 {
         return Err(Malformed::Target);
     }
-    if dots || any & PERCENT != 0 {
+    target.empty_segment = slash_before & SLASH != 0;
+    if slash_before & DOT != 0 || any & PERCENT != 0 {
         check_percent(path)?;
         if let Some(resolved) = resolve_dots(path, target.empty_segment)? {
             let start = text.len();
@@ -101,6 +107,8 @@ pub(crate) fn read_path(
 fn check_percent(path: &[u8]) -> Result<(), Malformed> {
     for at in memchr::memchr_iter(b'%', path) {
         match path.get(at + 1..at + 3) {
+            // To a reader who decodes it into a C string, the path ends here.
+            Some(b"00") => return Err(Malformed::AmbiguousPath),
             Some(hex) if hex.iter().all(u8::is_ascii_hexdigit) => {}
             _ => return Err(Malformed::PercentEncoding),
         }
@@ -199,38 +207,38 @@ fn hides_dots(segment: &[u8]) -> bool {
 
 /// Checks `uri-host [ ":" port ]` (RFC 9110, 7.2) and returns where the host ends.
 pub(crate) fn check_authority(authority: &[u8]) -> Result<usize, Malformed> {
-    let host_bytes = host_bytes(authority);
-    let (host, port) = authority.split_at(host_bytes);
-    let valid_host = match host {
-        [b'[', inner @ .., b']'] => {
-            std::str::from_utf8(inner).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
+    let host_bytes = match authority {
+        [b'[', inner @ ..] => {
+            let bytes = memchr::memchr(b']', inner).ok_or(Malformed::Host)?;
+            let text = std::str::from_utf8(&inner[..bytes]).map_err(|_| Malformed::Host)?;
+            text.parse::<Ipv6Addr>().map_err(|_| Malformed::Host)?;
+            bytes + 2
         }
-        // `reg-name`, but for the comma: with it a list of hosts would pass for one.
-        name => {
-            !name.is_empty()
-                && name
-                    .iter()
-                    .all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(byte))
-                && check_percent(name).is_ok()
-        }
+        name => name
+            .iter()
+            .position(|&byte| CLASS[usize::from(byte)] & HOST == 0)
+            .unwrap_or(name.len()),
     };
-    let valid_port = match port {
+    let valid_port = match &authority[host_bytes..] {
         [] => true,
         [b':', digits @ ..] => {
-            digits.iter().all(u8::is_ascii_digit)
-                && digits.len() <= 5
-                && digits
-                    .iter()
-                    .fold(0_u32, |port, digit| port * 10 + u32::from(digit - b'0'))
-                    <= 65_535
+            digits.len() <= 5
+                && digits.iter().all(u8::is_ascii_digit)
+                && number(digits) <= u32::from(u16::MAX)
         }
         _ => false,
     };
-    if valid_host && valid_port {
+    if host_bytes > 0 && valid_port {
         Ok(host_bytes)
     } else {
         Err(Malformed::Host)
     }
+}
+
+fn number(digits: &[u8]) -> u32 {
+    digits
+        .iter()
+        .fold(0, |number, digit| number * 10 + u32::from(digit - b'0'))
 }
 
 fn host_bytes(authority: &[u8]) -> usize {
@@ -246,21 +254,19 @@ pub(crate) fn host_of(text: &[u8], authority: &Range<usize>) -> Range<usize> {
 }
 
 /// Whether two authorities name the same host and port, given the scheme's default port.
-pub(crate) fn same_authority(a: &[u8], b: &[u8], default_port: &[u8]) -> bool {
-    let split = |authority: &'_ [u8]| {
-        let at = host_bytes(authority);
-        let port = authority.get(at + 1..).unwrap_or_default();
-        (
-            at,
-            if port.is_empty() || port == default_port {
-                None
-            } else {
-                Some(port.to_vec())
-            },
-        )
+pub(crate) fn same_authority(a: &[u8], b: &[u8], default_port: u32) -> bool {
+    let parts = |authority: &'_ [u8]| {
+        let host_bytes = host_bytes(authority);
+        let port = authority.get(host_bytes + 1..).unwrap_or_default();
+        let port = if port.is_empty() {
+            default_port
+        } else {
+            number(port)
+        };
+        (host_bytes, port)
     };
-    let ((a_end, a_port), (b_end, b_port)) = (split(a), split(b));
-    a[..a_end].eq_ignore_ascii_case(&b[..b_end]) && a_port == b_port
+    let ((a_host, a_port), (b_host, b_port)) = (parts(a), parts(b));
+    a[..a_host].eq_ignore_ascii_case(&b[..b_host]) && a_port == b_port
 }
 
 #[cfg(test)]
@@ -306,6 +312,7 @@ mod tests {
             ("/a/..;/b", Malformed::AmbiguousPath),
             ("/a/..;x=1/b", Malformed::AmbiguousPath),
             ("/a/%2e%2e%3b/b", Malformed::AmbiguousPath),
+            ("/a%00", Malformed::AmbiguousPath),
             ("/a\\b", Malformed::Target),
             ("/a#b", Malformed::Target),
             ("/a\"b", Malformed::Target),
@@ -344,8 +351,8 @@ mod tests {
                 "{bad}"
             );
         }
-        assert!(same_authority(b"A:80", b"a", b"80"));
-        assert!(!same_authority(b"a:81", b"a", b"80"));
-        assert!(!same_authority(b"a", b"b", b"80"));
+        assert!(same_authority(b"A:80", b"a", 80));
+        assert!(!same_authority(b"a:81", b"a", 80));
+        assert!(!same_authority(b"a", b"b", 80));
     }
 }

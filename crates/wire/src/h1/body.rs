@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
+use super::lines::read_fields;
 use super::{Framing, Malformed};
-use crate::fields::{FIELDS_MAX, Fields};
+use crate::fields::{FIELDS_MAX, Fields, is_token_byte, is_value_byte};
 
 /// Limits on what a body may carry beside its data.
 #[derive(Clone, Copy, Debug)]
@@ -55,13 +56,20 @@ enum State {
     UntilClose,
     /// In the digits of a chunk size.
     Size,
-    /// In white space behind the size; an extension must follow.
-    SizeSpace,
-    Extension,
-    /// In a quoted string of an extension.
+    /// In white space behind the size or behind an extension; a `;` must follow.
+    BeforeSemicolon,
+    /// Behind the `;`, in white space before the name.
+    BeforeName,
+    Name,
+    /// In white space behind the name; a `=` or a `;` must follow.
+    AfterName,
+    /// Behind the `=`, in white space before the value.
+    BeforeValue,
+    Value,
     Quoted,
     /// Behind a backslash in a quoted string.
     QuotedPair,
+    AfterQuoted,
     SizeLf,
     Data,
     DataCr,
@@ -183,46 +191,73 @@ impl BodyDecoder {
 
     /// One byte outside of data and trailers.
     fn step(&mut self, byte: u8) -> Result<State, Malformed> {
-        match (self.state, byte) {
-            (State::Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
-                if self.size_digits == SIZE_DIGITS_MAX {
-                    return Err(Malformed::ChunkSize);
+        match self.state {
+            State::Size => self.size(byte),
+            State::SizeLf => match byte {
+                b'\n' => {
+                    self.size_digits = 0;
+                    Ok(if self.left == 0 {
+                        State::Trailer
+                    } else {
+                        State::Data
+                    })
                 }
-                let digit = (byte as char).to_digit(16).unwrap_or_default();
-                self.size_digits += 1;
-                self.left = self.left << 4 | u64::from(digit);
-                Ok(State::Size)
-            }
-            (State::Size | State::SizeSpace, _) if self.size_digits == 0 => {
-                Err(Malformed::ChunkSize)
-            }
-            (State::Size, b'\r') => Ok(State::SizeLf),
-            // RFC 9112, 7.1.1: white space may stand around the `;` of an extension only.
-            (State::Size | State::SizeSpace, b' ' | b'\t') => self.extend(State::SizeSpace),
-            (State::Size | State::SizeSpace, b';') => self.extend(State::Extension),
-            (State::Size | State::SizeSpace, _) => Err(Malformed::ChunkSize),
-            (State::Extension, b'\r') => Ok(State::SizeLf),
-            (State::Extension, b'"') => self.extend(State::Quoted),
-            (State::Quoted, b'"') => self.extend(State::Extension),
-            (State::Quoted, b'\\') => self.extend(State::QuotedPair),
-            (State::QuotedPair, _) if is_text(byte) => self.extend(State::Quoted),
-            (State::Extension | State::Quoted, _) if is_text(byte) => self.extend(self.state),
-            (State::Extension | State::Quoted | State::QuotedPair, _) => {
-                Err(Malformed::ChunkExtension)
-            }
-            (State::SizeLf, b'\n') => {
-                self.size_digits = 0;
-                Ok(if self.left == 0 {
-                    State::Trailer
-                } else {
-                    State::Data
-                })
-            }
-            (State::SizeLf, _) => Err(Malformed::ChunkSize),
-            (State::DataCr, b'\r') => Ok(State::DataLf),
-            (State::DataLf, b'\n') => Ok(State::Size),
-            _ => Err(Malformed::ChunkEnd),
+                _ => Err(Malformed::BareLineEnd),
+            },
+            State::DataCr if byte == b'\r' => Ok(State::DataLf),
+            State::DataLf if byte == b'\n' => Ok(State::Size),
+            State::DataCr | State::DataLf => Err(Malformed::ChunkEnd),
+            _ => self.extension(byte),
         }
+    }
+
+    /// RFC 9112, 7.1: `chunk-size = 1*HEXDIG`.
+    fn size(&mut self, byte: u8) -> Result<State, Malformed> {
+        let digit = match byte {
+            b'0'..=b'9' => byte - b'0',
+            b'a'..=b'f' => byte - b'a' + 10,
+            b'A'..=b'F' => byte - b'A' + 10,
+            _ if self.size_digits == 0 => return Err(Malformed::ChunkSize),
+            b'\r' => return Ok(State::SizeLf),
+            b'\n' => return Err(Malformed::BareLineEnd),
+            b' ' | b'\t' => return self.extend(State::BeforeSemicolon),
+            b';' => return self.extend(State::BeforeName),
+            _ => return Err(Malformed::ChunkSize),
+        };
+        if self.size_digits == SIZE_DIGITS_MAX {
+            return Err(Malformed::ChunkSize);
+        }
+        self.size_digits += 1;
+        self.left = self.left << 4 | u64::from(digit);
+        Ok(State::Size)
+    }
+
+    /// RFC 9112, 7.1.1: `*( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )`, where the
+    /// value is a token or a quoted string.
+    ///
+    /// "A recipient MUST ignore unrecognized chunk extensions." Ours ignores all, but not their
+    /// form: parsers that skip to the next line end differ on which byte that is.
+    fn extension(&mut self, byte: u8) -> Result<State, Malformed> {
+        use State::{AfterName, AfterQuoted, BeforeName, BeforeSemicolon, BeforeValue};
+        use State::{Name, Quoted, QuotedPair, SizeLf, Value};
+        let next = match (self.state, byte) {
+            (Name | AfterName | Value | AfterQuoted, b'\r') => return Ok(SizeLf),
+            (BeforeSemicolon | AfterName | BeforeName | BeforeValue, b' ' | b'\t') => self.state,
+            (BeforeSemicolon | Name | AfterName | Value | AfterQuoted, b';') => BeforeName,
+            (Name, b' ' | b'\t') => AfterName,
+            (Value | AfterQuoted, b' ' | b'\t') => BeforeSemicolon,
+            (Name | AfterName, b'=') => BeforeValue,
+            (BeforeName | Name, _) if is_token_byte(byte) => Name,
+            (BeforeValue, b'"') => Quoted,
+            (BeforeValue | Value, _) if is_token_byte(byte) => Value,
+            (Quoted, b'"') => AfterQuoted,
+            (Quoted, b'\\') => QuotedPair,
+            (Quoted | QuotedPair, _) if is_value_byte(byte) => Quoted,
+            // The "funky chunks" of 2025: an extension that a bare LF ends, for some.
+            (_, b'\n') => return Err(Malformed::BareLineEnd),
+            _ => return Err(Malformed::ChunkExtension),
+        };
+        self.extend(next)
     }
 
     fn extend(&mut self, next: State) -> Result<State, Malformed> {
@@ -236,6 +271,10 @@ impl BodyDecoder {
     /// Gathers the trailer section; its end is the first empty line.
     fn take_trailer_bytes(&mut self, input: &[u8]) -> Result<usize, Malformed> {
         let text = &mut self.trailer_text;
+        if text.is_empty() && input.starts_with(b"\r\n") {
+            self.state = State::Done;
+            return Ok(2);
+        }
         for (at, &byte) in input.iter().enumerate() {
             text.push(byte);
             if text.len() > self.limits.trailer_bytes_max {
@@ -260,23 +299,17 @@ impl BodyDecoder {
         if text.len() == 2 {
             return Ok(());
         }
-        let mut headers = [httparse::EMPTY_HEADER; FIELDS_MAX];
-        let parsed = match httparse::parse_headers(&text, &mut headers) {
-            Ok(httparse::Status::Complete((end, parsed))) if end == text.len() => parsed,
-            _ => return Err(Malformed::Trailer),
-        };
         let mut trailers = Box::<Fields>::default();
-        trailers.text.extend_from_slice(&text);
-        trailers.adopt(0, &text, parsed);
+        read_fields(&mut trailers, &text, 0, FIELDS_MAX).map_err(|malformed| match malformed {
+            Malformed::FieldLine => Malformed::Trailer,
+            Malformed::TooManyFields | Malformed::HeadTooLarge => Malformed::TrailerTooLarge,
+            other => other,
+        })?;
+        trailers.text = text;
         trailers.remove_if(|_, _, known| known.bit() & crate::head::NEVER_IN_TRAILERS != 0);
         self.trailers = Some(trailers);
         Ok(())
     }
-}
-
-/// Bytes that may stand in an extension: no control but tab, so no line can hide there.
-fn is_text(byte: u8) -> bool {
-    crate::fields::is_value_byte(byte)
 }
 
 fn clamp(left: u64, available: usize) -> usize {

@@ -28,9 +28,11 @@ pub struct ToUpstream<'a> {
 
 /// Appends the request as it goes to a service, always as HTTP/1.1.
 pub fn encode_request(head: &RequestHead, to: &ToUpstream<'_>, out: &mut Vec<u8>) {
-    out.extend_from_slice(head.method_text().as_bytes());
-    out.push(b' ');
-    head.write_target(out);
+    debug_assert!(
+        to.framing != Framing::UntilClose,
+        "a request cannot end with its connection"
+    );
+    head.write_method_and_target(out);
     out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
     out.extend_from_slice(to.authority);
     out.extend_from_slice(b"\r\n");
@@ -73,6 +75,14 @@ pub struct ToClient<'a> {
 
 /// Appends the response as it goes to a client.
 pub fn encode_response(head: &ResponseHead, to: &ToClient<'_>, out: &mut Vec<u8>) {
+    debug_assert!(
+        to.framing != Framing::Chunked || to.version == Version::Http11,
+        "HTTP/1.0 knows no chunks"
+    );
+    debug_assert!(
+        to.framing != Framing::UntilClose || !to.persist,
+        "the close is the end"
+    );
     // RFC 9110, 2.5: the version in a response is the highest that the server conforms to.
     out.extend_from_slice(b"HTTP/1.1 ");
     let status = head.status;

@@ -68,7 +68,7 @@ pub fn response(bytes: &[u8]) {
     let mut out = Vec::new();
     let to = ToClient {
         framing: framing.announced,
-        persist: true,
+        persist: framing.announced != Framing::UntilClose,
         ..ToClient::default()
     };
     encode_response(&head, &to, &mut out);

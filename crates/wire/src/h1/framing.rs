@@ -134,15 +134,20 @@ pub fn response_framing(
     request_method: Method,
 ) -> Result<ResponseFraming, Malformed> {
     let declared = declared(&head.fields, head.version)?;
-    let (announced, body) = if head.status == 304 {
-        (declared.unwrap_or(Framing::None), Framing::None)
-    } else if head.is_bodiless() {
-        (Framing::None, Framing::None)
-    } else if request_method == Method::Head {
-        (declared.unwrap_or(Framing::None), Framing::None)
-    } else {
-        let framing = declared.unwrap_or(Framing::UntilClose);
-        (framing, framing)
+    let (announced, body) = match declared {
+        // RFC 9112, 6.3: such a response "is always terminated by the first empty line after the
+        // header fields, regardless of the header fields present in the message".
+        _ if head.is_bodiless() && head.status != 304 => (Framing::None, Framing::None),
+        // RFC 9110, 8.6: `Content-Length` then tells what a GET would have got. RFC 9112, 6.1:
+        // `Transfer-Encoding` MAY; it is left out, for nothing is lost and no reader can wait.
+        Some(Framing::Length(length)) if head.status == 304 || request_method == Method::Head => {
+            (Framing::Length(length), Framing::None)
+        }
+        _ if head.status == 304 || request_method == Method::Head => (Framing::None, Framing::None),
+        declared => {
+            let framing = declared.unwrap_or(Framing::UntilClose);
+            (framing, framing)
+        }
     };
     Ok(ResponseFraming { announced, body })
 }

@@ -12,13 +12,16 @@ pub enum Malformed {
     StatusLine,
     /// A field line is not `name: value`: bad name, space before the colon, folding, a control.
     FieldLine,
+    /// A name that a reader who takes `_` for `-` would find to be one that means something.
+    LookalikeName,
     HeadTooLarge,
     RequestLineTooLong,
     TooManyFields,
     /// The target has bytes that may not stand there, or not the form that its method asks for.
     Target,
     PercentEncoding,
-    /// The path has dot segments that two readers resolve differently.
+    /// The path has dot segments that two readers resolve differently, or a NUL that ends it for
+    /// some.
     AmbiguousPath,
     Host,
     HostMissing,
@@ -62,12 +65,13 @@ impl Malformed {
             Self::RequestLine => "the request line is not `method target HTTP/1.1`",
             Self::StatusLine => "the status line is not `HTTP/1.1 status reason`",
             Self::FieldLine => "a field line is not `name: value`",
+            Self::LookalikeName => "a field name differs from a well-known one only in `_` for `-`",
             Self::HeadTooLarge => "the head is larger than `limits.header-bytes`",
             Self::RequestLineTooLong => "the request line is longer than `limits.request-line`",
             Self::TooManyFields => "there are more field lines than `limits.headers`",
             Self::Target => "the request target has bytes that may not stand there",
             Self::PercentEncoding => "a `%` in the path is not followed by two hex digits",
-            Self::AmbiguousPath => "the path has dot segments that can be read in two ways",
+            Self::AmbiguousPath => "the path can be read in two ways",
             Self::Host => "`Host` is not a host with at most a port",
             Self::HostMissing => "`Host` is missing",
             Self::HostRepeated => "`Host` is repeated",

@@ -1,12 +1,14 @@
 //! The HTTP/1.1 codec (RFC 9112).
 //!
 //! In the order of a message: [`scan`] finds the end of a head, [`request`] and [`response`] read
-//! it, [`framing`] says how its body ends, [`body`] takes the body apart, [`encode`] writes a
+//! it with the help of [`lines`], [`framing`] says how its body ends, [`body`] takes the body apart, [`encode`] writes a
 //! message anew from what was understood.
 
+pub(crate) mod block;
 mod body;
 mod encode;
 mod framing;
+mod lines;
 mod malformed;
 mod request;
 mod response;

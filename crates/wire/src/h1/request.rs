@@ -1,46 +1,83 @@
 //! Reads a request head (RFC 9112, 2 and 3).
 
-use std::mem::MaybeUninit;
+use std::ops::Range;
 
-use super::{Connection, HeadLimits, Malformed};
-use crate::fields::FIELDS_MAX;
+use super::lines::{line_end, read_fields};
+use super::{Connection, HeadLimits, HeadScan, Malformed};
+use crate::fields::is_token_byte;
 use crate::head::{Method, RequestHead, Version};
 use crate::known::Known;
 use crate::target::{check_authority, host_of, read_path, same_authority};
 
 impl RequestHead {
-    /// Reads the whole head `bytes`, as [`super::HeadScan`] found it, into `self`.
+    /// Reads the head that `bytes` begin with and returns where it ends; `None` if more bytes are
+    /// needed. `scan` remembers how far it got: what arrives whole is looked at once.
     ///
     /// # Errors
     /// Whatever is not exactly as RFC 9112 and RFC 9110 have it; see [`Malformed`].
+    pub fn read(
+        &mut self,
+        bytes: &[u8],
+        scan: &mut HeadScan,
+        limits: &HeadLimits,
+    ) -> Result<Option<usize>, Malformed> {
+        scan.read(bytes, limits, |head| self.read_head(head, limits))
+    }
+
+    /// Reads the whole head `bytes`, as [`super::HeadScan`] found it, into `self`.
+    ///
+    /// # Errors
+    /// The same as for [`RequestHead::read`].
     pub fn parse(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<(), Malformed> {
+        match self.read_head(bytes, limits)? {
+            end if end == bytes.len() => Ok(()),
+            _ => Err(Malformed::FieldLine),
+        }
+    }
+
+    /// Reads a head up to its end, wherever that is; [`Malformed::Truncated`] if it has none.
+    fn read_head(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<usize, Malformed> {
         self.clear();
-        let mut headers = [const { MaybeUninit::uninit() }; FIELDS_MAX];
-        let mut request = httparse::Request::new(&mut []);
-        match request.parse_with_uninit_headers(bytes, &mut headers) {
-            Ok(httparse::Status::Complete(end)) if end == bytes.len() => {}
-            // The scan saw the end of the head where the parser did not: they disagree on a line.
-            Ok(_) => return Err(Malformed::FieldLine),
-            Err(error) => return Err(refuse(error, bytes)),
+        let line_end = line_end(bytes, 0, Malformed::RequestLine)?;
+        if line_end > limits.request_line_bytes_max {
+            return Err(Malformed::RequestLineTooLong);
         }
-        if request.headers.len() > limits.fields_max {
-            return Err(Malformed::TooManyFields);
+        let target = self.read_request_line(&bytes[..line_end])?;
+        let lines = read_fields(&mut self.fields, bytes, line_end + 2, limits.fields_max)?;
+        if lines.lookalike {
+            return Err(Malformed::LookalikeName);
         }
-        let method = request.method.ok_or(Malformed::RequestLine)?;
-        let target = request.path.ok_or(Malformed::RequestLine)?;
-        self.version = if request.version == Some(0) {
-            Version::Http10
-        } else {
-            Version::Http11
-        };
-        self.method = Method::of(method.as_bytes());
-        self.method_bytes = u16::try_from(method.len()).map_err(|_| Malformed::RequestLine)?;
-        self.fields.text.extend_from_slice(bytes);
-        self.fields.adopt(0, bytes, request.headers);
-        let target_start = target.as_ptr() as usize - bytes.as_ptr() as usize;
-        self.read_target(target_start, target.as_bytes())?;
+        self.fields.text.extend_from_slice(&bytes[..lines.end]);
+        self.read_target(target.start, &bytes[target])?;
         self.connection = Connection::take(&mut self.fields)?;
-        Ok(())
+        Ok(lines.end)
+    }
+
+    /// RFC 9112, 3: `method SP request-target SP HTTP-version`; returns where the target lies.
+    ///
+    /// A recipient "MAY instead parse on whitespace-delimited word boundaries". It is not done:
+    /// each reader would find another target in the same line.
+    fn read_request_line(&mut self, line: &[u8]) -> Result<Range<usize>, Malformed> {
+        let (line, version) = line.split_last_chunk::<9>().ok_or(Malformed::RequestLine)?;
+        self.version = match version {
+            b" HTTP/1.1" => Version::Http11,
+            b" HTTP/1.0" => Version::Http10,
+            [b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+                if major.is_ascii_digit() && minor.is_ascii_digit() =>
+            {
+                return Err(Malformed::Version);
+            }
+            _ => return Err(Malformed::RequestLine),
+        };
+        let method = line.iter().position(|&byte| !is_token_byte(byte));
+        let method = method.ok_or(Malformed::RequestLine)?;
+        let target = method + 1..line.len();
+        if method == 0 || line[method] != b' ' || target.is_empty() {
+            return Err(Malformed::RequestLine);
+        }
+        self.method = Method::of(&line[..method]);
+        self.method_bytes = u16::try_from(method).map_err(|_| Malformed::RequestLine)?;
+        Ok(target)
     }
 
     fn read_target(&mut self, start: usize, target: &[u8]) -> Result<(), Malformed> {
@@ -48,7 +85,7 @@ impl RequestHead {
         let end = start + target.len();
         match (target, self.method) {
             // The engine refuses CONNECT whole; its authority form is nobody's path.
-            (_, Method::Connect) => Ok(()),
+            (_, Method::Connect) => check_authority(target).map(|_| ()),
             ([b'/', ..], _) => {
                 if self.fields.has(Known::Host) && self.target.authority.is_empty() {
                     // RFC 9110, 4.2.1: an `http` URI with an empty host is invalid.
@@ -67,11 +104,11 @@ impl RequestHead {
 
     /// RFC 9112, 3.2.2. The authority of the target is the request's; `Host` must agree.
     fn read_absolute(&mut self, start: usize, target: &[u8]) -> Result<(), Malformed> {
-        let (rest, port): (_, &[u8]) = if starts_with_ignoring_case(target, b"http://") {
-            (7, b"80")
+        let (rest, port) = if starts_with_ignoring_case(target, b"http://") {
+            (7, 80)
         } else if starts_with_ignoring_case(target, b"https://") {
             self.target.https = true;
-            (8, b"443")
+            (8, 443)
         } else {
             return Err(Malformed::Target);
         };
@@ -158,36 +195,4 @@ pub fn wants_continue(head: &RequestHead) -> Result<bool, Malformed> {
 fn starts_with_ignoring_case(text: &[u8], prefix: &[u8]) -> bool {
     text.get(..prefix.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-}
-
-/// What `httparse` minded, in our words. Its `Version` covers both another version and no version.
-fn refuse(error: httparse::Error, bytes: &[u8]) -> Malformed {
-    match error {
-        httparse::Error::TooManyHeaders => Malformed::TooManyFields,
-        httparse::Error::Version => {
-            let line = bytes
-                .split(|&byte| byte == b'\r')
-                .next()
-                .unwrap_or_default();
-            let version = line.rsplit(|&byte| byte == b' ').next().unwrap_or_default();
-            match version {
-                [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
-                    if major.is_ascii_digit() && minor.is_ascii_digit() =>
-                {
-                    Malformed::Version
-                }
-                _ => Malformed::RequestLine,
-            }
-        }
-        httparse::Error::Token => Malformed::RequestLine,
-        _ => {
-            let first_line = memchr::memchr(b'\n', bytes).unwrap_or(bytes.len());
-            // `httparse` says `NewLine` for what stands behind the version.
-            match httparse::Request::new(&mut []).parse(&bytes[..=first_line.min(bytes.len() - 1)])
-            {
-                Ok(_) | Err(httparse::Error::TooManyHeaders) => Malformed::FieldLine,
-                Err(_) => Malformed::RequestLine,
-            }
-        }
-    }
 }

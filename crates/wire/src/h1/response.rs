@@ -1,54 +1,77 @@
 //! Reads a response head (RFC 9112, 4).
 
-use std::mem::MaybeUninit;
-
-use super::{Connection, HeadLimits, Malformed};
-use crate::fields::FIELDS_MAX;
+use super::lines::{line_end, read_fields};
+use super::{Connection, HeadLimits, HeadScan, Malformed};
 use crate::head::{ResponseHead, Version};
 
 impl ResponseHead {
-    /// Reads the whole head `bytes`, as [`super::HeadScan`] found it, into `self`.
+    /// Reads the head that `bytes` begin with and returns where it ends; `None` if more bytes are
+    /// needed. `scan` is [`HeadScan::of_response`] at first.
     ///
     /// # Errors
     /// Whatever is not exactly as RFC 9112 and RFC 9110 have it; see [`Malformed`].
+    pub fn read(
+        &mut self,
+        bytes: &[u8],
+        scan: &mut HeadScan,
+        limits: &HeadLimits,
+    ) -> Result<Option<usize>, Malformed> {
+        scan.read(bytes, limits, |head| self.read_head(head, limits))
+    }
+
+    /// Reads the whole head `bytes`, as [`super::HeadScan`] found it, into `self`.
+    ///
+    /// # Errors
+    /// The same as for [`ResponseHead::read`].
     pub fn parse(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<(), Malformed> {
+        match self.read_head(bytes, limits)? {
+            end if end == bytes.len() => Ok(()),
+            _ => Err(Malformed::FieldLine),
+        }
+    }
+
+    /// Reads a head up to its end, wherever that is; [`Malformed::Truncated`] if it has none.
+    fn read_head(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<usize, Malformed> {
         self.clear();
-        let mut headers = [const { MaybeUninit::uninit() }; FIELDS_MAX];
-        let mut response = httparse::Response::new(&mut []);
-        let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
-            &mut response,
-            bytes,
-            &mut headers,
-        );
-        match parsed {
-            Ok(httparse::Status::Complete(end)) if end == bytes.len() => {}
-            Ok(_) => return Err(Malformed::FieldLine),
-            Err(httparse::Error::TooManyHeaders) => return Err(Malformed::TooManyFields),
-            Err(httparse::Error::Version) => return Err(Malformed::Version),
-            Err(httparse::Error::Status) => return Err(Malformed::StatusLine),
-            Err(_) => return Err(Malformed::FieldLine),
+        let line_end = line_end(bytes, 0, Malformed::StatusLine)?;
+        self.read_status_line(&bytes[..line_end])?;
+        let lines = read_fields(&mut self.fields, bytes, line_end + 2, limits.fields_max)?;
+        self.fields.text.extend_from_slice(&bytes[..lines.end]);
+        self.connection = Connection::take(&mut self.fields)?;
+        Ok(lines.end)
+    }
+
+    /// RFC 9112, 4: `HTTP-version SP status-code SP [ reason-phrase ]`.
+    fn read_status_line(&mut self, line: &[u8]) -> Result<(), Malformed> {
+        let (version, rest) = line.split_first_chunk::<9>().ok_or(Malformed::StatusLine)?;
+        self.version = match version {
+            b"HTTP/1.1 " => Version::Http11,
+            b"HTTP/1.0 " => Version::Http10,
+            [b'H', b'T', b'T', b'P', b'/', major, b'.', minor, b' ']
+                if major.is_ascii_digit() && minor.is_ascii_digit() =>
+            {
+                return Err(Malformed::Version);
+            }
+            _ => return Err(Malformed::StatusLine),
+        };
+        let (code, reason) = match *rest {
+            // "A server MUST send the space [...] even when the reason-phrase is absent", yet some
+            // do not, and nothing else can be meant.
+            [a, b, c] => ([a, b, c], 0..0),
+            [a, b, c, b' ', ..] => ([a, b, c], 13..line.len()),
+            _ => return Err(Malformed::StatusLine),
+        };
+        if !code.iter().all(u8::is_ascii_digit) {
+            return Err(Malformed::StatusLine);
         }
-        if response.headers.len() > limits.fields_max {
-            return Err(Malformed::TooManyFields);
-        }
-        self.status = response.code.ok_or(Malformed::StatusLine)?;
+        self.status = code
+            .iter()
+            .fold(0, |status, digit| status * 10 + u16::from(digit - b'0'));
         if !(100..600).contains(&self.status) {
             // RFC 9110, 15: "Values outside the range 100..599 are invalid."
             return Err(Malformed::Status);
         }
-        self.version = if response.version == Some(0) {
-            Version::Http10
-        } else {
-            Version::Http11
-        };
-        self.fields.text.extend_from_slice(bytes);
-        self.fields.adopt(0, bytes, response.headers);
-        let reason = response.reason.unwrap_or_default();
-        if !reason.is_empty() {
-            let start = reason.as_ptr() as usize - bytes.as_ptr() as usize;
-            self.reason = start..start + reason.len();
-        }
-        self.connection = Connection::take(&mut self.fields)?;
+        self.reason = reason;
         Ok(())
     }
 }

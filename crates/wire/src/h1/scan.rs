@@ -33,17 +33,16 @@ impl HeadLimits {
     };
 }
 
-/// How far a head has been looked at. Each byte is looked at once, however it is split: a client
-/// that sends a head byte by byte costs no more than one that sends it whole.
+/// How far a head has been looked at. Each byte is looked at once (but for two at each seam),
+/// however it is split: a client that sends a head byte by byte costs no more than one that sends
+/// it whole.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HeadScan {
-    /// Bytes already looked at.
+    of_response: bool,
+    /// No head ends before this place.
     scanned: usize,
-    /// Where the current line starts.
-    line: usize,
     /// Where the head starts, behind an empty line.
     start: usize,
-    first_line_done: bool,
 }
 
 /// What a look at the bytes so far says.
@@ -61,71 +60,135 @@ pub enum Scanned {
 }
 
 impl HeadScan {
-    /// Looks at `bytes`, which begin with those of the last call.
-    ///
-    /// # Errors
-    /// A line that does not end in CR LF, a first byte that no head begins with, or a limit: as
-    /// soon as it can be known.
-    pub fn look(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Scanned, Malformed> {
-        // RFC 9112, 2.2: one empty line before the request line is to be ignored.
-        if self.scanned == 0 {
-            match bytes {
-                [b'\r', b'\n', ..] => {
-                    (self.start, self.line, self.scanned) = (2, 2, 2);
-                }
-                [b'\r'] | [] => return Ok(Scanned::Partial),
-                [b'\r' | b'\n', ..] => return Err(Malformed::BareLineEnd),
-                _ => {}
-            }
+    /// A scan for the head of a response; [`HeadScan::default`] is one for that of a request.
+    #[must_use]
+    pub fn of_response() -> Self {
+        Self {
+            of_response: true,
+            ..Self::default()
         }
-        if !self.first_line_done
-            && bytes
-                .get(self.start)
-                .is_some_and(|&byte| !is_token_byte(byte))
-        {
-            // Not even a method: a TLS handshake on a plain port, say.
-            return Err(Malformed::RequestLine);
-        }
-        for at in memchr::memchr_iter(b'\n', &bytes[self.scanned..]) {
-            let at = self.scanned + at;
-            if at == 0 || bytes[at - 1] != b'\r' {
-                return Err(Malformed::BareLineEnd);
-            }
-            let line_bytes = at - 1 - self.line;
-            if !self.first_line_done {
-                self.first_line_done = true;
-                if line_bytes > limits.request_line_bytes_max {
-                    return Err(Malformed::RequestLineTooLong);
-                }
-                if line_bytes == 0 {
-                    return Err(Malformed::RequestLine);
-                }
-            }
-            self.line = at + 1;
-            if line_bytes == 0 {
-                return self.whole(at + 1, limits);
-            }
-        }
-        self.scanned = bytes.len();
-        let head_bytes = bytes.len() - self.start;
-        if !self.first_line_done && head_bytes > limits.request_line_bytes_max + 1 {
-            return Err(Malformed::RequestLineTooLong);
-        }
-        if head_bytes > limits.head_bytes_max {
-            return Err(Malformed::HeadTooLarge);
-        }
-        Ok(Scanned::Partial)
     }
 
-    fn whole(&self, end: usize, limits: &HeadLimits) -> Result<Scanned, Malformed> {
-        if end - self.start > limits.head_bytes_max {
-            return Err(Malformed::HeadTooLarge);
+    /// Looks at `bytes`, which begin with those of the last call.
+    ///
+    /// The head ends where the most lenient reader would see it end, at a bare LF too; the parser
+    /// then refuses what this reader would have taken.
+    ///
+    /// # Errors
+    /// A first byte that no head begins with, or a limit: as soon as it can be known.
+    pub fn look(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Scanned, Malformed> {
+        if self.scanned == 0 && !self.begins(bytes)? {
+            return Ok(Scanned::Partial);
         }
+        let Some(end) = end_of_head(bytes, self.scanned.max(self.start)) else {
+            self.scanned = bytes.len().saturating_sub(2).max(self.start);
+            self.check_size(bytes, limits)?;
+            return Ok(Scanned::Partial);
+        };
+        self.check_size(&bytes[..end], limits)?;
         Ok(Scanned::Whole {
             start: self.start,
             end,
         })
     }
+
+    /// Lets `read_head` read the head that `bytes` begin with, which is at least tried at once: most
+    /// heads arrive whole.
+    #[inline]
+    pub(super) fn read(
+        &mut self,
+        bytes: &[u8],
+        limits: &HeadLimits,
+        mut read_head: impl FnMut(&[u8]) -> Result<usize, Malformed>,
+    ) -> Result<Option<usize>, Malformed> {
+        if self.scanned == 0 {
+            if !self.begins(bytes)? {
+                return Ok(None);
+            }
+            let most = bytes.len().min(self.start + limits.head_bytes_max);
+            match read_head(&bytes[self.start..most]) {
+                Err(Malformed::Truncated) => {}
+                read => return read.map(|end| Some(self.start + end)),
+            }
+        }
+        match self.look(bytes, limits)? {
+            Scanned::Partial => Ok(None),
+            Scanned::Whole { start, end } => read_head(&bytes[start..end]).map(|_| Some(end)),
+        }
+    }
+
+    /// Whether a head begins, behind an empty line perhaps.
+    fn begins(&mut self, bytes: &[u8]) -> Result<bool, Malformed> {
+        let line = if self.of_response {
+            Malformed::StatusLine
+        } else {
+            Malformed::RequestLine
+        };
+        match bytes {
+            [] => return Ok(false),
+            // RFC 9112, 2.2: "A server that is expecting to receive and parse a request-line
+            // SHOULD ignore at least one empty line (CRLF) received prior to the request-line."
+            // Before a status line there is no such grace: it would be the rest of a body.
+            [b'\r'] if !self.of_response => return Ok(false),
+            [b'\r', b'\n', ..] if !self.of_response => self.start = 2,
+            [b'\r' | b'\n', ..] if !self.of_response => return Err(Malformed::BareLineEnd),
+            _ => {}
+        }
+        let fits = |byte| {
+            if self.of_response {
+                byte == b'H'
+            } else {
+                is_token_byte(byte)
+            }
+        };
+        match bytes.get(self.start) {
+            None => Ok(false),
+            Some(&byte) if fits(byte) => Ok(true),
+            // Not even a method: a TLS handshake on a plain port, say.
+            Some(_) => Err(line),
+        }
+    }
+
+    fn check_size(&self, bytes: &[u8], limits: &HeadLimits) -> Result<(), Malformed> {
+        let head = &bytes[self.start..];
+        let line_max = limits.request_line_bytes_max;
+        if !self.of_response && head.len() > line_max + 1 {
+            // One byte more than the line for its CR.
+            if memchr::memchr(b'\n', &head[..line_max + 2]).is_none() {
+                return Err(Malformed::RequestLineTooLong);
+            }
+        }
+        if head.len() > limits.head_bytes_max {
+            return Err(Malformed::HeadTooLarge);
+        }
+        Ok(())
+    }
+}
+
+/// Finds an empty line at or behind `from`, whether its line ends are CR LF or bare LF; returns the
+/// place behind it.
+fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
+    const STEP: usize = 32;
+    let mut at = from;
+    while let Some(window) = bytes[at..].first_chunk::<{ STEP + 2 }>() {
+        let mut marks = [0_u8; STEP];
+        for (place, mark) in marks.iter_mut().enumerate() {
+            let (one, two) = (window[place + 1] == b'\n', window[place + 2] == b'\n');
+            *mark = u8::from((window[place] == b'\n') & (one | two));
+        }
+        if marks != [0; STEP] {
+            break;
+        }
+        at += STEP;
+    }
+    memchr::memchr_iter(b'\n', &bytes[at..]).find_map(|line_end| {
+        let behind = at + line_end + 1;
+        match bytes[behind..] {
+            [b'\n', ..] => Some(behind + 1),
+            [b'\r', b'\n', ..] => Some(behind + 2),
+            _ => None,
+        }
+    })
 }
 
 #[cfg(test)]
@@ -154,18 +217,19 @@ mod tests {
             ),
             ("GET / HTTP/1.1\r\nHost: a\r\n", Ok(Scanned::Partial)),
             (
-                "GET / HTTP/1.1\nHost: a\r\n\r\n",
-                Err(Malformed::BareLineEnd),
+                "GET / HTTP/1.1\nHost: a\n\nrest",
+                Ok(Scanned::Whole { start: 0, end: 24 }),
             ),
             (
-                "GET / HTTP/1.1\r\nHost: a\n\r\n",
-                Err(Malformed::BareLineEnd),
+                "GET / HTTP/1.1\r\nHost: a\n\r\nrest",
+                Ok(Scanned::Whole { start: 0, end: 26 }),
             ),
             (
-                "GET / HTTP/1.1\r\nHost: a\r\n\n",
-                Err(Malformed::BareLineEnd),
+                "GET / HTTP/1.1\r\nHost: a\r\n\nrest",
+                Ok(Scanned::Whole { start: 0, end: 26 }),
             ),
             ("\nGET / HTTP/1.1\r\n\r\n", Err(Malformed::BareLineEnd)),
+            ("\rGET / HTTP/1.1\r\n\r\n", Err(Malformed::BareLineEnd)),
             (
                 "\r\n\r\nGET / HTTP/1.1\r\n\r\n",
                 Err(Malformed::RequestLine),
