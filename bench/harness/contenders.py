@@ -185,7 +185,7 @@ def build_loader() -> None:
 
 
 def build(folder: Path, **environment: str) -> None:
-    print(f"building in {folder.relative_to(ROOT.parent)}", file=sys.stderr, flush=True)
+    print(f"building in {folder.name}", file=sys.stderr, flush=True)
     command = ["cargo", "build", "--release", "--locked", "--quiet"]
     done = subprocess.run(
         command, cwd=folder, env=os.environ | environment, capture_output=True, text=True

@@ -3,6 +3,7 @@
 import http.client
 import json
 import re
+import resource
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from . import CONF, HOST, WORK, Failure
 from .contenders import LOADER, Contender, render
-from .process import Process, cpu_seconds, require_free_port, run_pinned
+from .process import Counters, Process, cpu_seconds, require_free_port, run_pinned
 
 #: Beyond its own bound, how long a tool may take to start and to end.
 GRACE_SECONDS = 20
@@ -61,7 +62,7 @@ class Sample:
     #: Times that it had nothing to do and left the CPU.
     sleeps: float
     origin_connections: int
-    #: Share of the contender's CPU that was used by anybody else.
+    #: Share of the contender's CPU, or of client's and origin's, that went to anybody else.
     others: float
 
     as_dict = asdict
@@ -122,27 +123,50 @@ def verify(runner: Runner, setup: Setup, seconds: float = 30) -> None:
     load(runner, setup, verify=True, requests=VERIFY_REQUESTS, seconds=seconds)
 
 
+@dataclass
+class Usage:
+    """How busy both CPUs were so far, and with whom."""
+
+    at: float
+    proxy: Counters
+    load: float
+    proxy_cpu: float
+    load_cpu: float
+
+    @classmethod
+    def now(cls, runner: Runner, setup: Setup, origin: Process | None) -> "Usage":
+        tools = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return cls(
+            at=time.monotonic(),
+            proxy=runner.process.counters(),
+            load=tools.ru_utime + tools.ru_stime + (origin.counters().cpu_ns / 1e9 if origin else 0),
+            proxy_cpu=cpu_seconds(setup.proxy_cpu),
+            load_cpu=cpu_seconds(setup.load_cpu),
+        )
+
+
 @contextmanager
-def counted(runner: Runner, setup: Setup):
+def counted(runner: Runner, setup: Setup, origin: Process | None = None):
     """Yields a function that turns the tool's figures into a sample of this stretch of time."""
-    before, busy_before, begin = runner.process.counters(), cpu_seconds(setup.proxy_cpu), time.monotonic()
+    before = Usage.now(runner, setup, origin)
 
     def sample(requests: int, rps: float, p50_us, p99_us, origin_connections: int) -> Sample:
-        after, busy_after, end = runner.process.counters(), cpu_seconds(setup.proxy_cpu), time.monotonic()
+        after = Usage.now(runner, setup, origin)
         if not runner.process.is_running():
             raise Wrong(f"it ended while it was loaded: {runner.process.last_words()}")
-        cpu_ns = after.cpu_ns - before.cpu_ns
-        wall = end - begin
+        cpu_seconds_used = (after.proxy.cpu_ns - before.proxy.cpu_ns) / 1e9
+        others_there = after.proxy_cpu - before.proxy_cpu - cpu_seconds_used
+        others_here = after.load_cpu - before.load_cpu - (after.load - before.load)
         return Sample(
             requests=requests,
-            cpu_us=cpu_ns / 1000 / requests,
+            cpu_us=cpu_seconds_used * 1e6 / requests,
             rps=rps,
             p50_us=p50_us,
             p99_us=p99_us,
-            busy=min(1.0, cpu_ns / 1e9 / (requests / rps)),
-            sleeps=(after.sleeps - before.sleeps) / requests,
+            busy=min(1.0, cpu_seconds_used * rps / requests),
+            sleeps=(after.proxy.sleeps - before.proxy.sleeps) / requests,
             origin_connections=origin_connections,
-            others=max(0.0, (busy_after - busy_before - cpu_ns / 1e9) / wall),
+            others=max(0.0, others_there, others_here) / (after.at - before.at),
         )
 
     yield sample
@@ -179,7 +203,7 @@ def file_origin(setup: Setup, sizes: list[int]):
     command = origin.command(0, setup.origin_port)
     with Process("origin", command, setup.load_cpu, WORK / "run" / "origin.log") as process:
         process.wait_for_port(setup.origin_port, 10)
-        yield files
+        yield files, process
 
 
 def fetch(port: int, path: str) -> bytes:
@@ -199,7 +223,7 @@ def origin_accepts(setup: Setup) -> int:
     return int(numbers[0])
 
 
-def timed_wrk(runner: Runner, setup: Setup, files: Path) -> Sample:
+def timed_wrk(runner: Runner, setup: Setup, files: Path, origin: Process) -> Sample:
     """One run of wrk; wrk and origin share a CPU, which they fill before the proxy fills its own."""
     path = f"/{runner.size}"
     if fetch(runner.port, path) != (files / str(runner.size)).read_bytes():
@@ -209,7 +233,7 @@ def timed_wrk(runner: Runner, setup: Setup, files: Path) -> Sample:
         for name, value in BROWSER_HEADERS.items():
             command += ["-H", f"{name}: {value}"]
     accepts = origin_accepts(setup)
-    with counted(runner, setup) as sample:
+    with counted(runner, setup, origin) as sample:
         output = run_pinned(
             [*command, f"http://{HOST}:{runner.port}{path}"],
             setup.load_cpu,
