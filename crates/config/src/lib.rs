@@ -2,7 +2,7 @@
 //!
 //! Text becomes a tree of [`Value`]s that know their [`Place`]s; [`Report::read`] turns a value into
 //! any type that serde can read and reports *all* that is wrong with it, not only the first thing.
-//! Units ([`Period`], [`Size`], [`Share`]) cannot hold nonsense, and [`At`] keeps the place of a value
+//! Units ([`Period`], [`Size`], [`Share`], [`Network`]) cannot hold nonsense, and [`At`] keeps the place of a value
 //! whose rightness is decided later.
 //!
 //! ```
@@ -32,6 +32,7 @@ mod document;
 mod exercise;
 mod files;
 mod memo;
+mod network;
 mod parse;
 mod place;
 mod read;
@@ -49,6 +50,7 @@ pub use document::{Document, Item, Reader};
 pub use exercise::exercise;
 pub use files::Files;
 pub use memo::Memo;
+pub use network::Network;
 pub use place::{FileId, Place, Sources, Spot};
 pub use render::Style;
 pub use report::{Problem, Report, Severity};

@@ -15,14 +15,21 @@ pub(crate) struct Wrong {
     pub(crate) other: Option<(Range<usize>, &'static str)>,
 }
 
-/// Whether the parser lost track of which table is which, so that its tree is not worth reading.
+/// Whether the parser lost track of what belongs where, so that its tree is not worth reading.
 pub(crate) fn is_lost(errors: &[toml::de::Error]) -> bool {
-    errors.iter().any(|err| is_open_header(err.message()))
+    errors.iter().any(|err| loses_track(err.message()))
+}
+
+/// Whether what follows such an error is skipped or misread.
+fn loses_track(message: &str) -> bool {
+    is_open_header(message) || message.starts_with(NO_VALUE)
 }
 
 fn is_open_header(message: &str) -> bool {
     message.starts_with("unclosed table") || message.starts_with("unclosed array table")
 }
+
+const NO_VALUE: &str = "key with no value";
 
 /// Beyond these, a text is probably no TOML at all.
 const ERRORS_MAX: usize = 100;
@@ -55,7 +62,7 @@ pub(crate) fn explain(text: &str, table: &DeTable<'_>, errors: &[toml::de::Error
             .find('\n')
             .map_or(text.len(), |newline| range.start + newline);
         wrongs.push(one(text, range, message));
-        if wrongs.len() == ERRORS_MAX || is_open_header(message) {
+        if wrongs.len() == ERRORS_MAX || loses_track(message) {
             break;
         }
     }
@@ -96,7 +103,7 @@ fn one(text: &str, range: Range<usize>, message: &str) -> Wrong {
             Some(format!("if it is text: \"{there}\"")),
         ),
         header if is_open_header(header) => plain("this header is not closed: `]` is missing"),
-        "key with no value, expected `=`" => plain("expected `=` after the key"),
+        no_value if no_value.starts_with(NO_VALUE) => plain("expected `=` after the key"),
         "unexpected leading zero, expected nothing" => plain("a number does not begin with 0"),
         "invalid basic string, expected `\"`" | "invalid literal string, expected `'`" => {
             plain("this string is not closed")

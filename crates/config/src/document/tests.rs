@@ -294,11 +294,14 @@ fn an_open_header_hides_what_follows() {
                  |     ^
         "#]],
     );
-    check("--- doorward.toml\n[[log]\nb = x\n", expect![[r#"
+    check(
+        "--- doorward.toml\n[[log]\nb = x\n",
+        expect![[r#"
         doorward.toml:1:7: this header is not closed: `]` is missing
            1 | [[log]
              |       ^
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
