@@ -60,6 +60,11 @@ impl Place {
         }
     }
 
+    /// Whether this is no place at all.
+    pub fn is_none(self) -> bool {
+        self == Self::NONE
+    }
+
     /// The file, unless this is no place or one relative to a piece.
     pub fn file(self) -> Option<FileId> {
         (self.file < PIECE).then_some(FileId(self.file))
