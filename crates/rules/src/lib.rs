@@ -3,6 +3,7 @@
 //! Nothing here sees a socket, a clock, a file or a thread: facts come in as arguments, decisions
 //! go out as data, and every decision carries its reason. The engine does what was decided.
 
+pub mod balance;
 mod cx;
 mod decision;
 pub mod fault;
@@ -12,6 +13,7 @@ pub mod route;
 mod rules;
 pub mod service;
 mod trail;
+pub mod trust;
 
 pub use cx::{Cx, Params, RequestId};
 pub use decision::{Decision, Reply};

@@ -9,6 +9,7 @@ pub mod fields;
 pub mod h1;
 pub mod head;
 pub mod known;
+pub mod proxy_protocol;
 pub mod target;
 
 pub use fields::{Field, Fields};

@@ -1,0 +1,144 @@
+//! The whole compiled configuration at one time, and the one place where it is exchanged.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rules::Rules;
+use wire::h1::{BodyLimits, HeadLimits};
+
+use crate::metrics::{RouteMetrics, ServiceMetrics};
+use crate::observe::access::AccessFormat;
+
+/// Everything that a request needs to know. Immutable: a request keeps the one it began with.
+pub(crate) struct Snapshot {
+    /// Higher for each snapshot of this process.
+    pub(crate) version: u64,
+    pub(crate) rules: Arc<Rules>,
+    /// By `ServiceId`.
+    pub(crate) services: Box<[Arc<Service>]>,
+    /// By `RouteId`.
+    pub(crate) route_metrics: Arc<[Arc<RouteMetrics>]>,
+    pub(crate) limits: Limits,
+    pub(crate) trust: Arc<rules::trust::Trust>,
+    pub(crate) access: AccessFormat,
+    /// Who presents this may see the trail of a request.
+    pub(crate) explain_token: Arc<str>,
+}
+
+impl Snapshot {
+    /// Whether whoever presents `token` may have a request explained.
+    pub(crate) fn may_explain(&self, token: &[u8]) -> bool {
+        crate::admin::is_token(&self.explain_token, token)
+    }
+}
+
+/// Limits on clients; times in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) head: HeadLimits,
+    pub(crate) body: BodyLimits,
+    pub(crate) body_bytes_max: u64,
+    pub(crate) header_ms: u64,
+    pub(crate) body_idle_ms: u64,
+    /// Bytes a second, after a grace; zero is no limit.
+    pub(crate) body_rate: u64,
+    pub(crate) keep_alive_idle_ms: u64,
+    pub(crate) upgrade_idle_ms: u64,
+    pub(crate) requests_per_connection_max: u64,
+    pub(crate) connections_max: usize,
+    pub(crate) connections_per_client_max: u32,
+}
+
+/// A service as the engine sees it.
+pub(crate) struct Service {
+    pub(crate) name: Arc<str>,
+    pub(crate) endpoints: Box<[Arc<Endpoint>]>,
+    pub(crate) times: Times,
+    pub(crate) idle_ms: u64,
+    /// Idle connections kept by each worker for each endpoint.
+    pub(crate) idle_connections_max: usize,
+    pub(crate) host: Host,
+    pub(crate) metrics: Arc<ServiceMetrics>,
+}
+
+/// Time limits towards a service, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    pub(crate) connect_ms: u64,
+    pub(crate) send_ms: u64,
+    pub(crate) first_byte_ms: u64,
+    pub(crate) between_bytes_ms: u64,
+}
+
+/// What a service sees in `Host`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Host {
+    /// What the client sent.
+    Preserve,
+    /// The endpoint's own address.
+    Endpoint,
+    Literal(Box<str>),
+}
+
+/// One address of a service. Lives as long as any snapshot names it, so that what is known about
+/// it outlives a reload.
+pub(crate) struct Endpoint {
+    /// Dense and never used for another address in this process; pools are indexed by it.
+    pub(crate) index: usize,
+    pub(crate) address: Address,
+    /// The address as it stands in `Host` and in explanations.
+    pub(crate) text: Box<str>,
+    /// Until then (milliseconds since the process started) it is passed over: it refused.
+    resting_until_ms: AtomicU64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Address {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl Endpoint {
+    pub(crate) fn new(index: usize, address: Address, text: &str) -> Self {
+        Self { index, address, text: text.into(), resting_until_ms: AtomicU64::new(0) }
+    }
+
+    /// Whether it refused a connection a moment ago.
+    pub(crate) fn is_resting(&self, now_ms: u64) -> bool {
+        self.resting_until_ms.load(Ordering::Relaxed) > now_ms
+    }
+
+    pub(crate) fn rest_until(&self, until_ms: u64) {
+        self.resting_until_ms.store(until_ms, Ordering::Relaxed);
+    }
+}
+
+/// Where the current snapshot is exchanged: control stores, workers look.
+pub(crate) struct Published {
+    version: AtomicU64,
+    current: Mutex<Arc<Snapshot>>,
+}
+
+impl Published {
+    pub(crate) fn new(first: Snapshot) -> Self {
+        Self { version: AtomicU64::new(first.version), current: Mutex::new(Arc::new(first)) }
+    }
+
+    #[inline]
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn current(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces the snapshot; requests that have begun keep theirs.
+    pub(crate) fn publish(&self, next: Snapshot) {
+        let version = next.version;
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+        self.version.store(version, Ordering::Release);
+    }
+}

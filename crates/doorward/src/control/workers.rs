@@ -1,0 +1,156 @@
+//! Starts the worker threads and tells them what to do.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use rules::trust::Trust;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::sync::{mpsc, watch};
+
+use super::snapshot::Published;
+use crate::data::listen::{self, Listener, PerClient};
+use crate::data::worker::Worker;
+use crate::metrics::Metrics;
+use crate::observe::access::{AccessLog, AccessSink};
+use crate::observe::{log, trails::Trails};
+
+/// What all workers are made of.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) published: Arc<Published>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) access: AccessSink,
+    pub(crate) trails: Trails,
+    pub(crate) per_client: PerClient,
+}
+
+impl Shared {
+    /// The worker at `index`; it belongs to the thread that calls this.
+    pub(crate) fn worker(&self, index: usize) -> Rc<Worker> {
+        Worker::new(
+            index,
+            Arc::clone(&self.published),
+            Arc::clone(&self.metrics),
+            AccessLog::new(self.access.clone()),
+            self.trails.clone(),
+        )
+    }
+}
+
+/// What a worker can be told.
+enum Command {
+    Listen {
+        socket: std::net::TcpListener,
+        address: SocketAddr,
+        proxy_protocol: Option<Arc<Trust>>,
+        stop: watch::Receiver<bool>,
+    },
+    Drain,
+}
+
+/// All worker threads.
+pub(crate) struct Workers {
+    commands: Vec<mpsc::UnboundedSender<Command>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    /// Starts `count` threads.
+    ///
+    /// # Errors
+    /// If a thread or its runtime cannot be had.
+    pub(crate) fn start(count: usize, shared: &Shared) -> io::Result<Self> {
+        let (mut commands, mut threads) = (Vec::new(), Vec::new());
+        for index in 0..count {
+            let runtime_shared = shared.clone();
+            let (sender, receiver) = mpsc::unbounded_channel();
+            let runtime = move || match runtime() {
+                Ok(runtime) => {
+                    runtime.block_on(work(index, runtime_shared, receiver));
+                }
+                Err(error) => log::error("worker", format!("cannot start: {error}")),
+            };
+            let thread = thread::Builder::new().name(format!("worker-{index}")).spawn(runtime)?;
+            commands.push(sender);
+            threads.push(thread);
+        }
+        Ok(Self { commands, threads })
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.commands.len()
+    }
+
+    /// Hands each worker its own socket of one address.
+    pub(crate) fn listen(
+        &self,
+        sockets: Vec<std::net::TcpListener>,
+        address: SocketAddr,
+        proxy_protocol: Option<&Arc<Trust>>,
+        stop: &watch::Receiver<bool>,
+    ) {
+        for (worker, socket) in self.commands.iter().zip(sockets) {
+            // A worker that is gone has ended the process, or will.
+            let _ = worker.send(Command::Listen {
+                socket,
+                address,
+                proxy_protocol: proxy_protocol.cloned(),
+                stop: stop.clone(),
+            });
+        }
+    }
+
+    /// Tells all workers to end when their connections have.
+    pub(crate) fn drain(&self) {
+        for worker in &self.commands {
+            let _ = worker.send(Command::Drain);
+        }
+    }
+
+    /// Whether all workers have ended.
+    pub(crate) fn have_ended(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
+    }
+}
+
+/// The runtime of one worker or of the control thread.
+///
+/// # Errors
+/// If the kernel gives no epoll instance.
+pub(crate) fn runtime() -> io::Result<LocalRuntime> {
+    Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
+}
+
+async fn work(index: usize, shared: Shared, mut commands: mpsc::UnboundedReceiver<Command>) {
+    let worker = shared.worker(index);
+    tokio::task::spawn_local(Rc::clone(&worker).keep_time());
+    while let Some(command) = commands.recv().await {
+        match command {
+            Command::Listen { socket, address, proxy_protocol, stop } => {
+                let listener = Rc::new(Listener { address, proxy_protocol, admin: None });
+                match TcpListener::from_std(socket) {
+                    Ok(socket) => {
+                        let accepting = listen::accept(
+                            Rc::clone(&worker),
+                            listener,
+                            socket,
+                            shared.per_client.clone(),
+                            stop,
+                        );
+                        tokio::task::spawn_local(accepting);
+                    }
+                    Err(error) => log::error("listen", format!("{address}: {error}")),
+                }
+            }
+            Command::Drain => {
+                worker.drain();
+                break;
+            }
+        }
+    }
+    worker.drained().await;
+}

@@ -1,0 +1,221 @@
+//! One client connection: requests one after the other, until either side has had enough.
+
+use std::future::poll_fn;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::task::Poll;
+
+use rules::Fault;
+use rules::forward::Peer;
+use wire::h1::HeadScan;
+
+use super::deadline::Watch;
+use super::listen::Listener;
+use super::scratch::Scratch;
+use super::serve;
+use super::socket::Socket;
+use super::transfer::Side;
+use super::worker::{Pinned, Worker};
+
+/// A client, as far as it is connected.
+pub(crate) struct Connection {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) listener: Rc<Listener>,
+    pub(crate) client: Side,
+    pub(crate) peer: Peer,
+    pub(crate) watch: Watch,
+    /// Requests so far, the current one included.
+    pub(crate) served: u64,
+}
+
+/// What becomes of the connection after a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    /// It waits for the next request.
+    Persist,
+    /// We are done; the client may still have to read what was sent.
+    Close,
+    /// The response broke off: the client must not take it for whole.
+    Reset,
+    /// There is nobody left to talk to, or nothing to say.
+    Drop,
+}
+
+/// How long a client may take to notice that we are done. Without this wait its own late bytes
+/// would make the kernel send a reset, which can destroy the response before it is read (RFC 9112,
+/// 9.6).
+const LINGER_MS: u64 = 2_000;
+
+/// How much of what a client still sends is thrown away before we give up on it.
+const LINGER_BYTES_MAX: usize = 1024 * 1024;
+
+impl Connection {
+    /// Serves the client on `socket` until the connection ends.
+    pub(crate) async fn run(
+        worker: Rc<Worker>,
+        listener: Rc<Listener>,
+        socket: Socket,
+        address: SocketAddr,
+    ) {
+        let watch = Watch::new(Rc::clone(&worker.deadlines)).await;
+        let peer = Peer { address: Some(address), trusted: false, https: false };
+        let client = Side::new(socket);
+        let mut connection = Self { worker, listener, client, peer, watch, served: 0 };
+        let after = connection.talk().await;
+        match after {
+            After::Close => connection.linger().await,
+            After::Reset => connection.client.socket.reset_on_close(),
+            After::Persist | After::Drop => {}
+        }
+    }
+
+    async fn talk(&mut self) -> After {
+        if self.listener.proxy_protocol.is_some() && !self.read_proxy_header().await {
+            return After::Drop;
+        }
+        self.peer.trusted = self.trusts_peer();
+        loop {
+            if self.client.incoming.is_empty() && !self.wait_for_request().await {
+                return After::Drop;
+            }
+            let snapshot = self.worker.pin();
+            let mut scratch = self.worker.take_scratch();
+            self.served += 1;
+            let after = match self.read_head(&snapshot, &mut scratch).await {
+                Ok(true) => serve::serve(self, &snapshot, &mut scratch).await,
+                Ok(false) => After::Drop,
+                Err(fault) => serve::refuse(self, &snapshot, &mut scratch, fault).await,
+            };
+            self.worker.return_scratch(scratch);
+            if after != After::Persist {
+                return after;
+            }
+        }
+    }
+
+    fn trusts_peer(&self) -> bool {
+        let snapshot = self.worker.pin();
+        self.peer.address.is_some_and(|address| snapshot.trust.covers(address.ip()))
+    }
+
+    /// Waits for the first byte of a request; false if there will be none.
+    async fn wait_for_request(&mut self) -> bool {
+        let idle_ms = {
+            let limits = self.worker.pin().limits;
+            // A new connection is to say something soon.
+            if self.served == 0 { limits.header_ms } else { limits.keep_alive_idle_ms }
+        };
+        if self.worker.draining.get() && self.served > 0 {
+            return false;
+        }
+        self.watch.set_idle(idle_ms);
+        poll_fn(|cx| match self.client.poll_fill(cx) {
+            Poll::Ready(Ok(count)) => Poll::Ready(count > 0),
+            Poll::Ready(Err(_)) => Poll::Ready(false),
+            Poll::Pending if self.watch.is_over() => Poll::Ready(false),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
+    }
+
+    /// Reads a request head into `scratch`; false if the client left in the middle.
+    async fn read_head(
+        &mut self,
+        snapshot: &Pinned,
+        scratch: &mut Scratch,
+    ) -> Result<bool, Fault> {
+        let limits = &snapshot.limits;
+        let mut scan = HeadScan::default();
+        let mut timed = false;
+        poll_fn(|cx| {
+            loop {
+                let bytes = self.client.incoming.bytes();
+                match scratch.request.read(bytes, &mut scan, &limits.head) {
+                    Ok(Some(end)) => {
+                        self.client.incoming.consume(end);
+                        return Poll::Ready(Ok(true));
+                    }
+                    Ok(None) => {}
+                    Err(malformed) => return Poll::Ready(Err(Fault::Malformed(malformed))),
+                }
+                if !timed {
+                    // Most heads arrive whole and never get here.
+                    self.watch.set(limits.header_ms);
+                    timed = true;
+                }
+                match self.client.poll_fill(cx) {
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Ok(false)),
+                    Poll::Ready(Ok(_)) => {}
+                    Poll::Pending if self.watch.is_over() => {
+                        return Poll::Ready(Err(Fault::HeadTimeout));
+                    }
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await
+    }
+
+    /// Reads the PROXY protocol header; false if there is none, or it is broken.
+    async fn read_proxy_header(&mut self) -> bool {
+        let header_ms = self.worker.pin().limits.header_ms;
+        self.watch.set(header_ms);
+        let header = poll_fn(|cx| {
+            loop {
+                match wire::proxy_protocol::read(self.client.incoming.bytes()) {
+                    Ok(Some(header)) => return Poll::Ready(Some(header)),
+                    Ok(None) => {}
+                    Err(_) => return Poll::Ready(None),
+                }
+                match self.client.poll_fill(cx) {
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(None),
+                    Poll::Ready(Ok(_)) => {}
+                    Poll::Pending if self.watch.is_over() => return Poll::Ready(None),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await;
+        let Some(header) = header else { return false };
+        self.client.incoming.consume(header.bytes);
+        if let Some(source) = header.source {
+            self.peer.address = Some(source);
+        }
+        true
+    }
+
+    /// The address that limits and logs go by.
+    pub(crate) fn client_ip(&self) -> Option<IpAddr> {
+        self.peer.address.map(|address| address.ip())
+    }
+
+    /// Says that we are done, and waits until the client has noticed.
+    async fn linger(&mut self) {
+        self.watch.set(LINGER_MS);
+        let mut discarded = 0;
+        let mut shut = false;
+        poll_fn(|cx| {
+            if !shut {
+                match self.client.socket.poll_shutdown(cx) {
+                    Poll::Ready(Ok(())) => shut = true,
+                    Poll::Ready(Err(_)) => return Poll::Ready(()),
+                    Poll::Pending if self.watch.is_over() => return Poll::Ready(()),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+            loop {
+                let waiting = self.client.incoming.bytes().len();
+                self.client.incoming.consume(waiting);
+                match self.client.poll_fill(cx) {
+                    Poll::Ready(Ok(count)) if count > 0 && discarded < LINGER_BYTES_MAX => {
+                        discarded += count;
+                    }
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending if self.watch.is_over() => return Poll::Ready(()),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await;
+    }
+}

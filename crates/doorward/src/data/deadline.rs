@@ -1,0 +1,188 @@
+//! Deadlines without timers: each connection has one cell, a sweep finds those that are over.
+//!
+//! Setting a deadline is one store, so every read and write can have one. A timer wheel would cost
+//! an insertion and a removal per request for deadlines that almost never come.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+/// How often deadlines are looked at, and so how late one can be seen. The shortest configurable
+/// time limit is ten times this.
+pub(crate) const SWEEP: Duration = Duration::from_millis(50);
+
+/// All deadlines of one worker.
+pub(crate) struct Deadlines {
+    /// Milliseconds since the worker started, as of the last sweep.
+    now_ms: Cell<u64>,
+    slots: RefCell<Vec<Slot>>,
+    free: RefCell<Vec<usize>>,
+    /// Wakes the sweep when the first slot is taken.
+    taken: Notify,
+}
+
+struct Slot {
+    at_ms: Cell<u64>,
+    /// Whether the connection waits for its next request and may be closed at any time.
+    idle: Cell<bool>,
+    waker: Option<Waker>,
+}
+
+const NEVER: u64 = u64::MAX;
+
+impl Deadlines {
+    pub(crate) fn new() -> Self {
+        Self {
+            now_ms: Cell::new(0),
+            slots: RefCell::default(),
+            free: RefCell::default(),
+            taken: Notify::new(),
+        }
+    }
+
+    /// Milliseconds since the worker started; as old as one sweep at most.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.now_ms.get()
+    }
+
+    /// Advances the clock to `now_ms` and wakes every connection whose deadline is over.
+    pub(crate) fn sweep(&self, now_ms: u64) {
+        self.now_ms.set(now_ms);
+        for slot in &*self.slots.borrow() {
+            if slot.at_ms.get() <= now_ms
+                && let Some(waker) = &slot.waker
+            {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
+    /// Ends the wait of every connection that has no request in flight.
+    pub(crate) fn end_idle(&self) {
+        for slot in &*self.slots.borrow() {
+            if slot.idle.get() {
+                slot.at_ms.set(0);
+                if let Some(waker) = &slot.waker {
+                    waker.wake_by_ref();
+                }
+            }
+        }
+    }
+
+    /// How many connections have a slot.
+    pub(crate) fn in_use(&self) -> usize {
+        self.slots.borrow().len() - self.free.borrow().len()
+    }
+
+    /// Waits until any connection has a slot, so that an idle worker does not wake up at all.
+    pub(crate) async fn used(&self) {
+        while self.in_use() == 0 {
+            self.taken.notified().await;
+        }
+    }
+}
+
+/// One task's deadline.
+pub(crate) struct Watch {
+    deadlines: Rc<Deadlines>,
+    index: usize,
+}
+
+impl Watch {
+    /// Takes a slot for the task that awaits this; only that task may use it.
+    pub(crate) async fn new(deadlines: Rc<Deadlines>) -> Self {
+        let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+        let slot = Slot { at_ms: Cell::new(NEVER), idle: Cell::new(false), waker: Some(waker) };
+        let index = {
+            let mut slots = deadlines.slots.borrow_mut();
+            match deadlines.free.borrow_mut().pop() {
+                Some(index) => {
+                    slots[index] = slot;
+                    index
+                }
+                None => {
+                    slots.push(slot);
+                    slots.len() - 1
+                }
+            }
+        };
+        deadlines.taken.notify_one();
+        Self { deadlines, index }
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&Slot) -> T) -> T {
+        look(&self.deadlines.slots.borrow()[self.index])
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.deadlines.now_ms()
+    }
+
+    /// The deadline is `after_ms` from now; `u64::MAX` is none.
+    pub(crate) fn set(&self, after_ms: u64) {
+        let at_ms = self.now_ms().saturating_add(after_ms);
+        self.with(|slot| {
+            slot.at_ms.set(at_ms);
+            slot.idle.set(false);
+        });
+    }
+
+    /// As [`Watch::set`], for a wait that may also be ended early by [`Deadlines::end_idle`].
+    pub(crate) fn set_idle(&self, after_ms: u64) {
+        let at_ms = self.now_ms().saturating_add(after_ms);
+        self.with(|slot| {
+            slot.at_ms.set(at_ms);
+            slot.idle.set(true);
+        });
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.with(|slot| slot.at_ms.get()) <= self.now_ms()
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let mut slots = self.deadlines.slots.borrow_mut();
+        slots[self.index].at_ms.set(NEVER);
+        slots[self.index].idle.set(false);
+        slots[self.index].waker = None;
+        self.deadlines.free.borrow_mut().push(self.index);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_deadline_is_over_after_its_time_and_not_before() {
+        let deadlines = Rc::new(Deadlines::new());
+        let watch = Watch::new(Rc::clone(&deadlines)).await;
+        assert!(!watch.is_over());
+        watch.set(100);
+        deadlines.sweep(99);
+        assert!(!watch.is_over());
+        deadlines.sweep(100);
+        assert!(watch.is_over());
+        watch.set(100);
+        assert!(!watch.is_over());
+        drop(watch);
+        assert_eq!(deadlines.in_use(), 0);
+    }
+
+    #[tokio::test]
+    async fn only_idle_waits_are_ended_early() {
+        let deadlines = Rc::new(Deadlines::new());
+        let idle = Watch::new(Rc::clone(&deadlines)).await;
+        let busy = Watch::new(Rc::clone(&deadlines)).await;
+        idle.set_idle(1000);
+        busy.set(1000);
+        deadlines.end_idle();
+        assert!(idle.is_over() && !busy.is_over());
+    }
+}

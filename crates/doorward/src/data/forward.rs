@@ -1,0 +1,336 @@
+//! Carries a request to a service and the answer back.
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+use rules::{Fault, RouteId, ServiceId};
+use wire::h1::{self, Framing, ToClient, ToUpstream};
+use wire::Version;
+
+use super::connection::{After, Connection};
+use super::pace::Pace;
+use super::respond;
+use super::scratch::Scratch;
+use super::serve::{Body, Done};
+use super::transfer::{Broken, Side, Transfer, Wait};
+use super::tunnel;
+use super::upstream::{self, Exchange};
+use super::worker::Pinned;
+use crate::control::snapshot::{Endpoint, Host, Limits, Service};
+
+/// The most endpoints that are tried for one request: more would let one request wait for several
+/// connect time-outs on end.
+const ENDPOINTS_TRIED_MAX: usize = 3;
+
+/// How long an endpoint that refused a connection is passed over while others are there.
+const REST_MS: u64 = 1_000;
+
+/// The most interim responses for one request. Early hints come once or twice.
+const INTERIM_MAX: u32 = 16;
+
+/// Forwards the request in `scratch` to `service_id`, and its answer to the client.
+pub(crate) async fn forward(
+    connection: &mut Connection,
+    snapshot: &Pinned,
+    scratch: &mut Scratch,
+    route: RouteId,
+    service_id: ServiceId,
+    body: Body,
+) -> Done {
+    let service = &*snapshot.services[service_id.0 as usize];
+    let bytes_max =
+        snapshot.rules.route(route).body_bytes_max.unwrap_or(snapshot.limits.body_bytes_max);
+    if matches!(body.framing, Framing::Length(bytes) if bytes > bytes_max) {
+        return respond::fault(connection, scratch, Some(route), Fault::BodyTooLarge, None).await;
+    }
+    scratch.lines.clear();
+    rules::forward::append(&scratch.request, connection.peer, &scratch.cx, &mut scratch.lines);
+    let index = service_id.0 as usize;
+    let sent = send(connection, snapshot, scratch, (service, index), body.framing, bytes_max).await;
+    let counters = &service.metrics.shards[connection.worker.index];
+    match sent {
+        Ok((exchange, endpoint)) => {
+            let status = scratch.response.status;
+            counters.responses[usize::from(status / 100).saturating_sub(1)].add(1);
+            let waited_ns = connection.worker.now_ns() - scratch.cx.now_ns;
+            counters.first_byte.record(waited_ns / 1000);
+            deliver(connection, snapshot, scratch, route, service, endpoint, exchange).await
+        }
+        Err(fault) => {
+            counters.failures.add(1);
+            respond::fault(connection, scratch, Some(route), fault, None).await
+        }
+    }
+}
+
+/// Sends the request until an endpoint answers with a final head, which is then in
+/// `scratch.response`.
+async fn send<'s>(
+    connection: &mut Connection,
+    snapshot: &Pinned,
+    scratch: &mut Scratch,
+    (service, service_index): (&'s Service, usize),
+    framing: Framing,
+    bytes_max: u64,
+) -> Result<(Exchange, &'s Endpoint), Fault> {
+    let counters = &service.metrics.shards[connection.worker.index];
+    let limits = &snapshot.limits;
+    let turn = connection.worker.turn(service_index);
+    let now_ms = connection.worker.deadlines.now_ms();
+    let mut tried = 0;
+    let mut pooled = true;
+    let mut carried: Option<Transfer> = None;
+    let mut last = Fault::NoEndpoint;
+    while tried < ENDPOINTS_TRIED_MAX {
+        let resting = |at: usize| service.endpoints[at].is_resting(now_ms);
+        let (at, why) = rules::balance::pick(service.endpoints.len(), turn, tried, resting)
+            .ok_or(last)?;
+        let endpoint = &*service.endpoints[at];
+        scratch.cx.note("endpoint", &endpoint.text);
+        scratch.cx.record("balance", "pick", why);
+        let (side, reused) = match connect(connection, service, endpoint, pooled).await {
+            Ok(connected) => connected,
+            Err(fault) => {
+                scratch.cx.record("upstream", "failed", fault.reason());
+                counters.connect_failures.add(1);
+                endpoint.rest_until(now_ms + REST_MS);
+                (last, tried) = (fault, tried + 1);
+                continue;
+            }
+        };
+        if reused { counters.reuses.add(1) } else { counters.connects.add(1) }
+        let head = encode(scratch, service, endpoint, framing);
+        let transfer = match carried.take() {
+            None => {
+                let mut transfer = Transfer::new(framing, framing, limits.body, bytes_max, head);
+                if reused && framing.has_body() && scratch.request.method.is_idempotent() {
+                    transfer.keep_copy();
+                }
+                transfer
+            }
+            Some(transfer) => transfer.rewind(head).map_err(|_| last)?,
+        };
+        let pace = Pace::new(limits.body_idle_ms, limits.body_rate);
+        let mut exchange = Exchange::new(side, transfer, pace, service.times, reused);
+        match final_head(connection, scratch, &mut exchange).await {
+            Ok(()) => {
+                scratch.cx.note("status", scratch.response.status);
+                scratch.cx.note("connection", if reused { "reused" } else { "new" });
+                scratch.cx.record("upstream", "answer", "the endpoint answered");
+                return Ok((exchange, endpoint));
+            }
+            Err(fault) => {
+                scratch.cx.record("upstream", "failed", fault.reason());
+                // An idle connection may be closed by the service just as it is used again (RFC
+                // 9112, 9.3.1). That says nothing about the request, if it may be repeated.
+                let repeat = exchange.reused
+                    && !exchange.answered
+                    && fault.retry() == rules::fault::Retry::IfReused
+                    && scratch.request.method.is_idempotent();
+                if !repeat {
+                    return Err(fault);
+                }
+                counters.retries.add(1);
+                (last, pooled) = (fault, false);
+                carried = Some(exchange.request);
+            }
+        }
+    }
+    Err(last)
+}
+
+/// An idle connection to `endpoint`, or a new one; and whether it had been used.
+async fn connect(
+    connection: &mut Connection,
+    service: &Service,
+    endpoint: &Endpoint,
+    pooled: bool,
+) -> Result<(Side, bool), Fault> {
+    if pooled && let Some(side) = connection.worker.pools.take(endpoint.index) {
+        return Ok((side, true));
+    }
+    let connecting = upstream::connect(endpoint, service.times.connect_ms, &connection.watch);
+    // Rare and large: kept out of every connection's future.
+    Box::pin(connecting).await.map(|side| (side, false))
+}
+
+/// The head of the request as it goes to `endpoint`.
+fn encode(
+    scratch: &mut Scratch,
+    service: &Service,
+    endpoint: &Endpoint,
+    framing: Framing,
+) -> Vec<u8> {
+    let mut out = std::mem::take(&mut scratch.out);
+    out.clear();
+    let authority = match &service.host {
+        Host::Preserve if !scratch.request.authority().is_empty() => scratch.request.authority(),
+        Host::Preserve | Host::Endpoint => endpoint.text.as_bytes(),
+        Host::Literal(text) => text.as_bytes(),
+    };
+    let to = ToUpstream {
+        authority,
+        framing,
+        upgrade: upgrade(scratch, framing),
+        but: rules::forward::REWRITTEN,
+        extra: &[&scratch.lines],
+    };
+    h1::encode_request(&scratch.request, &to, &mut out);
+    out
+}
+
+/// The protocol that the request asks for. One with a body asks in vain: a server may always
+/// ignore `Upgrade` (RFC 9110, 7.8).
+fn upgrade(scratch: &Scratch, framing: Framing) -> Option<&[u8]> {
+    let request = &scratch.request;
+    let possible = !framing.has_body() && request.version == Version::Http11;
+    request.connection.upgrade_protocol(&request.fields).filter(|_| possible)
+}
+
+/// Reads heads into `scratch.response` until one is final; passes the others on.
+async fn final_head(
+    connection: &mut Connection,
+    scratch: &mut Scratch,
+    exchange: &mut Exchange,
+) -> Result<(), Fault> {
+    for _ in 0..=INTERIM_MAX {
+        exchange.head(connection, &mut scratch.response).await?;
+        if scratch.response.status >= 200 || scratch.response.status == 101 {
+            return Ok(());
+        }
+        if respond::takes_interim(scratch.request.version) {
+            let to = ToClient { version: Version::Http11, persist: true, ..ToClient::default() };
+            let mut interim = Vec::new();
+            h1::encode_response(&scratch.response, &to, &mut interim);
+            respond::write_all(connection, &[&interim]).await?;
+        }
+    }
+    Err(Fault::UpstreamMalformed(h1::Malformed::StatusLine))
+}
+
+/// Passes the answer on: its head from `scratch.response`, its body from `exchange`.
+async fn deliver(
+    connection: &mut Connection,
+    snapshot: &Pinned,
+    scratch: &mut Scratch,
+    route: RouteId,
+    service: &Service,
+    endpoint: &Endpoint,
+    mut exchange: Exchange,
+) -> Done {
+    if scratch.response.status == 101 {
+        return Box::pin(tunnel::open(connection, snapshot, scratch, route, exchange)).await;
+    }
+    let h1::ResponseFraming { announced, body: framing } =
+        match h1::response_framing(&scratch.response, scratch.request.method) {
+            Ok(framings) => framings,
+            Err(malformed) => {
+                let fault = Fault::UpstreamMalformed(malformed);
+                return respond::fault(connection, scratch, Some(route), fault, None).await;
+            }
+        };
+    snapshot.rules.on_response(route, &mut scratch.response, &scratch.request, &mut scratch.cx);
+    let to = client_framing(announced, scratch.request.version);
+    let persist = exchange.is_sent()
+        && to != Framing::UntilClose
+        && respond::wants_to_persist(connection, scratch);
+    scratch.out = exchange.request.reclaim();
+    respond::write_head(connection, scratch, to, persist);
+    let head = std::mem::take(&mut scratch.out);
+    let mut answer = Transfer::new(framing, to, snapshot.limits.body, u64::MAX, head);
+    let relayed = relay(connection, &snapshot.limits, &mut exchange, &mut answer).await;
+
+    let mut done = Done::new(Some(route), scratch.response.status, After::Persist);
+    done.response_bytes = answer.bytes;
+    done.request_bytes = exchange.request.bytes;
+    scratch.out = answer.reclaim();
+    done.after = match relayed {
+        Err(fault) => {
+            scratch.cx.record("fault", fault.slug(), fault.reason());
+            done.fault = Some(fault);
+            return Done { after: After::Reset, ..done };
+        }
+        Ok(()) if persist && exchange.is_sent() => After::Persist,
+        Ok(()) => After::Close,
+    };
+    let reusable = exchange.is_sent()
+        && framing != Framing::UntilClose
+        && scratch.response.connection.persists(scratch.response.version)
+        && exchange.side.incoming.is_empty();
+    if reusable {
+        connection.worker.pools.put(
+            endpoint.index,
+            exchange.side,
+            connection.worker.deadlines.now_ms(),
+            service.idle_ms,
+            service.idle_connections_max,
+        );
+    }
+    done
+}
+
+/// How the body leaves, given how the answer announces it.
+fn client_framing(announced: Framing, version: Version) -> Framing {
+    match (announced, version) {
+        (Framing::Chunked | Framing::UntilClose, Version::Http11) => Framing::Chunked,
+        (Framing::Chunked | Framing::UntilClose, Version::Http10) => Framing::UntilClose,
+        (framing, _) => framing,
+    }
+}
+
+/// Moves the body of the answer to the client, and what is left of the request to the service.
+async fn relay(
+    connection: &mut Connection,
+    limits: &Limits,
+    exchange: &mut Exchange,
+    answer: &mut Transfer,
+) -> Result<(), Fault> {
+    let mut pace = Pace::new(limits.body_idle_ms, limits.body_rate);
+    let mut armed_at = None;
+    poll_fn(|cx| {
+        if !exchange.is_sent()
+            && !exchange.refused_body
+            && let Poll::Ready(Err(fault)) = exchange.poll_send(connection, cx)
+        {
+            return Poll::Ready(Err(fault));
+        }
+        let moved = answer.poll(&mut exchange.side, &mut connection.client.socket, cx);
+        match moved {
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
+            Poll::Ready(Err(broken)) => Poll::Ready(Err(answer_fault(&broken))),
+            Poll::Pending => {
+                let now_ms = connection.watch.now_ms();
+                let stands = (answer.progress, exchange.request.progress);
+                if armed_at != Some(stands) {
+                    armed_at = Some(stands);
+                    let wait_ms = match answer.wait {
+                        Wait::Write => pace.wait(now_ms, answer.bytes),
+                        Wait::Read => {
+                            pace.go_on(now_ms);
+                            exchange.times.between_bytes_ms
+                        }
+                    };
+                    connection.watch.set(wait_ms);
+                } else if connection.watch.is_over() {
+                    return Poll::Ready(Err(match answer.wait {
+                        Wait::Write => Fault::ClientStalled,
+                        Wait::Read => Fault::BetweenBytesTimeout,
+                    }));
+                }
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}
+
+/// What it means that the answer could not be carried on.
+fn answer_fault(broken: &Broken) -> Fault {
+    match broken {
+        Broken::Write(_) => Fault::ClientGone,
+        Broken::Read(_) | Broken::TooLarge | Broken::Malformed(h1::Malformed::Truncated) => {
+            Fault::UpstreamTruncated
+        }
+        Broken::Malformed(malformed) => Fault::UpstreamMalformed(*malformed),
+    }
+}

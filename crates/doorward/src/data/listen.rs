@@ -1,0 +1,224 @@
+//! Accepts connections, within the limits.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use super::connection::Connection;
+use super::socket::Socket;
+use super::worker::Worker;
+use crate::admin::Admin;
+use crate::observe::log;
+
+/// One address that clients connect to.
+#[derive(Clone)]
+pub(crate) struct Listener {
+    pub(crate) address: SocketAddr,
+    /// Set if each connection begins with a PROXY header; only these peers may connect then.
+    pub(crate) proxy_protocol: Option<Arc<rules::trust::Trust>>,
+    /// Set on the listener of the admin API.
+    pub(crate) admin: Option<Rc<Admin>>,
+}
+
+/// How many open connections each client address has, over all workers.
+#[derive(Clone, Default)]
+pub(crate) struct PerClient(Arc<Mutex<HashMap<IpAddr, u32>>>);
+
+impl PerClient {
+    /// Counts one more, unless there are `max` already.
+    fn enter(&self, client: IpAddr, max: u32) -> bool {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(group(client)).or_insert(0);
+        if *count >= max {
+            return false;
+        }
+        *count += 1;
+        true
+    }
+
+    fn leave(&self, client: IpAddr) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&group(client)) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&group(client));
+            }
+        }
+    }
+}
+
+/// What counts as one client: an IPv6 user has a /64 of addresses.
+fn group(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+/// Refused connections that may linger at once, so that their clients can read why. Beyond this
+/// they are just closed.
+const REFUSALS_MAX: usize = 256;
+
+/// Pause after `accept` failed for want of descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Accepts on `socket` until `stop` says so; then takes what the kernel had already accepted, so
+/// that no client that got through is turned away.
+pub(crate) async fn accept(
+    worker: Rc<Worker>,
+    listener: Rc<Listener>,
+    socket: TcpListener,
+    per_client: PerClient,
+    mut stop: watch::Receiver<bool>,
+) {
+    let refusals = Rc::new(());
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            accepted = socket.accept() => accepted,
+            _ = stop.wait_for(|&stop| stop) => break,
+        };
+        match accepted {
+            Ok((stream, address)) => {
+                admit(&worker, &listener, &per_client, &refusals, stream, address);
+            }
+            Err(error) if is_clients(&error) => {}
+            Err(error) => {
+                log::error("listen", format!("cannot accept on {}: {error}", listener.address));
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    let cx = &mut std::task::Context::from_waker(std::task::Waker::noop());
+    while let std::task::Poll::Ready(Ok((stream, address))) = socket.poll_accept(cx) {
+        admit(&worker, &listener, &per_client, &refusals, stream, address);
+    }
+}
+
+/// Errors of one connection that was gone before it was accepted.
+fn is_clients(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
+}
+
+/// Starts a connection, or refuses it.
+fn admit(
+    worker: &Rc<Worker>,
+    listener: &Rc<Listener>,
+    per_client: &PerClient,
+    refusals: &Rc<()>,
+    stream: TcpStream,
+    address: SocketAddr,
+) {
+    let limits = worker.pin().limits;
+    let counters = worker.counters();
+    counters.accepted.add(1);
+    if listener.proxy_protocol.as_ref().is_some_and(|trusted| !trusted.covers(address.ip())) {
+        // Whoever may not speak for others could otherwise name any client it likes.
+        counters.refused_total.add(1);
+        return;
+    }
+    // Responses are written whole; Nagle's delay would only hold back their ends.
+    let _ = stream.set_nodelay(true);
+    let open = worker.metrics.connections.fetch_add(1, Ordering::Relaxed);
+    if open >= limits.connections_max {
+        worker.metrics.connections.fetch_sub(1, Ordering::Relaxed);
+        counters.refused_total.add(1);
+        refuse(refusals, stream);
+        return;
+    }
+    if !per_client.enter(address.ip(), limits.connections_per_client_max) {
+        worker.metrics.connections.fetch_sub(1, Ordering::Relaxed);
+        counters.refused_per_client.add(1);
+        refuse(refusals, stream);
+        return;
+    }
+    counters.open.add(1);
+    let open = Open { worker: Rc::clone(worker), per_client: per_client.clone(), address };
+    let running =
+        Connection::run(Rc::clone(worker), Rc::clone(listener), Socket::Tcp(stream), address);
+    tokio::task::spawn_local(async move {
+        let _open = open;
+        running.await;
+    });
+}
+
+/// Counts a connection out again, however it ends.
+struct Open {
+    worker: Rc<Worker>,
+    per_client: PerClient,
+    address: SocketAddr,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.worker.metrics.connections.fetch_sub(1, Ordering::Relaxed);
+        self.worker.counters().open.sub(1);
+        self.per_client.leave(self.address.ip());
+    }
+}
+
+const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    Content-Type: application/problem+json\r\n\
+    Content-Length: 80\r\n\
+    Retry-After: 5\r\n\
+    Connection: close\r\n\r\n\
+    {\"title\":\"The server has as many connections as it can take\",\"status\":503      }\n";
+
+/// Tells a client that there is no room, without waiting for it longer than a moment.
+fn refuse(refusals: &Rc<()>, stream: TcpStream) {
+    if Rc::strong_count(refusals) > REFUSALS_MAX {
+        return;
+    }
+    let held = Rc::clone(refusals);
+    tokio::task::spawn_local(async move {
+        let _held = held;
+        let _ = stream.try_write(REFUSAL);
+        let _ = rustix::net::shutdown(&stream, rustix::net::Shutdown::Write);
+        // A close with unread bytes would be a reset, and the answer lost with it.
+        let discard = async {
+            let mut bytes = [0; 1024];
+            while stream.readable().await.is_ok() {
+                match stream.try_read(&mut bytes) {
+                    Ok(0) => break,
+                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => break,
+                    _ => {}
+                }
+            }
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(1), discard).await;
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_refusal_is_framed_as_it_says() {
+        let text = std::str::from_utf8(REFUSAL).expect("ASCII");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+        assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{}", body.len());
+    }
+
+    #[test]
+    fn clients_are_counted_by_address_and_v6_network() {
+        let per_client = PerClient::default();
+        let [a, b]: [IpAddr; 2] = ["2001:db8::1", "2001:db8::2"].map(|text| text.parse().expect("one"));
+        assert!(per_client.enter(a, 2) && per_client.enter(b, 2) && !per_client.enter(a, 2));
+        per_client.leave(b);
+        assert!(per_client.enter(a, 2));
+    }
+}

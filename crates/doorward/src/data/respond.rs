@@ -1,0 +1,210 @@
+//! Responses of Doorward's own: fixed ones, redirects, faults.
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+use rules::fault::Asker;
+use rules::{Fault, Reply, RouteId};
+use wire::h1::{self, BodyDecoder, BodyLimits, Framing, ToClient};
+use wire::{Known, Method, Version};
+
+use super::connection::{After, Connection};
+use super::pace::Pace;
+use super::scratch::Scratch;
+use super::serve::{Body, Done};
+
+/// How much of an unread request body is worth reading to keep the connection. Beyond it a new
+/// connection is cheaper for both sides.
+const DISCARD_BYTES_MAX: u64 = 64 * 1024;
+
+/// Answers with `reply`.
+pub(crate) async fn reply(
+    connection: &mut Connection,
+    scratch: &mut Scratch,
+    route: Option<RouteId>,
+    reply: &Reply,
+    body: Body,
+) -> Done {
+    reply.fill(&mut scratch.response);
+    let persist = may_persist(connection, scratch, body);
+    let with_body = !scratch.response.is_bodiless() && scratch.request.method != Method::Head;
+    let framing = match scratch.response.is_bodiless() {
+        true => Framing::None,
+        false => Framing::Length(reply.body.len() as u64),
+    };
+    write_head(connection, scratch, framing, persist);
+    let bytes = if with_body { &reply.body[..] } else { &[] };
+    let head = std::mem::take(&mut scratch.out);
+    let written = write_all(connection, &[&head, bytes]).await;
+    scratch.out = head;
+    let after = match (written, persist) {
+        (Err(_), _) => After::Drop,
+        (Ok(()), false) => After::Close,
+        (Ok(()), true) => discard_body(connection, body).await,
+    };
+    let mut done = Done::new(route, reply.status, after);
+    done.response_bytes = bytes.len() as u64;
+    done
+}
+
+/// Answers with what the client may know about `fault`. The connection ends unless the request was
+/// sound and whole.
+pub(crate) async fn fault(
+    connection: &mut Connection,
+    scratch: &mut Scratch,
+    route: Option<RouteId>,
+    fault: Fault,
+    allow: Option<&str>,
+) -> Done {
+    scratch.cx.note("status", fault.status());
+    scratch.cx.record("fault", fault.slug(), fault.reason());
+    if matches!(fault, Fault::ClientGone | Fault::ClientStalled) {
+        let mut done = Done::new(route, fault.status(), After::Drop);
+        done.fault = Some(fault);
+        return done;
+    }
+    let reply_of_fault = fault.reply(Asker {
+        accept: scratch.request.fields.get(Known::Accept),
+        request_id: scratch.cx.request_id.as_str(),
+        allow,
+    });
+    let framing = h1::request_framing(&scratch.request);
+    let sound = !matches!(
+        fault,
+        Fault::Malformed(_)
+            | Fault::BodyMalformed(_)
+            | Fault::HeadTimeout
+            | Fault::BodyTooLarge
+            | Fault::BodyIdle
+            | Fault::BodyTooSlow
+            | Fault::Connect
+            | Fault::Draining
+            | Fault::Bug
+    );
+    // A body that was being sent cannot be told from the next request any more.
+    let body = match framing {
+        Ok(framing) if sound && !framing.has_body() => Body { framing, awaits_continue: false },
+        _ => Body { framing: Framing::UntilClose, awaits_continue: true },
+    };
+    let mut done = reply(connection, scratch, route, &reply_of_fault, body).await;
+    done.fault = Some(fault);
+    done
+}
+
+/// Whether the connection can go on behind this response.
+pub(crate) fn may_persist(connection: &Connection, scratch: &Scratch, body: Body) -> bool {
+    let body_is_short = match body.framing {
+        Framing::None => true,
+        Framing::Length(bytes) => {
+            bytes == 0 || (bytes <= DISCARD_BYTES_MAX && !body.awaits_continue)
+        }
+        Framing::Chunked | Framing::UntilClose => false,
+    };
+    body_is_short && wants_to_persist(connection, scratch)
+}
+
+/// Whether client and configuration let the connection go on.
+pub(crate) fn wants_to_persist(connection: &Connection, scratch: &Scratch) -> bool {
+    let limits = connection.worker.pin().limits;
+    scratch.request.connection.persists(scratch.request.version)
+        && !connection.worker.draining.get()
+        && connection.served < limits.requests_per_connection_max
+}
+
+/// Writes the response head in `scratch.response` into `scratch.out`.
+pub(crate) fn write_head(
+    connection: &Connection,
+    scratch: &mut Scratch,
+    framing: Framing,
+    persist: bool,
+) {
+    scratch.lines.clear();
+    if !scratch.response.fields.has(Known::Date) {
+        connection.worker.write_date(&mut scratch.lines);
+    }
+    let to = ToClient {
+        version: scratch.request.version,
+        framing,
+        persist,
+        upgrade: None,
+        extra: &[&scratch.lines],
+    };
+    scratch.out.clear();
+    h1::encode_response(&scratch.response, &to, &mut scratch.out);
+}
+
+/// Writes all `parts` to the client, at the client's pace.
+pub(crate) async fn write_all(connection: &mut Connection, parts: &[&[u8]]) -> Result<(), Fault> {
+    let limits = connection.worker.pin().limits;
+    let mut pace = Pace::new(limits.body_idle_ms, limits.body_rate);
+    let total: usize = parts.iter().map(|part| part.len()).sum();
+    let mut written = 0;
+    let mut joined = Vec::new();
+    // One write, one segment: the copy costs less than a second system call.
+    let bytes = if let [one] = parts {
+        *one
+    } else {
+        joined.reserve(total);
+        parts.iter().for_each(|part| joined.extend_from_slice(part));
+        &joined
+    };
+    let mut armed_at = None;
+    poll_fn(|cx| {
+        while written < total {
+            match connection.client.socket.poll_write(cx, &bytes[written..]) {
+                Poll::Ready(Ok(count)) if count > 0 => written += count,
+                Poll::Ready(_) => return Poll::Ready(Err(Fault::ClientGone)),
+                Poll::Pending if armed_at != Some(written) => {
+                    armed_at = Some(written);
+                    connection.watch.set(pace.wait(connection.watch.now_ms(), written as u64));
+                    return Poll::Pending;
+                }
+                Poll::Pending if connection.watch.is_over() => {
+                    return Poll::Ready(Err(Fault::ClientStalled));
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(()))
+    })
+    .await
+}
+
+/// Reads a short request body that nobody wants, so that the next request can be read.
+async fn discard_body(connection: &mut Connection, body: Body) -> After {
+    if !body.framing.has_body() {
+        return After::Persist;
+    }
+    let limits = connection.worker.pin().limits;
+    let mut decoder = BodyDecoder::new(body.framing, BodyLimits::default());
+    connection.watch.set(limits.body_idle_ms);
+    poll_fn(|cx| {
+        loop {
+            if let Some((mut buffer, range)) = connection.client.incoming.take() {
+                match decoder.decode(&mut buffer[range.clone()]) {
+                    Ok(decoded) => {
+                        let rest = range.start + decoded.consumed..range.end;
+                        connection.client.incoming.put(buffer, rest);
+                    }
+                    Err(_) => return Poll::Ready(After::Close),
+                }
+            }
+            if decoder.is_done() {
+                return Poll::Ready(After::Persist);
+            }
+            match connection.client.poll_fill(cx) {
+                Poll::Ready(Ok(count)) if count > 0 => {}
+                Poll::Ready(_) => return Poll::Ready(After::Drop),
+                Poll::Pending if connection.watch.is_over() => return Poll::Ready(After::Close),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    })
+    .await
+}
+
+/// Whether interim responses can be passed to this client: HTTP/1.0 does not know them (RFC 9110,
+/// 15.2).
+pub(crate) fn takes_interim(version: Version) -> bool {
+    version == Version::Http11
+}

@@ -1,0 +1,128 @@
+//! The life of a request, on one page.
+//!
+//! listener -> connection -> **request -> route -> filters -> (cache) -> balancer -> upstream ->
+//! response**. Rules decide; this file does what they decided and keeps account of it.
+
+use rules::{Fault, RouteId, Verdict};
+use wire::h1::{self, Framing};
+use wire::{Known, Method};
+
+use super::connection::{After, Connection};
+use super::scratch::Scratch;
+use super::worker::Pinned;
+use super::{account, files, forward, respond};
+
+/// How a request ended.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) route: Option<RouteId>,
+    pub(crate) status: u16,
+    pub(crate) fault: Option<Fault>,
+    pub(crate) after: After,
+    /// Bytes of the bodies, as far as they were carried.
+    pub(crate) request_bytes: u64,
+    pub(crate) response_bytes: u64,
+}
+
+impl Done {
+    pub(crate) fn new(route: Option<RouteId>, status: u16, after: After) -> Self {
+        Self { route, status, fault: None, after, request_bytes: 0, response_bytes: 0 }
+    }
+}
+
+/// What the client still has to send of the request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Body {
+    pub(crate) framing: Framing,
+    /// It waits for `100 Continue` before it sends anything.
+    pub(crate) awaits_continue: bool,
+}
+
+/// Answers the request in `scratch`.
+pub(crate) async fn serve(
+    connection: &mut Connection,
+    snapshot: &Pinned,
+    scratch: &mut Scratch,
+) -> After {
+    begin(connection, snapshot, scratch);
+    let done = match check(connection, scratch) {
+        Ok(body) => answer(connection, snapshot, scratch, body).await,
+        Err(fault) => respond::fault(connection, scratch, None, fault, None).await,
+    };
+    account::record(connection, snapshot, scratch, &done);
+    done.after
+}
+
+/// Answers a request whose head could not be read.
+pub(crate) async fn refuse(
+    connection: &mut Connection,
+    snapshot: &Pinned,
+    scratch: &mut Scratch,
+    fault: Fault,
+) -> After {
+    begin(connection, snapshot, scratch);
+    scratch.cx.request_id = rules::RequestId::made(scratch.cx.random);
+    let done = respond::fault(connection, scratch, None, fault, None).await;
+    account::record(connection, snapshot, scratch, &done);
+    done.after
+}
+
+async fn answer(
+    connection: &mut Connection,
+    snapshot: &Pinned,
+    scratch: &mut Scratch,
+    body: Body,
+) -> Done {
+    if let Some(admin) = connection.listener.admin.clone() {
+        return Box::pin(admin.answer(connection, scratch, body)).await;
+    }
+    match snapshot.rules.decide(&mut scratch.request, &mut scratch.cx) {
+        Verdict::Forward { route, service } => {
+            forward::forward(connection, snapshot, scratch, route, service, body).await
+        }
+        Verdict::Reply { route, reply } => {
+            respond::reply(connection, scratch, Some(route), &reply, body).await
+        }
+        Verdict::Files { route, files, candidates } => {
+            let serving = files::serve(connection, scratch, route, files, candidates, body);
+            Box::pin(serving).await
+        }
+        Verdict::Fault { route, fault, allow } => {
+            respond::fault(connection, scratch, route, fault, allow.as_deref()).await
+        }
+    }
+}
+
+/// Collects the facts that rules may know.
+fn begin(connection: &mut Connection, snapshot: &Pinned, scratch: &mut Scratch) {
+    let worker = &connection.worker;
+    scratch.cx.begin(worker.now_ns(), worker.random());
+    let trusted = |address| snapshot.trust.covers(address);
+    rules::forward::receive(&mut scratch.request, connection.peer, &mut scratch.cx, trusted);
+    if scratch.request.fields.has(Known::DoorwardExplain) {
+        let asked = scratch.request.fields.get(Known::DoorwardExplain).unwrap_or_default();
+        if snapshot.may_explain(asked) {
+            scratch.cx.trail = Some(Box::default());
+        }
+        // It is a secret between the caller and us.
+        scratch.request.fields.remove(Known::DoorwardExplain);
+    }
+}
+
+/// What HTTP itself says about the request, before any rule.
+fn check(connection: &Connection, scratch: &mut Scratch) -> Result<Body, Fault> {
+    let request = &mut scratch.request;
+    if request.method == Method::Connect {
+        return Err(Fault::Connect);
+    }
+    let framing = h1::request_framing(request).map_err(Fault::Malformed)?;
+    let awaits_continue = h1::wants_continue(request).map_err(Fault::Malformed)?;
+    if request.absolute_https().is_some_and(|https| https != connection.peer.https) {
+        return Err(Fault::Malformed(h1::Malformed::Scheme));
+    }
+    if request.method == Method::Trace {
+        // It would show a script the cookies that it may not read (cross-site tracing).
+        return Err(Fault::MethodNotAllowed);
+    }
+    Ok(Body { framing, awaits_continue })
+}

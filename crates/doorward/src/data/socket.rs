@@ -1,0 +1,78 @@
+//! One connected socket, of a client or of a service.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+/// A stream of bytes in both directions.
+pub(crate) enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+macro_rules! on {
+    ($socket:expr, $stream:ident => $act:expr) => {
+        match $socket {
+            Socket::Tcp($stream) => $act,
+            Socket::Unix($stream) => $act,
+        }
+    };
+}
+
+impl Socket {
+    /// Reads what is there, or waits for it. Zero bytes are the end.
+    ///
+    /// This is `poll_read` and not `try_read`: only the former clears the readiness after a short
+    /// read, which saves the next call a fruitless system call and keeps [`Socket::is_quiet`] true
+    /// to its name.
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut buffer = ReadBuf::new(room);
+        let read = on!(self, stream => Pin::new(stream).poll_read(cx, &mut buffer));
+        read.map_ok(|()| buffer.filled().len())
+    }
+
+    pub(crate) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        on!(self, stream => Pin::new(stream).poll_write(cx, bytes))
+    }
+
+    pub(crate) fn poll_write_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        on!(self, stream => Pin::new(stream).poll_write_vectored(cx, slices))
+    }
+
+    /// Ends our side; the other side may still send.
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        on!(self, stream => Pin::new(stream).poll_shutdown(cx))
+    }
+
+    /// Whether nothing waits to be read: no bytes, no end, no error. Costs no system call unless
+    /// the last read filled its buffer to the brim.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let cx = &mut Context::from_waker(Waker::noop());
+        on!(self, stream => {
+            stream.poll_read_ready(cx).is_pending()
+                || stream.try_read(&mut [0]).is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock)
+        })
+    }
+
+    /// Makes the drop of this socket a reset: the other side sees an error, not an end.
+    pub(crate) fn reset_on_close(&self) {
+        let linger = Some(std::time::Duration::ZERO);
+        // Failing to set it leaves an ordinary close, which is no worse than what peers do.
+        let _ = on!(self, stream => socket2::SockRef::from(stream).set_linger(linger));
+    }
+}

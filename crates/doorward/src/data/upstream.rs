@@ -1,0 +1,237 @@
+//! The service's side of a request: choose an endpoint, get a connection, send, await the head.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::task::Poll;
+
+use rules::Fault;
+use tokio::net::{TcpStream, UnixStream};
+use wire::ResponseHead;
+use wire::h1::{HeadLimits, HeadScan, Malformed};
+
+use super::connection::Connection;
+use super::deadline::Watch;
+use super::pace::Pace;
+use super::socket::Socket;
+use super::transfer::{Broken, Side, Transfer, Wait};
+use crate::control::snapshot::{Address, Endpoint, Times};
+
+/// Opens a connection to `endpoint`.
+///
+/// # Errors
+/// The fault that tells why there is none.
+pub(crate) async fn connect(
+    endpoint: &Endpoint,
+    connect_ms: u64,
+    watch: &Watch,
+) -> Result<Side, Fault> {
+    watch.set(connect_ms);
+    let connected = match &endpoint.address {
+        Address::Tcp(address) => {
+            let connecting = within(watch, TcpStream::connect(*address)).await;
+            connecting.map(|connected| {
+                connected.and_then(|stream| {
+                    // Requests are written whole; Nagle's delay would only hold back their ends.
+                    stream.set_nodelay(true)?;
+                    Ok(Socket::Tcp(stream))
+                })
+            })
+        }
+        Address::Unix(path) => {
+            let connecting = within(watch, UnixStream::connect(path)).await;
+            connecting.map(|connected| connected.map(Socket::Unix))
+        }
+    };
+    match connected {
+        Some(Ok(socket)) => Ok(Side::new(socket)),
+        Some(Err(error)) => Err(connect_fault(&error)),
+        None => Err(Fault::ConnectTimeout),
+    }
+}
+
+/// Awaits `future` until the deadline of `watch`.
+async fn within<T>(watch: &Watch, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(value) => Poll::Ready(Some(value)),
+        Poll::Pending if watch.is_over() => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
+}
+
+fn connect_fault(error: &io::Error) -> Fault {
+    match error.kind() {
+        // A Unix socket whose file is missing is a service that is not there.
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Fault::ConnectRefused,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Fault::Unreachable,
+        io::ErrorKind::TimedOut => Fault::ConnectTimeout,
+        io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable => Fault::SocketsExhausted,
+        _ if error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) => {
+            Fault::SocketsExhausted
+        }
+        _ => Fault::ConnectFailed,
+    }
+}
+
+/// A request on its way and its answer.
+pub(crate) struct Exchange {
+    pub(crate) side: Side,
+    /// Carries the request: its head, then its body.
+    pub(crate) request: Transfer,
+    pub(crate) pace: Pace,
+    pub(crate) times: Times,
+    /// Whether the connection had served a request before.
+    pub(crate) reused: bool,
+    /// Whether the service stopped taking the request. It may have answered all the same (413).
+    pub(crate) refused_body: bool,
+    /// Whether a byte of an answer came.
+    pub(crate) answered: bool,
+    request_done: bool,
+    /// The progress at which the deadline was set.
+    armed_at: Option<u32>,
+}
+
+impl Exchange {
+    pub(crate) fn new(
+        side: Side,
+        request: Transfer,
+        pace: Pace,
+        times: Times,
+        reused: bool,
+    ) -> Self {
+        Self {
+            side,
+            request,
+            pace,
+            times,
+            reused,
+            refused_body: false,
+            answered: false,
+            request_done: false,
+            armed_at: None,
+        }
+    }
+
+    /// Whether the whole request was sent.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.request_done && !self.refused_body
+    }
+
+    /// Sends on, and reads the next head of the answer into `response`.
+    ///
+    /// # Errors
+    /// The fault that ended the exchange.
+    pub(crate) async fn head(
+        &mut self,
+        connection: &mut Connection,
+        response: &mut ResponseHead,
+    ) -> Result<(), Fault> {
+        let mut scan = HeadScan::of_response();
+        if self.request_done {
+            connection.watch.set(self.times.first_byte_ms);
+        }
+        poll_fn(|cx| {
+            if !self.request_done
+                && let Poll::Ready(Err(fault)) = self.poll_send(connection, cx)
+            {
+                return Poll::Ready(Err(fault));
+            }
+            loop {
+                if !self.side.incoming.is_empty() {
+                    self.answered = true;
+                    // A service may send more than a client; its head is bounded all the same.
+                    let bytes = self.side.incoming.bytes();
+                    match response.read(bytes, &mut scan, &HeadLimits::MAX) {
+                        Ok(Some(end)) => {
+                            self.side.incoming.consume(end);
+                            return Poll::Ready(Ok(()));
+                        }
+                        Ok(None) => {}
+                        Err(malformed) => {
+                            return Poll::Ready(Err(Fault::UpstreamMalformed(malformed)));
+                        }
+                    }
+                }
+                match self.side.poll_fill(cx) {
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(self.closed())),
+                    Poll::Ready(Ok(_)) => {}
+                    Poll::Pending if connection.watch.is_over() => {
+                        return Poll::Ready(Err(self.late(connection)));
+                    }
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await
+    }
+
+    /// Sends what can be sent of the request, and sets the deadline for the rest or the answer.
+    pub(crate) fn poll_send(
+        &mut self,
+        connection: &mut Connection,
+        cx: &mut std::task::Context<'_>,
+    ) -> Poll<Result<(), Fault>> {
+        let sent = self.request.poll(&mut connection.client, &mut self.side.socket, cx);
+        match sent {
+            Poll::Ready(Ok(())) => {
+                self.request_done = true;
+                connection.watch.set(self.times.first_byte_ms);
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(Broken::Write(_))) => {
+                // The service may have answered before it closed: read on to find out.
+                (self.request_done, self.refused_body) = (true, true);
+                connection.watch.set(self.times.first_byte_ms);
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(broken)) => Poll::Ready(Err(request_fault(&broken))),
+            Poll::Pending => {
+                if self.armed_at != Some(self.request.progress) {
+                    self.armed_at = Some(self.request.progress);
+                    let wait_ms = match self.request.wait {
+                        Wait::Read => self.pace.wait(connection.watch.now_ms(), self.request.bytes),
+                        Wait::Write => {
+                            self.pace.go_on(connection.watch.now_ms());
+                            self.times.send_ms
+                        }
+                    };
+                    connection.watch.set(wait_ms);
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    /// What it means that nothing more comes.
+    fn closed(&self) -> Fault {
+        match (self.answered, self.refused_body) {
+            (true, _) => Fault::UpstreamTruncated,
+            (false, true) => Fault::SendFailed,
+            (false, false) => Fault::UpstreamClosed,
+        }
+    }
+
+    /// What it means that the deadline is over.
+    fn late(&self, connection: &Connection) -> Fault {
+        if self.request_done {
+            return Fault::FirstByteTimeout;
+        }
+        match self.request.wait {
+            Wait::Write => Fault::SendTimeout,
+            Wait::Read if self.pace.is_idle(connection.watch.now_ms()) => Fault::BodyIdle,
+            Wait::Read => Fault::BodyTooSlow,
+        }
+    }
+}
+
+/// What it means for the client that its request could not be carried on.
+fn request_fault(broken: &Broken) -> Fault {
+    match broken {
+        Broken::Read(_) | Broken::Malformed(Malformed::Truncated) => Fault::ClientGone,
+        Broken::Malformed(malformed) => Fault::BodyMalformed(*malformed),
+        Broken::TooLarge => Fault::BodyTooLarge,
+        Broken::Write(_) => Fault::SendFailed,
+    }
+}

@@ -1,0 +1,191 @@
+//! One worker: a thread with its own runtime, listeners, connections and pools.
+//!
+//! Workers share the snapshot and a few counters; a request touches nothing that another worker
+//! writes.
+
+use std::cell::{Cell, RefCell};
+use std::hash::{BuildHasher, RandomState};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use super::deadline::{Deadlines, SWEEP};
+use super::pool::Pools;
+use super::scratch::Scratch;
+use crate::control::snapshot::{Published, Snapshot};
+use crate::metrics::{Metrics, WorkerMetrics};
+use crate::observe::access::AccessLog;
+use crate::observe::trails::Trails;
+
+/// The snapshot that a request began with. Counted per thread, so that pinning one touches no
+/// memory that other workers write.
+pub(crate) type Pinned = Rc<Arc<Snapshot>>;
+
+/// What every connection of a worker shares.
+pub(crate) struct Worker {
+    /// From 0; the control thread's own worker is the last.
+    pub(crate) index: usize,
+    published: Arc<Published>,
+    pinned: RefCell<Pinned>,
+    pub(crate) deadlines: Rc<Deadlines>,
+    pub(crate) pools: Pools,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) access_log: AccessLog,
+    pub(crate) trails: Trails,
+    scratch: RefCell<Vec<Box<Scratch>>>,
+    started: Instant,
+    hasher: RandomState,
+    drawn: Cell<u64>,
+    turns: RefCell<Vec<usize>>,
+    date: RefCell<DateLine>,
+    /// Whether connections are to end as soon as they can.
+    pub(crate) draining: Cell<bool>,
+}
+
+/// Unused scratch values that a worker keeps.
+const SCRATCH_KEPT_MAX: usize = 64;
+
+impl Worker {
+    pub(crate) fn new(
+        index: usize,
+        published: Arc<Published>,
+        metrics: Arc<Metrics>,
+        access_log: AccessLog,
+        trails: Trails,
+    ) -> Rc<Self> {
+        let pinned = RefCell::new(Rc::new(published.current()));
+        Rc::new(Self {
+            index,
+            published,
+            pinned,
+            deadlines: Rc::new(Deadlines::new()),
+            pools: Pools::default(),
+            metrics,
+            access_log,
+            trails,
+            scratch: RefCell::default(),
+            started: Instant::now(),
+            hasher: RandomState::new(),
+            drawn: Cell::new(0),
+            turns: RefCell::default(),
+            date: RefCell::new(DateLine::now()),
+            draining: Cell::new(false),
+        })
+    }
+
+    /// This worker's own counters.
+    pub(crate) fn counters(&self) -> &WorkerMetrics {
+        &self.metrics.workers[self.index]
+    }
+
+    /// The newest snapshot. One atomic load when nothing changed.
+    #[inline]
+    pub(crate) fn pin(&self) -> Pinned {
+        let mut pinned = self.pinned.borrow_mut();
+        if pinned.version != self.published.version() {
+            *pinned = Rc::new(self.published.current());
+        }
+        Rc::clone(&pinned)
+    }
+
+    /// Nanoseconds since the worker started.
+    #[inline]
+    pub(crate) fn now_ns(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// 128 bits that nobody outside can foresee: a keyed hash of a counter.
+    #[inline]
+    pub(crate) fn random(&self) -> u128 {
+        let drawn = self.drawn.get();
+        self.drawn.set(drawn + 2);
+        u128::from(self.hasher.hash_one(drawn)) << 64 | u128::from(self.hasher.hash_one(drawn + 1))
+    }
+
+    /// A number that is one higher each time, for the service at `index`.
+    pub(crate) fn turn(&self, index: usize) -> usize {
+        let mut turns = self.turns.borrow_mut();
+        if turns.len() <= index {
+            turns.resize(index + 1, self.index);
+        }
+        turns[index] = turns[index].wrapping_add(1);
+        turns[index]
+    }
+
+    pub(crate) fn take_scratch(&self) -> Box<Scratch> {
+        self.scratch.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub(crate) fn return_scratch(&self, mut scratch: Box<Scratch>) {
+        let mut kept = self.scratch.borrow_mut();
+        if kept.len() < SCRATCH_KEPT_MAX {
+            scratch.shrink();
+            kept.push(scratch);
+        }
+    }
+
+    /// Appends `Date: ... CR LF` (RFC 9110, 6.6.1).
+    pub(crate) fn write_date(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.date.borrow().text);
+    }
+
+    /// Looks at deadlines, the clock and idle connections for as long as the worker lives.
+    pub(crate) async fn keep_time(self: Rc<Self>) {
+        let mut sweeps = 0_u64;
+        loop {
+            if self.deadlines.in_use() == 0 && self.pools.is_empty() {
+                self.access_log.flush();
+                self.deadlines.used().await;
+            }
+            self.deadlines.sweep(self.now_ns() / 1_000_000);
+            sweeps += 1;
+            if sweeps.is_multiple_of(10) {
+                self.date.borrow_mut().renew();
+                self.pools.close_idle(self.deadlines.now_ms());
+                self.access_log.flush();
+                // Lets go of a replaced snapshot even when no request comes.
+                drop(self.pin());
+            }
+            tokio::time::sleep(SWEEP).await;
+        }
+    }
+
+    /// Waits until no connection is left.
+    pub(crate) async fn drained(&self) {
+        while self.deadlines.in_use() > 0 {
+            tokio::time::sleep(SWEEP).await;
+            // Connections that became idle since are ended too.
+            self.deadlines.end_idle();
+        }
+        self.access_log.flush();
+    }
+
+    /// No more keep-alive: idle connections end now, the others with their response.
+    pub(crate) fn drain(&self) {
+        self.draining.set(true);
+        self.deadlines.end_idle();
+    }
+}
+
+/// The `Date` line of the current second.
+struct DateLine {
+    second: u64,
+    text: Vec<u8>,
+}
+
+impl DateLine {
+    fn now() -> Self {
+        let mut line = Self { second: 0, text: Vec::new() };
+        line.renew();
+        line
+    }
+
+    fn renew(&mut self) {
+        let now = SystemTime::now();
+        let second = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        if second != self.second {
+            self.second = second;
+            self.text = format!("Date: {}\r\n", httpdate::fmt_http_date(now)).into_bytes();
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Counters, each written by one worker and read by whoever asks.
+//!
+//! A worker adds to its own cells with plain loads and stores, so counting costs no bus traffic.
+//! Labels are bounded: services and fault kinds come from the configuration and the code, and of
+//! routes only the first [`ROUTES_LABELLED_MAX`] have a label of their own.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+/// Routes beyond this share the label `other`: a scrape must stay small however many routes there
+/// are, and a time series costs its store a kilobyte or more.
+pub(crate) const ROUTES_LABELLED_MAX: usize = 1000;
+
+/// A number that only ever grows and that one thread writes.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    #[inline]
+    pub(crate) fn add(&self, count: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
+    }
+
+    pub(crate) fn sub(&self, count: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_sub(count), Ordering::Relaxed);
+    }
+
+    pub(crate) fn read(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Upper bounds of the duration buckets, in microseconds.
+pub(crate) const DURATION_BOUNDS_US: [u64; 12] =
+    [500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000, 30_000_000];
+
+/// How long requests took.
+#[derive(Debug, Default)]
+pub(crate) struct Durations {
+    buckets: [Counter; DURATION_BOUNDS_US.len() + 1],
+    sum_us: Counter,
+}
+
+impl Durations {
+    #[inline]
+    pub(crate) fn record(&self, duration_us: u64) {
+        let bucket = DURATION_BOUNDS_US.iter().position(|&bound| duration_us <= bound);
+        self.buckets[bucket.unwrap_or(DURATION_BOUNDS_US.len())].add(1);
+        self.sum_us.add(duration_us);
+    }
+
+    pub(crate) fn buckets(&self) -> [u64; DURATION_BOUNDS_US.len() + 1] {
+        std::array::from_fn(|at| self.buckets[at].read())
+    }
+
+    pub(crate) fn sum_us(&self) -> u64 {
+        self.sum_us.read()
+    }
+}
+
+/// What one worker counted on one route. Two cache lines and more of its own, so that workers do
+/// not slow each other down.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct RouteShard {
+    /// By the first digit of the status, 1 to 5.
+    pub(crate) responses: [Counter; 5],
+    pub(crate) request_body_bytes: Counter,
+    pub(crate) response_body_bytes: Counter,
+    pub(crate) durations: Durations,
+}
+
+/// What all workers counted on one route.
+#[derive(Debug)]
+pub(crate) struct RouteMetrics {
+    pub(crate) label: Box<str>,
+    pub(crate) shards: Box<[RouteShard]>,
+}
+
+impl RouteMetrics {
+    pub(crate) fn new(label: &str, workers: usize) -> Self {
+        Self { label: label.into(), shards: (0..workers).map(|_| RouteShard::default()).collect() }
+    }
+}
+
+/// What one worker counted about one service.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct ServiceShard {
+    /// Connections that were opened.
+    pub(crate) connects: Counter,
+    pub(crate) connect_failures: Counter,
+    /// Requests on a connection that had been used before.
+    pub(crate) reuses: Counter,
+    /// Requests that were sent once more.
+    pub(crate) retries: Counter,
+    /// Requests in flight.
+    pub(crate) running: Counter,
+    /// By the first digit of the status, 1 to 5.
+    pub(crate) responses: [Counter; 5],
+    /// Requests that got no answer that could be passed on.
+    pub(crate) failures: Counter,
+    /// From the first byte sent to the head received.
+    pub(crate) first_byte: Durations,
+}
+
+/// What all workers counted about one service.
+#[derive(Debug)]
+pub(crate) struct ServiceMetrics {
+    pub(crate) label: Box<str>,
+    pub(crate) shards: Box<[ServiceShard]>,
+}
+
+impl ServiceMetrics {
+    pub(crate) fn new(label: &str, workers: usize) -> Self {
+        Self { label: label.into(), shards: (0..workers).map(|_| ServiceShard::default()).collect() }
+    }
+}
+
+/// What one worker counted about everything else.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct WorkerMetrics {
+    pub(crate) accepted: Counter,
+    pub(crate) refused_total: Counter,
+    pub(crate) refused_per_client: Counter,
+    pub(crate) open: Counter,
+    pub(crate) requests: Counter,
+    pub(crate) upgraded: Counter,
+    /// By [`Metrics::fault_index`].
+    pub(crate) faults: [Counter; FAULT_KINDS_MAX],
+    pub(crate) log_lines_dropped: Counter,
+}
+
+/// Room for every kind of fault; there are about forty.
+pub(crate) const FAULT_KINDS_MAX: usize = 64;
+
+impl Default for WorkerMetrics {
+    fn default() -> Self {
+        Self {
+            accepted: Counter::default(),
+            refused_total: Counter::default(),
+            refused_per_client: Counter::default(),
+            open: Counter::default(),
+            requests: Counter::default(),
+            upgraded: Counter::default(),
+            faults: std::array::from_fn(|_| Counter::default()),
+            log_lines_dropped: Counter::default(),
+        }
+    }
+}
+
+/// All counters of the process.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    pub(crate) started: Instant,
+    pub(crate) workers: Box<[WorkerMetrics]>,
+    /// The kinds of fault seen so far, in the order in which they came up.
+    fault_slugs: [OnceLock<&'static str>; FAULT_KINDS_MAX],
+    /// Open client connections of all workers; the limit needs one number.
+    pub(crate) connections: AtomicUsize,
+    pub(crate) bugs: AtomicU64,
+    pub(crate) reloads: AtomicU64,
+    pub(crate) reload_failures: AtomicU64,
+    /// Whether the newest configuration on disk was refused.
+    pub(crate) config_refused: AtomicU64,
+}
+
+impl Metrics {
+    pub(crate) fn new(workers: usize) -> Arc<Self> {
+        Arc::new(Self {
+            started: Instant::now(),
+            workers: (0..workers).map(|_| WorkerMetrics::default()).collect(),
+            fault_slugs: std::array::from_fn(|_| OnceLock::new()),
+            connections: AtomicUsize::new(0),
+            bugs: AtomicU64::new(0),
+            reloads: AtomicU64::new(0),
+            reload_failures: AtomicU64::new(0),
+            config_refused: AtomicU64::new(0),
+        })
+    }
+
+    /// Where faults called `slug` are counted.
+    pub(crate) fn fault_index(&self, slug: &'static str) -> usize {
+        let found = self.fault_slugs.iter().position(|seen| *seen.get_or_init(|| slug) == slug);
+        found.unwrap_or(FAULT_KINDS_MAX - 1)
+    }
+
+    /// The kinds of fault seen so far, each with where it is counted.
+    pub(crate) fn faults(&self) -> impl Iterator<Item = (usize, &'static str)> {
+        self.fault_slugs.iter().enumerate().filter_map(|(at, slug)| slug.get().map(|slug| (at, *slug)))
+    }
+}

@@ -1,0 +1,185 @@
+//! The access log: one line a request, written by a thread of its own.
+//!
+//! A worker gathers lines in memory and hands them over in batches. When the reader of the log
+//! falls behind, lines are dropped and counted; a worker never waits for a disk or a pipe.
+
+use std::cell::RefCell;
+use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rules::Cx;
+use wire::RequestHead;
+
+use crate::data::serve::Done;
+use crate::metrics::WorkerMetrics;
+
+/// How lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AccessFormat {
+    Off,
+    Json,
+    Text,
+}
+
+/// Lines are handed over when they are this many bytes together, or half a second old.
+const BATCH_BYTES: usize = 32 * 1024;
+
+/// Batches that may wait for the writer: 8 MiB, seconds of log at full load.
+const BATCHES_MAX: usize = 256;
+
+/// Where batches go.
+#[derive(Clone)]
+pub(crate) struct AccessSink(SyncSender<Vec<u8>>);
+
+impl AccessSink {
+    /// Starts the thread that writes to standard output.
+    ///
+    /// # Errors
+    /// If no thread can be had.
+    pub(crate) fn start() -> io::Result<Self> {
+        let (sender, receiver) = sync_channel(BATCHES_MAX);
+        thread::Builder::new().name("access-log".into()).spawn(move || write_batches(&receiver))?;
+        Ok(Self(sender))
+    }
+}
+
+fn write_batches(receiver: &Receiver<Vec<u8>>) {
+    while let Ok(batch) = receiver.recv() {
+        // A closed pipe must not end the gateway; the lines are lost as they would be anyway.
+        let _ = io::stdout().lock().write_all(&batch);
+    }
+}
+
+/// One worker's end of the log.
+pub(crate) struct AccessLog {
+    sink: AccessSink,
+    lines: RefCell<Vec<u8>>,
+}
+
+/// What a line tells.
+pub(crate) struct Entry<'a> {
+    pub(crate) request: &'a RequestHead,
+    pub(crate) cx: &'a Cx,
+    pub(crate) done: &'a Done,
+    pub(crate) duration_us: u64,
+    pub(crate) route: &'a str,
+}
+
+impl AccessLog {
+    pub(crate) fn new(sink: AccessSink) -> Self {
+        Self { sink, lines: RefCell::default() }
+    }
+
+    pub(crate) fn write(&self, format: AccessFormat, entry: &Entry<'_>, counters: &WorkerMetrics) {
+        let full = {
+            let lines = &mut *self.lines.borrow_mut();
+            // Writing to a vector cannot fail.
+            let _ = match format {
+                AccessFormat::Off => Ok(()),
+                AccessFormat::Json => write_json(lines, entry),
+                AccessFormat::Text => write_text(lines, entry),
+            };
+            lines.len() >= BATCH_BYTES
+        };
+        if full && !self.flush() {
+            counters.log_lines_dropped.add(1);
+        }
+    }
+
+    /// Hands the gathered lines over; false if they had to be dropped.
+    pub(crate) fn flush(&self) -> bool {
+        let mut lines = self.lines.borrow_mut();
+        if lines.is_empty() {
+            return true;
+        }
+        let batch = std::mem::replace(&mut *lines, Vec::with_capacity(BATCH_BYTES + 4096));
+        self.sink.0.try_send(batch).is_ok()
+    }
+}
+
+impl Drop for AccessLog {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+fn write_json(out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
+    let Entry { request, cx, done, duration_us, route } = entry;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    write!(out, "{{\"time\":{}.{:03},\"client\":\"{}\"", now.as_secs(), now.subsec_millis(), cx.client)?;
+    for (key, value) in [
+        ("method", request.method_text().as_bytes()),
+        ("host", request.authority()),
+        ("path", request.path()),
+        ("route", route.as_bytes()),
+        ("request-id", cx.request_id.as_bytes()),
+        ("user-agent", request.fields.get_named("user-agent").unwrap_or_default()),
+    ] {
+        write!(out, ",\"{key}\":\"")?;
+        escape_json(value, out);
+        out.push(b'"');
+    }
+    write!(
+        out,
+        ",\"status\":{},\"duration-us\":{duration_us},\"request-bytes\":{},\"response-bytes\":{}",
+        done.status, done.request_bytes, done.response_bytes
+    )?;
+    if let Some(fault) = done.fault {
+        write!(out, ",\"fault\":\"{}\"", fault.slug())?;
+    }
+    out.extend_from_slice(b"}\n");
+    Ok(())
+}
+
+fn write_text(out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
+    let Entry { request, cx, done, duration_us, route } = entry;
+    write!(out, "{} {} {} ", httpdate::fmt_http_date(SystemTime::now()), cx.client, done.status)?;
+    out.extend_from_slice(request.method_text().as_bytes());
+    out.push(b' ');
+    // Authority and target hold only visible ASCII: the parser refused all else.
+    out.extend_from_slice(request.authority());
+    request.write_target(out);
+    write!(
+        out,
+        " {:.1}ms {}B route={route} id={}",
+        *duration_us as f64 / 1000.0,
+        done.response_bytes,
+        cx.request_id.as_str()
+    )?;
+    if let Some(fault) = done.fault {
+        write!(out, " fault={} ({})", fault.slug(), fault.reason())?;
+    }
+    out.push(b'\n');
+    Ok(())
+}
+
+/// Appends `bytes` as the inside of a JSON string; what is not UTF-8 becomes U+FFFD.
+fn escape_json(bytes: &[u8], out: &mut Vec<u8>) {
+    for character in String::from_utf8_lossy(bytes).chars() {
+        match character {
+            '"' => out.extend_from_slice(b"\\\""),
+            '\\' => out.extend_from_slice(b"\\\\"),
+            control if u32::from(control) < 0x20 => {
+                out.extend_from_slice(format!("\\u{:04x}", u32::from(control)).as_bytes());
+            }
+            other => {
+                let mut encoded = [0; 4];
+                out.extend_from_slice(other.encode_utf8(&mut encoded).as_bytes());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_value_breaks_out_of_its_json_string() {
+        let mut out = Vec::new();
+        escape_json(b"a\"b\\c\nd\xffe\x01", &mut out);
+        assert_eq!(String::from_utf8(out).expect("UTF-8"), "a\\\"b\\\\c\\u000ad\u{fffd}e\\u0001");
+    }
+}
