@@ -66,7 +66,7 @@ def fill(database, accounts, articles, now):
         name = f"{chance.choice(GIVEN)} {chance.choice(families)}"
         people.append((id, name, chance.choice(CITIES), joined))
         # Most do little, some do a lot.
-        for kind in chance.choices(list(KINDS), KIND_WEIGHTS, k=min(int(chance.paretovariate(0.9) * 4), 1_500)):
+        for kind in chance.choices(list(KINDS), KIND_WEIGHTS, k=int(chance.paretovariate(1.3) * 3)):
             deeds.append((id, kind, chance.randrange(joined, now + 1)))
         for _ in range(min(int(chance.paretovariate(1.1) * 3), 60)):
             bookmarks.add((id, chance.randint(1, articles)))

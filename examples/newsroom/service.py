@@ -43,7 +43,6 @@ class Answer:
         self.headers = {
             "Content-Type": "application/json",
             "Cache-Control": cache,
-            "ETag": f'"{hashlib.blake2b(self.body, digest_size=8).hexdigest()}"',
             **dict(headers),
         }
         if tags:
@@ -182,6 +181,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, format, *args):
         """Nothing for each request; errors are said where they happen."""
 
+    def parse_request(self):
+        self.server.idle.discard(self.connection)
+        return super().parse_request()
+
     def handle_expect_100(self):
         proceed = super().handle_expect_100()
         self.wfile.flush()  # the client waits for this line before it sends more
@@ -202,6 +205,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             say(f"{self.path}: {error!r}")
             answer = problem(503, "The database cannot be read right now.")
         self._send(answer)
+        self.server.idle.add(self.connection)
+        if self.server.stopping:  # looked at after the line above: either this sees the stop, or the stop sees that
+            self.close_connection = True
 
     def _answer(self):
         body = self._read_body()
@@ -232,8 +238,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return self.rfile.read(int(length))
 
     def _send(self, answer):
-        known = [tag.strip().removeprefix("W/") for tag in self.headers.get("If-None-Match", "").split(",")]
-        unchanged = answer.status == 200 and (answer.headers["ETag"] in known or "*" in known)
+        unchanged = False
+        if answer.status == 200:
+            etag = f'"{hashlib.blake2b(answer.body, digest_size=8).hexdigest()}"'
+            answer.headers["ETag"] = etag
+            known = [tag.strip().removeprefix("W/") for tag in self.headers.get("If-None-Match", "").split(",")]
+            unchanged = etag in known or "*" in known
         self.send_response_only(304 if unchanged else answer.status)
         self.send_header("Date", self.date_time_string())
         for name, value in answer.headers.items():
@@ -272,24 +282,24 @@ class Server(http.server.ThreadingHTTPServer):
     def __init__(self, port, routes):
         super().__init__(("127.0.0.1", port), Handler)
         self.routes = routes
-        self.connections = set()
+        self.idle = set()  # connections between two requests
         self.stopping = False
 
     def process_request(self, request, client_address):
-        self.connections.add(request)
+        self.idle.add(request)
         super().process_request(request, client_address)
 
     def shutdown_request(self, request):
-        self.connections.discard(request)
+        self.idle.discard(request)
         super().shutdown_request(request)
 
     def stop(self):
         """Takes no new requests; those under way are answered."""
         self.stopping = True
         self.shutdown()
-        for connection in list(self.connections):
+        for connection in list(self.idle):
             try:
-                connection.shutdown(socket.SHUT_RD)  # an idle connection ends, a busy one may still write
+                connection.shutdown(socket.SHUT_RD)
             except OSError:
                 pass  # it has ended by itself
 

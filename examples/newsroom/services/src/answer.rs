@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LAST_MODIFIED};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -84,23 +85,33 @@ impl Answer {
         }
     }
 
-    /// The whole answer, or 304 if the client says that it already has this one.
+    /// The answer to a GET: the whole of it, or 304 if the client says that it already has this one.
     pub fn for_request(self, request: &HeaderMap) -> Response {
         let etag = etag(&self.body);
         let known = self.status == StatusCode::OK && matches(request, &etag);
-        let mut response = if known {
-            StatusCode::NOT_MODIFIED.into_response()
-        } else {
-            (self.status, [(CONTENT_TYPE, self.content_type)], self.body).into_response()
-        };
+        let modified = self.modified;
+        let mut response = self.plain();
+        if known {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            *response.body_mut() = Body::empty();
+            response.headers_mut().remove(CONTENT_TYPE);
+        }
         let headers = response.headers_mut();
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static(self.cache));
         headers.extend(HeaderValue::from_str(&etag).ok().map(|value| (ETAG, value)));
         headers.extend(
-            self.modified
+            modified
                 .and_then(http_date)
                 .map(|value| (LAST_MODIFIED, value)),
         );
+        response
+    }
+
+    /// The answer without validators, as it suits what is not a GET.
+    pub fn plain(self) -> Response {
+        let mut response =
+            (self.status, [(CONTENT_TYPE, self.content_type)], self.body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static(self.cache));
         headers.extend(self.tags.header().map(|value| (SURROGATE_KEY, value)));
         response
     }

@@ -20,7 +20,7 @@ use axum::{Json, Router};
 use serde_json::json;
 use time::OffsetDateTime;
 
-use crate::answer::{Answer, BRIEFLY, Tags};
+use crate::answer::{Answer, BRIEFLY, NEVER, Tags};
 use crate::contract::{Article, Card, Draft};
 use crate::options::Options;
 use crate::serve::serve;
@@ -117,11 +117,7 @@ async fn article(
     Ok(article_answer(&article).for_request(&headers))
 }
 
-async fn create(
-    State(store): Archive,
-    headers: HeaderMap,
-    draft: Result<Json<Draft>, JsonRejection>,
-) -> Reply {
+async fn create(State(store): Archive, draft: Result<Json<Draft>, JsonRejection>) -> Reply {
     let draft = checked(draft?.0)?;
     let work = move |session: &Session<'_>| {
         if !queries::author_exists(session, draft.author)? {
@@ -134,9 +130,10 @@ async fn create(
     let location = format!("/api/v1/articles/{}", article.card.id);
     let answer = Answer {
         status: StatusCode::CREATED,
+        cache: NEVER,
         ..article_answer(&article)
     };
-    let mut response = answer.for_request(&headers);
+    let mut response = answer.plain();
     response
         .headers_mut()
         .extend(location.parse().ok().map(|value| (LOCATION, value)));
@@ -145,7 +142,6 @@ async fn create(
 
 async fn replace(
     State(store): Archive,
-    headers: HeaderMap,
     id: Result<Path<u32>, PathRejection>,
     draft: Result<Json<Draft>, JsonRejection>,
 ) -> Reply {
@@ -161,7 +157,11 @@ async fn replace(
         Ok(queries::article(session, id)?.ok_or(Fault::Absent))
     };
     let article = store.write(work).await??;
-    Ok(article_answer(&article).for_request(&headers))
+    let answer = Answer {
+        cache: NEVER,
+        ..article_answer(&article)
+    };
+    Ok(answer.plain())
 }
 
 async fn sections(State(store): Archive, headers: HeaderMap) -> Reply {

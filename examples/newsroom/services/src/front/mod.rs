@@ -90,7 +90,7 @@ impl IntoResponse for Apology {
             status,
             ..html_answer(pages::apology(self.0))
         };
-        let mut response = answer.for_request(&HeaderMap::new());
+        let mut response = answer.plain();
         if self.0 == Gone::Away {
             response
                 .headers_mut()
