@@ -1,6 +1,6 @@
 //! Writes the archive on first start: authors, articles, tags, and how often each article was read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use rusqlite::{Connection, params};
 use time::OffsetDateTime;
@@ -105,12 +105,16 @@ fn fill_articles(
 ) -> rusqlite::Result<()> {
     let mut insert = work.prepare("INSERT INTO articles VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
     let mut tag = work.prepare("INSERT OR IGNORE INTO tags VALUES (?, ?)")?;
+    let mut writers = HashMap::new();
     let mut headlines = BTreeSet::new();
     for id in 1..=articles {
         let dice = &mut Dice::new(u64::from(id));
         let (section, _) = *dice.pick(&SECTIONS);
         let author = staff_of(section, dice.below(AUTHORS as usize / SECTIONS.len()));
-        let mut writer = Writer::new(grammar, section, u64::from(id));
+        let writer = writers
+            .entry(section)
+            .or_insert_with(|| Writer::new(grammar, section, 0));
+        writer.begin(u64::from(id));
         let headline = loop {
             let headline = writer.sentence("headline");
             if headlines.insert(headline.clone()) {
@@ -118,7 +122,7 @@ fn fill_articles(
             }
         };
         let summary = writer.sentence("summary");
-        let body = write_body(&mut writer);
+        let body = write_body(writer);
         let published = published(id, articles, now);
         // One article in eight was corrected within a day.
         let corrected = if dice.below(8) == 0 {

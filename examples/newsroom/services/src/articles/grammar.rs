@@ -37,7 +37,7 @@ impl Grammar {
     }
 }
 
-/// Writes one article, or one author: remembers what was said, so that names stay and sentences do not return.
+/// Writes one text after the other: remembers what was said, so that names stay and sentences do not return.
 pub struct Writer<'g> {
     grammar: &'g Grammar,
     section: &'g str,
@@ -55,6 +55,15 @@ impl<'g> Writer<'g> {
             kept: HashMap::new(),
             said: HashMap::new(),
         }
+    }
+
+    /// Goes on to the next text. Headlines and summaries stand next to each other in lists, so theirs do not return
+    /// until all the others were said; everything else is forgotten.
+    pub fn begin(&mut self, seed: u64) {
+        self.dice = Dice::new(seed);
+        self.kept.clear();
+        self.said
+            .retain(|rule, _| rule.ends_with("headline") || rule == "summary");
     }
 
     pub fn dice(&mut self) -> &mut Dice {
@@ -93,9 +102,9 @@ impl<'g> Writer<'g> {
             grammar.rules.contains_key(own.as_str()),
             grammar.rules.contains_key(rule),
         ) {
-            // Half of a section's headlines are its own, the others are of the general kind.
+            // A third of a section's headlines are its own, the others are of the general kind.
             (true, true) => {
-                if self.dice.below(2) == 0 {
+                if self.dice.below(3) == 0 {
                     &own
                 } else {
                     rule
@@ -116,7 +125,7 @@ impl<'g> Writer<'g> {
         text
     }
 
-    /// Draws as from a hat: no line twice in one article until all were said.
+    /// Draws as from a hat: no line twice until all were said.
     fn draw(&mut self, name: &str, lines: usize) -> usize {
         let hat = self.said.entry(name.to_owned()).or_default();
         if hat.is_empty() {
@@ -190,6 +199,19 @@ mod tests {
         let remarks: std::collections::BTreeSet<String> =
             (0..5).map(|_| writer.phrase("remark")).collect();
         assert_eq!(remarks.len(), 5);
+    }
+
+    #[test]
+    fn the_next_text_has_other_names_but_no_headline_again() {
+        let grammar = Grammar::build();
+        let mut writer = Writer::new(&grammar, "world", 3);
+        let (place, lines) = (writer.phrase("place"), grammar.rules["summary"].lines.len());
+        for seed in 1..=lines as u64 {
+            writer.begin(seed);
+            writer.phrase("summary");
+            assert_eq!(writer.said["summary"].len(), lines - seed as usize);
+        }
+        assert_ne!(writer.phrase("place"), place);
     }
 
     #[test]
