@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::lines::read_fields;
+use super::lines::{is_lookalike, read_fields};
 use super::{Framing, Malformed};
 use crate::fields::{FIELDS_MAX, Fields, is_token_byte, is_value_byte};
 
@@ -241,7 +241,7 @@ impl BodyDecoder {
         use State::{AfterName, AfterQuoted, BeforeName, BeforeSemicolon, BeforeValue};
         use State::{Name, Quoted, QuotedPair, SizeLf, Value};
         let next = match (self.state, byte) {
-            (Name | AfterName | Value | AfterQuoted, b'\r') => return Ok(SizeLf),
+            (Name | Value | AfterQuoted, b'\r') => return Ok(SizeLf),
             (BeforeSemicolon | AfterName | BeforeName | BeforeValue, b' ' | b'\t') => self.state,
             (BeforeSemicolon | Name | AfterName | Value | AfterQuoted, b';') => BeforeName,
             (Name, b' ' | b'\t') => AfterName,
@@ -300,13 +300,21 @@ impl BodyDecoder {
             return Ok(());
         }
         let mut trailers = Box::<Fields>::default();
-        read_fields(&mut trailers, &text, 0, FIELDS_MAX).map_err(|malformed| match malformed {
-            Malformed::FieldLine => Malformed::Trailer,
-            Malformed::TooManyFields | Malformed::HeadTooLarge => Malformed::TrailerTooLarge,
-            other => other,
-        })?;
+        let lines =
+            read_fields(&mut trailers, &text, 0, FIELDS_MAX).map_err(
+                |malformed| match malformed {
+                    Malformed::FieldLine => Malformed::Trailer,
+                    Malformed::TooManyFields | Malformed::HeadTooLarge => {
+                        Malformed::TrailerTooLarge
+                    }
+                    other => other,
+                },
+            )?;
         trailers.text = text;
-        trailers.remove_if(|_, _, known| known.bit() & crate::head::NEVER_IN_TRAILERS != 0);
+        trailers.remove_if(|name, _, known| {
+            known.bit() & crate::head::NEVER_IN_TRAILERS != 0
+                || lines.lookalike && is_lookalike(name)
+        });
         self.trailers = Some(trailers);
         Ok(())
     }

@@ -182,7 +182,9 @@ impl Connection {
     #[must_use]
     pub fn upgrade_protocol(self, fields: &Fields) -> Option<&[u8]> {
         let protocol = fields.get(Known::Upgrade).filter(|_| self.upgrade)?;
-        let h2c = super::framing::list(protocol)
+        let h2c = fields
+            .all(Known::Upgrade)
+            .flat_map(super::framing::list)
             .any(|name| name.len() >= 3 && name[..3].eq_ignore_ascii_case(b"h2c"));
         (!h2c && !protocol.is_empty()).then_some(protocol)
     }

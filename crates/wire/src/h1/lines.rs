@@ -153,12 +153,12 @@ fn read_unusual_name(line: &[u8]) -> Option<Name> {
 
 /// Whether a reader that takes `_` for `-`, as CGI and its descendants do, finds a known name.
 #[cold]
-fn is_lookalike(name: &[u8]) -> bool {
+pub(super) fn is_lookalike(name: &[u8]) -> bool {
     let dashed: Vec<u8> = name
         .iter()
         .map(|&byte| if byte == b'_' { b'-' } else { byte })
         .collect();
-    Known::of(&dashed) != Known::Other
+    dashed != name && Known::of(&dashed) != Known::Other
 }
 
 /// What nearly all names are made of.

@@ -26,3 +26,6 @@ pub use scan::{HeadLimits, HeadScan, Scanned};
 
 /// Feeds arbitrary bytes to every reader of this module; what the fuzz targets call.
 pub mod exercise;
+
+#[cfg(test)]
+mod tests;

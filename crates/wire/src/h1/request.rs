@@ -48,7 +48,11 @@ impl RequestHead {
             return Err(Malformed::LookalikeName);
         }
         self.fields.text.extend_from_slice(&bytes[..lines.end]);
-        self.read_target(target.start, &bytes[target])?;
+        self.read_target(target.start, &bytes[target.clone()])
+            .map_err(|malformed| match bytes[target].contains(&b' ') {
+                true => Malformed::RequestLine,
+                false => malformed,
+            })?;
         self.connection = Connection::take(&mut self.fields)?;
         Ok(lines.end)
     }
