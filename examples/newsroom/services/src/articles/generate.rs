@@ -109,8 +109,9 @@ fn fill_articles(
     let mut headlines = BTreeSet::new();
     for id in 1..=articles {
         let dice = &mut Dice::new(u64::from(id));
+        let member = dice.below(AUTHORS as usize / SECTIONS.len());
         let (section, _) = *dice.pick(&SECTIONS);
-        let author = staff_of(section, dice.below(AUTHORS as usize / SECTIONS.len()));
+        let author = staff_of(section, member);
         let writer = writers
             .entry(section)
             .or_insert_with(|| Writer::new(grammar, section, 0));
