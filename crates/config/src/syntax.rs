@@ -41,6 +41,8 @@ pub(crate) fn explain(text: &str, table: &DeTable<'_>, errors: &[toml::de::Error
         .map(|err| (err.span().unwrap_or(0..0), err.message()))
         .collect();
     found.sort_by_key(|(range, _)| range.start);
+    // Each may cost a look at the whole text.
+    found.truncate(10 * ERRORS_MAX);
     // All that is said about the inside of something that never ends follows from that.
     let unclosed = found
         .iter()
@@ -49,8 +51,14 @@ pub(crate) fn explain(text: &str, table: &DeTable<'_>, errors: &[toml::de::Error
         })
         .find_map(|(range, _)| ending_at(table, range.start));
     let mut wrongs = Vec::new();
+    let mut twice: Vec<String> = Vec::new();
     let mut line_end = 0;
     for (range, message) in found {
+        // What stands in a table that is there twice is there twice as well; once is enough to say.
+        let again = |above: &String| path_of(text, &range).starts_with(above.as_str());
+        if message == DUPLICATE && twice.iter().any(again) {
+            continue;
+        }
         let inside = unclosed
             .as_ref()
             .is_some_and(|whole| whole.start < range.start);
@@ -61,6 +69,9 @@ pub(crate) fn explain(text: &str, table: &DeTable<'_>, errors: &[toml::de::Error
         line_end = text[range.start.min(text.len())..]
             .find('\n')
             .map_or(text.len(), |newline| range.start + newline);
+        if message == DUPLICATE {
+            twice.push(path_of(text, &range) + ".");
+        }
         wrongs.push(one(text, range, message));
         if wrongs.len() == ERRORS_MAX || loses_track(message) {
             break;
@@ -88,17 +99,14 @@ fn one(text: &str, range: Range<usize>, message: &str) -> Wrong {
     let mut other = None;
     let (message, help) = match message {
         DUPLICATE => {
-            let (path, first) = first_of(text, &range);
-            other = first.map(|first| (first, "the first one is at"));
-            (
-                format!("`{}` is defined twice", path.unwrap_or(there.to_owned())),
-                None,
-            )
+            other = first_of(text, &range).map(|first| (first, "the first one is at"));
+            plain(&format!("`{}` is defined twice", path_of(text, &range)))
         }
         "string values must be quoted, expected literal string" if there.is_empty() => {
             plain("a value is missing")
         }
-        "string values must be quoted, expected literal string" => (
+        // A word such as `info` looks like `inf` to the parser.
+        unquoted if unquoted.starts_with("string values") || is_odd_word(unquoted, there) => (
             format!("`{there}` is not a value"),
             Some(format!("if it is text: \"{there}\"")),
         ),
@@ -120,6 +128,12 @@ fn one(text: &str, range: Range<usize>, message: &str) -> Wrong {
     }
 }
 
+fn is_odd_word(message: &str, there: &str) -> bool {
+    message.starts_with("invalid ")
+        && there.starts_with(char::is_alphabetic)
+        && !there.contains(['"', '\''])
+}
+
 /// The array or inline table that ends at `end` because the text does.
 fn ending_at(table: &DeTable<'_>, end: usize) -> Option<Range<usize>> {
     fn inside(value: &toml::Spanned<DeValue<'_>>, end: usize) -> Option<Range<usize>> {
@@ -133,29 +147,40 @@ fn ending_at(table: &DeTable<'_>, end: usize) -> Option<Range<usize>> {
     table.iter().find_map(|(_, value)| inside(value, end))
 }
 
-/// The full path of the key at `range`, which is defined twice, and where it was defined first.
-fn first_of(text: &str, range: &Range<usize>) -> (Option<String>, Option<Range<usize>>) {
-    let line = text[..range.start]
-        .rfind('\n')
-        .map_or(0, |newline| newline + 1);
-    let written = text[line..range.end].trim_start_matches([' ', '\t']);
+/// The path of the key at `range`, as a person would write it.
+fn path_of(text: &str, range: &Range<usize>) -> String {
+    keys_to(text, range).join(".")
+}
+
+/// Where the key at `range`, which is defined twice, was defined first.
+fn first_of(text: &str, range: &Range<usize>) -> Option<Range<usize>> {
+    let before = &text[..line_start(text, range.start)];
+    find(
+        DeTable::parse_recoverable(before).0.get_ref(),
+        &keys_to(text, range),
+    )
+}
+
+fn line_start(text: &str, at: usize) -> usize {
+    text[..at].rfind('\n').map_or(0, |newline| newline + 1)
+}
+
+/// The keys from the root to the one at `range`; that one alone if it is in an inline table, where its
+/// name is clear from the line.
+fn keys_to(text: &str, range: &Range<usize>) -> Vec<String> {
+    let written = text[line_start(text, range.start)..range.end].trim_start_matches([' ', '\t']);
+    let last = keys(written);
+    if last.is_empty() {
+        return vec![text[range.clone()].to_owned()];
+    }
     let header = split::header_before(text, range.end).unwrap_or(0);
     let mut path = Vec::new();
     if !written.starts_with('[') && text[header..].starts_with('[') {
-        let end = text[header..]
-            .find('\n')
-            .map_or(text.len(), |newline| header + newline);
-        path = keys(text[header..end].split(']').next().unwrap_or_default());
-    }
-    let last = keys(written);
-    if last.is_empty() {
-        // Inside an inline table: its name is clear from the line.
-        return (None, None);
+        let line = text[header..].split('\n').next().unwrap_or_default();
+        path = keys(line.split(']').next().unwrap_or_default());
     }
     path.extend(last);
-    let before = DeTable::parse_recoverable(&text[..line]).0;
-    let first = find(before.get_ref(), &path);
-    (Some(path.join(".")), first)
+    path
 }
 
 /// The keys of a header's beginning, or of what stands before a `=`.
