@@ -1,0 +1,231 @@
+//! From files on disk to what can be compiled, with everything that is wrong on the way.
+//!
+//! `check`, `run` and a reload all come through here, so they find the same problems.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use config::{At, Document, Entry, Files, Memo, Reader, Report, Table, Value};
+use rules::Rules;
+use rules::route::{Route, RouteConfig};
+use rules::service::{Service, ServiceConfig};
+
+use super::model::Config;
+
+/// The file that is meant where a folder is named.
+const FILE_NAME: &str = "doorward.toml";
+
+/// The largest file that is read: ten times what 200,000 routes take.
+const FILE_BYTES_MAX: u64 = 256 << 20;
+
+/// Reads one configuration, again and again; routes that did not change are not compiled again.
+pub(crate) struct Loader {
+    path: PathBuf,
+    routes: Memo<Arc<Route>>,
+    /// What the last reading looked at.
+    seen: BTreeSet<PathBuf>,
+}
+
+/// A configuration, read and checked in all its parts.
+pub(crate) struct Loaded {
+    /// What is wrong, and the names of all files that were read.
+    pub(crate) report: Report,
+    /// All but the routes. Where something is wrong, its default.
+    pub(crate) config: Config,
+    /// The compiled routes and services, if nothing at all is wrong.
+    pub(crate) rules: Option<Arc<Rules>>,
+}
+
+/// A configuration that may be used.
+pub(crate) struct Compiled {
+    pub(crate) config: Config,
+    pub(crate) rules: Arc<Rules>,
+}
+
+impl Loaded {
+    /// The configuration, if it may be used.
+    pub(crate) fn compiled(self) -> Option<Compiled> {
+        let Self { config, rules, .. } = self;
+        rules.map(|rules| Compiled { config, rules })
+    }
+}
+
+impl Loader {
+    /// For the configuration in the file `path`, or in the folder `path`.
+    pub(crate) fn new(path: &Path) -> Self {
+        let path = if path.is_dir() {
+            path.join(FILE_NAME)
+        } else {
+            path.to_owned()
+        };
+        Self {
+            path,
+            routes: Memo::default(),
+            seen: BTreeSet::new(),
+        }
+    }
+
+    /// The first file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The files and folders that the last reading looked at, even in vain: when none of them changed,
+    /// neither did the configuration.
+    pub(crate) fn seen(&self) -> impl Iterator<Item = &Path> {
+        self.seen.iter().map(PathBuf::as_path)
+    }
+
+    /// Reads the configuration as it is now.
+    pub(crate) fn load(&mut self) -> Loaded {
+        let mut report = Report::new();
+        let disk = Disk::default();
+        let document = read(
+            &disk,
+            &self.path,
+            &mut self.routes,
+            &mut report,
+            &mut |value, report| {
+                let config: RouteConfig = report.read(value)?;
+                Route::build(&config, report).map(Arc::new)
+            },
+        );
+        self.seen = disk.seen.into_inner();
+        let mut rest = document.rest;
+        let written = take_services(&mut rest);
+        let (service, services) = load_services(written, &mut report);
+        let problems = report.problems().len();
+        let config = report.salvage::<Config>(&rest).unwrap_or_default();
+        let whole = report.problems().len() == problems;
+        config.check(&mut report);
+        if whole {
+            config.check_together(&mut report);
+        }
+        let routes: Vec<_> = document
+            .items
+            .into_iter()
+            .map(|item| (item.place, item.value))
+            .collect();
+        let rules = Rules::build(&routes, &services, &mut report).map(Arc::new);
+        Loaded {
+            report,
+            config: Config { service, ..config },
+            rules,
+        }
+    }
+
+    /// The routes as they are written now. Only the machine spelling needs them: compiled routes are
+    /// kept without what they were compiled from, which is three times as large.
+    pub(crate) fn routes_as_written(&self) -> Vec<RouteConfig> {
+        let mut routes = Memo::default();
+        let document = read(
+            &Disk::default(),
+            &self.path,
+            &mut routes,
+            &mut Report::new(),
+            &mut |value, report| report.read::<RouteConfig>(value),
+        );
+        document.items.into_iter().map(|item| item.value).collect()
+    }
+}
+
+/// Reads all files of a configuration from disk.
+fn read<T: Clone>(
+    disk: &Disk,
+    path: &Path,
+    routes: &mut Memo<T>,
+    report: &mut Report,
+    build: &mut dyn FnMut(&Value, &mut Report) -> Option<T>,
+) -> Document<T> {
+    let reader = Reader {
+        files: disk,
+        variables: &|name| std::env::var(name).ok(),
+        items: "route",
+        shared: &["service"],
+    };
+    reader.read(&path.to_string_lossy(), routes, report, build)
+}
+
+/// Takes the services out of `rest`, so that a wrong one does not hide what others say.
+fn take_services(rest: &mut Value) -> Vec<Entry> {
+    let Some(rest) = rest.as_table_mut() else {
+        return Vec::new();
+    };
+    let is_table = |entry: &Entry| entry.value.as_table().is_some();
+    if !rest.find("service").is_some_and(is_table) {
+        return Vec::new();
+    }
+    let service = rest.take("service").map(|mut entry| {
+        let table = entry.value.as_table_mut();
+        table
+            .map(std::mem::take)
+            .map_or_else(Vec::new, |table: Table| table.into_iter().collect())
+    });
+    let mut services = service.unwrap_or_default();
+    services.sort_by(|a, b| a.key.cmp(&b.key));
+    services
+}
+
+/// The services as written, and as compiled: `None` for a wrong one, so that routes which name it make
+/// no second mistake.
+fn load_services(written: Vec<Entry>, report: &mut Report) -> (Configs, Services) {
+    let (mut configs, mut compiled) = (Configs::new(), Services::new());
+    for Entry { key, value } in written {
+        let config = report.read::<ServiceConfig>(&value);
+        let service = config
+            .as_ref()
+            .and_then(|config| Service::build(&key, config, report));
+        compiled.push((key.clone(), service.map(Arc::new)));
+        configs.extend(config.map(|config| (key, config)));
+    }
+    (configs, compiled)
+}
+
+type Configs = BTreeMap<At<String>, ServiceConfig>;
+type Services = Vec<(At<String>, Option<Arc<Service>>)>;
+
+/// Files as they are on disk.
+#[derive(Default)]
+struct Disk {
+    seen: RefCell<BTreeSet<PathBuf>>,
+}
+
+impl Files for Disk {
+    fn read(&self, path: &str) -> Result<Arc<str>, String> {
+        let why = |err: io::Error| match err.kind() {
+            io::ErrorKind::NotFound => "no such file".to_owned(),
+            io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+            io::ErrorKind::PermissionDenied => "this user may not".to_owned(),
+            io::ErrorKind::InvalidData => "it is not UTF-8".to_owned(),
+            _ => err.to_string(),
+        };
+        self.seen.borrow_mut().insert(path.into());
+        let file = File::open(path).map_err(why)?;
+        // A pipe has no size, and is read as far as it goes.
+        let mut text = String::new();
+        file.take(FILE_BYTES_MAX + 1)
+            .read_to_string(&mut text)
+            .map_err(why)?;
+        if text.len() as u64 > FILE_BYTES_MAX {
+            return Err(format!("it has more than {} MiB", FILE_BYTES_MAX >> 20));
+        }
+        Ok(text.into())
+    }
+
+    fn list(&self, folder: &str) -> Result<Vec<String>, String> {
+        let folder = if folder.is_empty() { "." } else { folder };
+        self.seen.borrow_mut().insert(folder.into());
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(err) => return Err(err.to_string()),
+        };
+        // A name that is not UTF-8 cannot be meant by a pattern that is.
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        Ok(names.collect())
+    }
+}
