@@ -78,7 +78,14 @@ impl Error {
         if let (Some(written), false) = (&text.written, text.filled.is_empty()) {
             match &mut self.0.kind {
                 Kind::Other { message, help } => {
-                    *message = message.replace(&text.filled, written);
+                    for quote in ['`', '"'] {
+                        let quoted = format!("{quote}{}{quote}", text.filled);
+                        *message = message.replace(&quoted, &format!("{quote}{written}{quote}"));
+                    }
+                    // A short one unquoted would be found inside other words; a secret is long.
+                    if text.filled.len() >= SECRET_BYTES_MIN {
+                        *message = message.replace(&text.filled, written);
+                    }
                     *help = Some("the value of the variable is not shown".to_owned());
                 }
                 Kind::UnknownWord { word, .. } => word.clone_from(written),
@@ -88,6 +95,9 @@ impl Error {
         self
     }
 }
+
+/// Shorter texts are no secrets worth the name.
+const SECRET_BYTES_MIN: usize = 8;
 
 impl Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -282,6 +282,35 @@ fn wrong_syntax_is_explained_once() {
 }
 
 #[test]
+fn values_of_variables_are_not_shown() {
+    let mut report = Report::new();
+    let text = "a = \"${SECRET}\"\nb = \"${SHORT}\"\n";
+    let files = InMemory(BTreeMap::from([("x.toml".to_owned(), text.into())]));
+    let variables = |name: &str| Some(if name == "SHORT" { "a" } else { "swordfish" }.to_owned());
+    let reader = Reader {
+        files: &files,
+        variables: &variables,
+        items: "route",
+        shared: &[],
+    };
+    let none = &mut |_: &Value, _: &mut Report| None::<()>;
+    let document = reader.read("x.toml", &mut Memo::default(), &mut report, none);
+    assert_eq!(
+        report.read::<BTreeMap<String, crate::Period>>(&document.rest),
+        None
+    );
+    expect![[r#"
+        x.toml:1:5: `${SECRET}` is not a duration: write a number and a unit, e.g. "5m"
+           1 | a = "${SECRET}"
+             |     ^^^^^^^^^^^ the value of the variable is not shown
+        x.toml:2:5: `${SHORT}` is not a duration: write a number and a unit, e.g. "5m"
+           2 | b = "${SHORT}"
+             |     ^^^^^^^^^^ the value of the variable is not shown
+    "#]]
+    .assert_eq(&report.to_string());
+}
+
+#[test]
 fn an_open_header_hides_what_follows() {
     check(
         "--- doorward.toml\na = x\n[log\nb = x\n[[route]]\npath = 1\n[[route]]\npath = 2\n",
