@@ -181,6 +181,11 @@ impl Metrics {
         })
     }
 
+    /// Milliseconds since the process started; the clock of all workers.
+    pub(crate) fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// Where faults called `slug` are counted.
     pub(crate) fn fault_index(&self, slug: &'static str) -> usize {
         let found = self.fault_slugs.iter().position(|seen| *seen.get_or_init(|| slug) == slug);

@@ -13,7 +13,6 @@ pub mod route;
 mod rules;
 pub mod service;
 mod trail;
-pub mod trust;
 
 pub use cx::{Cx, Params, RequestId};
 pub use decision::{Decision, Reply};

@@ -1,23 +1,266 @@
 //! The admin side: a JSON API, metrics and health for operators.
+//!
+//! It is served by the same connection code as everything else, on the control thread.
 
+mod prometheus;
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+
+use rules::{Fault, Reply};
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use wire::h1::{BodyDecoder, BodyLimits, Framing};
+use wire::{Known, Method};
+
+use crate::control::explain::{Question, explain};
+use crate::control::process::Supervision;
+use crate::control::run::{ConfigStatus, ControlHandle};
+use crate::control::snapshot::{Published, Snapshot, covers};
 use crate::data::connection::Connection;
+use crate::data::respond;
 use crate::data::scratch::Scratch;
 use crate::data::serve::{Body, Done};
+use crate::metrics::Metrics;
+use crate::observe::trails::Trails;
+
+/// The largest request body of the API: a request to be explained.
+const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// The admin API of this process.
-pub(crate) struct Admin {}
+pub(crate) struct Admin {
+    pub(crate) token: Arc<str>,
+    pub(crate) control: ControlHandle,
+    pub(crate) published: Arc<Published>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) supervision: Supervision,
+    pub(crate) trails: Trails,
+    pub(crate) status: watch::Receiver<ConfigStatus>,
+    /// The configuration in its machine spelling.
+    pub(crate) config: watch::Receiver<Value>,
+}
+
+const INDEX: &str = "Doorward, the admin side.\n\n\
+    GET  /livez              200 while the process works\n\
+    GET  /readyz             200 while clients may connect\n\
+    GET  /metrics            counters, for Prometheus\n\n\
+    With `Authorization: Bearer TOKEN`:\n\
+    GET  /api/status         configuration, services, instances\n\
+    GET  /api/config         the configuration in use, as JSON\n\
+    POST /api/reload         reads the configuration again\n\
+    POST /api/explain        {\"method\": \"GET\", \"url\": \"http://host/path\", \"headers\": [[\"name\", \"value\"]]}\n\
+    GET  /api/trails/ID      every decision about the request with that id, if it was sent with\n\
+    \x20                        `Doorward-Explain: TOKEN`\n";
 
 impl Admin {
     /// Answers a request to the admin listener.
     pub(crate) async fn answer(
-        &self,
+        self: Rc<Self>,
         connection: &mut Connection,
         scratch: &mut Scratch,
         body: Body,
     ) -> Done {
-        let reply = rules::Reply::status(404);
-        crate::data::respond::reply(connection, scratch, None, &reply, body).await
+        let content = match read_body(connection, body).await {
+            Ok(content) => content,
+            Err(fault) => return respond::fault(connection, scratch, None, fault, None).await,
+        };
+        let reply = self.reply(scratch, &content).await;
+        let read = Body { framing: Framing::None, awaits_continue: false };
+        respond::reply(connection, scratch, None, &reply, read).await
     }
+
+    async fn reply(&self, scratch: &Scratch, content: &[u8]) -> Reply {
+        let request = &scratch.request;
+        let path = std::str::from_utf8(request.path()).unwrap_or_default();
+        let read = matches!(request.method, Method::Get | Method::Head);
+        match path {
+            "/" if read => text(200, INDEX),
+            "/livez" if read => json_reply(200, &json!({ "live": true })),
+            "/readyz" if read => self.readiness(),
+            "/metrics" if read => {
+                let rendered = prometheus::render(&self.metrics, &self.published.current());
+                Reply::status(200)
+                    .header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+                    .body(rendered.into_bytes())
+            }
+            api if api.starts_with("/api/") => {
+                if !self.is_authorized(scratch) {
+                    return json_reply(401, &problem(401, "A token is needed"))
+                        .header("WWW-Authenticate", "Bearer realm=\"doorward\"");
+                }
+                self.api(request.method, &api[5..], content).await
+            }
+            _ => json_reply(404, &problem(404, "There is nothing here; GET / lists what is")),
+        }
+    }
+
+    async fn api(&self, method: Method, path: &str, content: &[u8]) -> Reply {
+        match (method, path) {
+            (Method::Get | Method::Head, "status") => json_reply(200, &self.full_status().await),
+            (Method::Get | Method::Head, "config") => json_reply(200, &*self.config.borrow()),
+            (Method::Post, "reload") => match self.control.reload().await {
+                Some(reloaded) => {
+                    json_reply(if reloaded.applied { 200 } else { 422 }, &reloaded)
+                }
+                None => json_reply(503, &problem(503, "The process is ending")),
+            },
+            (Method::Post, "explain") => self.explain(content),
+            (Method::Get | Method::Head, trail) if trail.starts_with("trails/") => {
+                match self.trails.find(&trail[7..]) {
+                    Some(explained) => json_reply(200, &explained),
+                    None => json_reply(404, &problem(404, "No explained request has this id")),
+                }
+            }
+            _ => json_reply(404, &problem(404, "There is nothing here; GET / lists what is")),
+        }
+    }
+
+    fn explain(&self, content: &[u8]) -> Reply {
+        let question: Question = match serde_json::from_slice(content) {
+            Ok(question) => question,
+            Err(error) => return json_reply(400, &problem(400, &error.to_string())),
+        };
+        let snapshot = self.published.current();
+        let trusts = |address| covers(&snapshot.trust, address);
+        match explain(&snapshot.rules, trusts, &|at| endpoints(&snapshot, at, self.metrics.now_ms()), &question) {
+            Ok(explanation) => json_reply(200, &explanation),
+            Err(why) => json_reply(400, &problem(400, &why)),
+        }
+    }
+
+    fn is_authorized(&self, scratch: &Scratch) -> bool {
+        let value = scratch.request.fields.get(Known::Authorization).unwrap_or_default();
+        value
+            .split_first_chunk::<7>()
+            .is_some_and(|(scheme, token)| {
+                scheme.eq_ignore_ascii_case(b"bearer ") && is_token(&self.token, token)
+            })
+    }
+
+    fn readiness(&self) -> Reply {
+        let status = self.status.borrow();
+        let ready = !status.draining && !status.listening.is_empty();
+        let snapshot = self.published.current();
+        let waiting: Vec<_> = snapshot
+            .services
+            .iter()
+            .filter(|service| service.endpoints.is_empty())
+            .map(|service| service.rules.name.to_string())
+            .collect();
+        let body = json!({
+            "ready": ready,
+            "draining": status.draining,
+            "services-without-endpoints": waiting,
+        });
+        json_reply(if ready { 200 } else { 503 }, &body)
+    }
+
+    async fn full_status(&self) -> Value {
+        let instances = self.supervision.status().await;
+        let snapshot = self.published.current();
+        let services: Vec<Value> = snapshot
+            .services
+            .iter()
+            .enumerate()
+            .map(|(at, service)| {
+                let name = &*service.rules.name;
+                let endpoints: Vec<Value> = endpoints(&snapshot, at, self.metrics.now_ms())
+                    .into_iter()
+                    .map(|(address, resting)| json!({ "address": address, "resting": resting }))
+                    .collect();
+                let started: Vec<_> =
+                    instances.iter().filter(|instance| instance.service == name).collect();
+                json!({
+                    "name": name,
+                    "started": service.is_started,
+                    "endpoints": endpoints,
+                    "instances": started,
+                })
+            })
+            .collect();
+        let open: u64 = self.metrics.workers.iter().map(|worker| worker.open.read()).sum();
+        let requests: u64 = self.metrics.workers.iter().map(|worker| worker.requests.read()).sum();
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "pid": std::process::id(),
+            "uptime-seconds": self.metrics.started.elapsed().as_secs(),
+            "workers": self.metrics.workers.len() - 1,
+            "connections": open,
+            "requests": requests,
+            "config": *self.status.borrow(),
+            "services": services,
+        })
+    }
+}
+
+/// The endpoints of the service at `at`, each with whether it is passed over at the moment.
+fn endpoints(snapshot: &Snapshot, at: usize, now_ms: u64) -> Vec<(String, bool)> {
+    let endpoints = snapshot.services[at].endpoints.iter();
+    endpoints.map(|endpoint| (endpoint.shown(), endpoint.is_resting(now_ms))).collect()
+}
+
+/// Reads the whole body of a request to the API.
+async fn read_body(connection: &mut Connection, body: Body) -> Result<Vec<u8>, Fault> {
+    let mut decoder = BodyDecoder::new(body.framing, BodyLimits::default());
+    let mut content = Vec::new();
+    if body.awaits_continue {
+        respond::write_all(connection, &[b"HTTP/1.1 100 Continue\r\n\r\n"]).await?;
+    }
+    let idle_ms = connection.worker.pin().limits.body_idle_ms;
+    connection.watch.set(idle_ms);
+    poll_fn(|cx| {
+        loop {
+            if let Some((mut buffer, range)) = connection.client.incoming.take() {
+                match decoder.decode(&mut buffer[range.clone()]) {
+                    Ok(decoded) => {
+                        content.extend_from_slice(&buffer[range.clone()][decoded.data]);
+                        let rest = range.start + decoded.consumed..range.end;
+                        connection.client.incoming.put(buffer, rest);
+                    }
+                    Err(malformed) => return Poll::Ready(Err(Fault::BodyMalformed(malformed))),
+                }
+            }
+            if content.len() > BODY_BYTES_MAX {
+                return Poll::Ready(Err(Fault::BodyTooLarge));
+            }
+            if decoder.is_done() {
+                return Poll::Ready(Ok(()));
+            }
+            match connection.client.poll_fill(cx) {
+                Poll::Ready(Ok(count)) if count > 0 => {}
+                Poll::Ready(_) => return Poll::Ready(Err(Fault::ClientGone)),
+                Poll::Pending if connection.watch.is_over() => {
+                    return Poll::Ready(Err(Fault::BodyIdle));
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    })
+    .await?;
+    Ok(content)
+}
+
+fn text(status: u16, text: &str) -> Reply {
+    Reply::status(status)
+        .header("Content-Type", "text/plain; charset=utf-8")
+        .body(text.as_bytes().to_vec())
+}
+
+fn problem(status: u16, title: &str) -> Value {
+    json!({ "type": "about:blank", "title": title, "status": status })
+}
+
+fn json_reply(status: u16, body: &impl Serialize) -> Reply {
+    let mut text = serde_json::to_vec_pretty(body).unwrap_or_default();
+    text.push(b'\n');
+    let kind = if status < 400 { "application/json" } else { "application/problem+json" };
+    Reply::status(status)
+        .header("Content-Type", kind)
+        .header("Cache-Control", "no-store")
+        .body(text)
 }
 
 /// Compares a presented token with the real one, in a time that tells nothing about either.

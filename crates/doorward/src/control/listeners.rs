@@ -5,7 +5,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
-use rules::trust::Trust;
+use config::Network;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::watch;
 
@@ -16,7 +16,7 @@ use super::workers::Workers;
 pub(crate) struct ListenSpec {
     pub(crate) address: SocketAddr,
     /// The peers whose PROXY header is taken; `None` if connections begin with HTTP.
-    pub(crate) proxy_protocol: Option<Arc<Trust>>,
+    pub(crate) proxy_protocol: Option<Arc<[Network]>>,
 }
 
 /// Connections that the kernel keeps for us until they are accepted; it cuts this to

@@ -21,10 +21,16 @@ pub(crate) struct Snapshot {
     /// By `RouteId`.
     pub(crate) route_metrics: Arc<[Arc<RouteMetrics>]>,
     pub(crate) limits: Limits,
-    pub(crate) trust: Arc<rules::trust::Trust>,
+    /// Peers whose word about others is taken.
+    pub(crate) trust: Arc<[config::Network]>,
     pub(crate) access: AccessFormat,
     /// Who presents this may see the trail of a request.
     pub(crate) explain_token: Arc<str>,
+}
+
+/// Whether `address` is in one of `networks`.
+pub(crate) fn covers(networks: &[config::Network], address: std::net::IpAddr) -> bool {
+    networks.iter().any(|network| network.contains(address))
 }
 
 impl Snapshot {
@@ -53,13 +59,14 @@ pub(crate) struct Limits {
 
 /// A service as the engine sees it.
 pub(crate) struct Service {
-    pub(crate) name: Arc<str>,
+    pub(crate) rules: Arc<rules::Service>,
+    /// Whether Doorward starts it: then having no endpoint means that it is not ready yet.
+    pub(crate) is_started: bool,
     pub(crate) endpoints: Box<[Arc<Endpoint>]>,
     pub(crate) times: Times,
     pub(crate) idle_ms: u64,
     /// Idle connections kept by each worker for each endpoint.
     pub(crate) idle_connections_max: usize,
-    pub(crate) host: Host,
     pub(crate) metrics: Arc<ServiceMetrics>,
 }
 
@@ -70,16 +77,6 @@ pub(crate) struct Times {
     pub(crate) send_ms: u64,
     pub(crate) first_byte_ms: u64,
     pub(crate) between_bytes_ms: u64,
-}
-
-/// What a service sees in `Host`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Host {
-    /// What the client sent.
-    Preserve,
-    /// The endpoint's own address.
-    Endpoint,
-    Literal(Box<str>),
 }
 
 /// One address of a service. Lives as long as any snapshot names it, so that what is known about
@@ -103,6 +100,14 @@ pub(crate) enum Address {
 impl Endpoint {
     pub(crate) fn new(index: usize, address: Address, text: &str) -> Self {
         Self { index, address, text: text.into(), resting_until_ms: AtomicU64::new(0) }
+    }
+
+    /// The address as it is shown to people.
+    pub(crate) fn shown(&self) -> String {
+        match &self.address {
+            Address::Tcp(address) => address.to_string(),
+            Address::Unix(path) => format!("unix:{}", path.display()),
+        }
     }
 
     /// Whether it refused a connection a moment ago.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use rules::trust::Trust;
+use config::Network;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::{mpsc, watch};
@@ -46,7 +46,7 @@ enum Command {
     Listen {
         socket: std::net::TcpListener,
         address: SocketAddr,
-        proxy_protocol: Option<Arc<Trust>>,
+        proxy_protocol: Option<Arc<[Network]>>,
         stop: watch::Receiver<bool>,
     },
     Drain,
@@ -90,7 +90,7 @@ impl Workers {
         &self,
         sockets: Vec<std::net::TcpListener>,
         address: SocketAddr,
-        proxy_protocol: Option<&Arc<Trust>>,
+        proxy_protocol: Option<&Arc<[Network]>>,
         stop: &watch::Receiver<bool>,
     ) {
         for (worker, socket) in self.commands.iter().zip(sockets) {

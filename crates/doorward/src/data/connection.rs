@@ -16,6 +16,7 @@ use super::serve;
 use super::socket::Socket;
 use super::transfer::Side;
 use super::worker::{Pinned, Worker};
+use crate::control::snapshot::covers;
 
 /// A client, as far as it is connected.
 pub(crate) struct Connection {
@@ -95,7 +96,7 @@ impl Connection {
 
     fn trusts_peer(&self) -> bool {
         let snapshot = self.worker.pin();
-        self.peer.address.is_some_and(|address| snapshot.trust.covers(address.ip()))
+        self.peer.address.is_some_and(|address| covers(&snapshot.trust, address.ip()))
     }
 
     /// Waits for the first byte of a request; false if there will be none.

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
+use rules::service::HostField;
 use rules::{Fault, RouteId, ServiceId};
 use wire::h1::{self, Framing, ToClient, ToUpstream};
 use wire::Version;
@@ -16,7 +17,7 @@ use super::transfer::{Broken, Side, Transfer, Wait};
 use super::tunnel;
 use super::upstream::{self, Exchange};
 use super::worker::Pinned;
-use crate::control::snapshot::{Endpoint, Host, Limits, Service};
+use crate::control::snapshot::{Endpoint, Limits, Service};
 
 /// The most endpoints that are tried for one request: more would let one request wait for several
 /// connect time-outs on end.
@@ -80,7 +81,7 @@ async fn send<'s>(
     let mut tried = 0;
     let mut pooled = true;
     let mut carried: Option<Transfer> = None;
-    let mut last = Fault::NoEndpoint;
+    let mut last = if service.is_started { Fault::Starting } else { Fault::NoEndpoint };
     while tried < ENDPOINTS_TRIED_MAX {
         let resting = |at: usize| service.endpoints[at].is_resting(now_ms);
         let (at, why) = rules::balance::pick(service.endpoints.len(), turn, tried, resting)
@@ -163,10 +164,12 @@ fn encode(
 ) -> Vec<u8> {
     let mut out = std::mem::take(&mut scratch.out);
     out.clear();
-    let authority = match &service.host {
-        Host::Preserve if !scratch.request.authority().is_empty() => scratch.request.authority(),
-        Host::Preserve | Host::Endpoint => endpoint.text.as_bytes(),
-        Host::Literal(text) => text.as_bytes(),
+    let authority = match &service.rules.host {
+        HostField::Preserve if !scratch.request.authority().is_empty() => {
+            scratch.request.authority()
+        }
+        HostField::Preserve | HostField::Endpoint => endpoint.text.as_bytes(),
+        HostField::Literal(text) => text.as_bytes(),
     };
     let to = ToUpstream {
         authority,

@@ -15,6 +15,7 @@ use super::connection::Connection;
 use super::socket::Socket;
 use super::worker::Worker;
 use crate::admin::Admin;
+use crate::control::snapshot::covers;
 use crate::observe::log;
 
 /// One address that clients connect to.
@@ -22,7 +23,7 @@ use crate::observe::log;
 pub(crate) struct Listener {
     pub(crate) address: SocketAddr,
     /// Set if each connection begins with a PROXY header; only these peers may connect then.
-    pub(crate) proxy_protocol: Option<Arc<rules::trust::Trust>>,
+    pub(crate) proxy_protocol: Option<Arc<[config::Network]>>,
     /// Set on the listener of the admin API.
     pub(crate) admin: Option<Rc<Admin>>,
 }
@@ -125,7 +126,7 @@ fn admit(
     let limits = worker.pin().limits;
     let counters = worker.counters();
     counters.accepted.add(1);
-    if listener.proxy_protocol.as_ref().is_some_and(|trusted| !trusted.covers(address.ip())) {
+    if listener.proxy_protocol.as_ref().is_some_and(|trusted| !covers(trusted, address.ip())) {
         // Whoever may not speak for others could otherwise name any client it likes.
         counters.refused_total.add(1);
         return;

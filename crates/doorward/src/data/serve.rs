@@ -11,6 +11,7 @@ use super::connection::{After, Connection};
 use super::scratch::Scratch;
 use super::worker::Pinned;
 use super::{account, files, forward, respond};
+use crate::control::snapshot::covers;
 
 /// How a request ended.
 #[derive(Debug)]
@@ -97,7 +98,7 @@ async fn answer(
 fn begin(connection: &mut Connection, snapshot: &Pinned, scratch: &mut Scratch) {
     let worker = &connection.worker;
     scratch.cx.begin(worker.now_ns(), worker.random());
-    let trusted = |address| snapshot.trust.covers(address);
+    let trusted = |address| covers(&snapshot.trust, address);
     rules::forward::receive(&mut scratch.request, connection.peer, &mut scratch.cx, trusted);
     if scratch.request.fields.has(Known::DoorwardExplain) {
         let asked = scratch.request.fields.get(Known::DoorwardExplain).unwrap_or_default();

@@ -1,0 +1,83 @@
+//! A small HTTP client for the command line: one request, one connection, the whole answer.
+
+use std::io::{Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+use wire::h1::{BodyDecoder, BodyLimits, HeadLimits, HeadScan, response_framing};
+use wire::{Method, ResponseHead};
+
+use super::Failure;
+
+/// Longest time for connecting and for each read.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+
+/// The largest answer that is read.
+const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Sends a request to `authority` and reads the answer: its head and its body.
+///
+/// # Errors
+/// What went wrong, in words.
+pub(crate) fn send(
+    authority: &str,
+    method: &str,
+    target: &str,
+    headers: &[(String, String)],
+    body: &[u8],
+) -> Result<(ResponseHead, Vec<u8>), Failure> {
+    let unreachable = |error: std::io::Error| Failure::new(format!("{authority}: {error}"));
+    let address = with_port(authority)
+        .to_socket_addrs()
+        .map_err(unreachable)?
+        .next()
+        .ok_or_else(|| Failure::new(format!("{authority} has no address")))?;
+    let mut stream = TcpStream::connect_timeout(&address, TIME_LIMIT).map_err(unreachable)?;
+    stream.set_read_timeout(Some(TIME_LIMIT)).map_err(unreachable)?;
+    let host = if headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+        String::new()
+    } else {
+        format!("Host: {authority}\r\n")
+    };
+    let mut request = format!("{method} {target} HTTP/1.1\r\n{host}Connection: close\r\n");
+    for (name, value) in headers {
+        request += &format!("{name}: {value}\r\n");
+    }
+    if !body.is_empty() {
+        request += &format!("Content-Length: {}\r\n", body.len());
+    }
+    request += "\r\n";
+    stream.write_all(request.as_bytes()).map_err(unreachable)?;
+    stream.write_all(body).map_err(unreachable)?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).map_err(unreachable)?;
+    read_answer(answer, Method::of(method.as_bytes()))
+        .map_err(|malformed| Failure::new(format!("{authority}: {}", malformed.reason())))
+}
+
+fn read_answer(
+    mut answer: Vec<u8>,
+    method: Method,
+) -> Result<(ResponseHead, Vec<u8>), wire::h1::Malformed> {
+    let mut head = ResponseHead::default();
+    loop {
+        let mut scan = HeadScan::of_response();
+        let end = head
+            .read(&answer, &mut scan, &HeadLimits::MAX)?
+            .ok_or(wire::h1::Malformed::Truncated)?;
+        answer.drain(..end);
+        if head.status >= 200 {
+            break;
+        }
+    }
+    let framing = response_framing(&head, method)?;
+    let mut decoder = BodyDecoder::new(framing.body, BodyLimits::default());
+    let decoded = decoder.decode(&mut answer)?;
+    decoder.close()?;
+    Ok((head, answer[decoded.data].to_vec()))
+}
+
+fn with_port(authority: &str) -> String {
+    let host_end = authority.rfind(']').unwrap_or(0);
+    if authority[host_end..].contains(':') { authority.to_owned() } else { format!("{authority}:80") }
+}

@@ -1,0 +1,143 @@
+//! `doorward explain`: every decision about a request, with its reason.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use rules::Rules;
+use rules::service::{Endpoint, Source};
+use serde_json::{Value, json};
+
+use super::status::AdminArgs;
+use super::{EXIT_CONFIG, Failure, client};
+use crate::control::explain::{Question, explain as decide};
+use crate::control::load::Loader;
+use crate::control::token;
+
+const EXAMPLES: &str = "\
+Examples:
+  doorward explain GET http://localhost:8080/api/v1/articles/7
+  doorward explain POST http://shop.example.com/cart -H 'X-Beta: 1' --config shop.toml
+  doorward explain GET http://localhost:8080/ --live     sends it, and shows what really happened";
+
+/// Tells every decision about a request, with its reason, from the configuration alone.
+///
+/// With `--live` the request is really sent, and the running process tells what it did.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ExplainArgs {
+    /// The method
+    method: String,
+    /// The whole URL
+    url: String,
+    /// A header, `name: value`; may be repeated
+    #[arg(short = 'H', long = "header", value_name = "HEADER", value_parser = header)]
+    headers: Vec<(String, String)>,
+    /// The address that the request comes from
+    #[arg(long, value_name = "ADDRESS")]
+    client: Option<IpAddr>,
+    /// The configuration
+    #[arg(long, value_name = "FILE|DIR", default_value = "doorward.toml")]
+    config: PathBuf,
+    /// Sends the request to the running process
+    #[arg(long, conflicts_with = "client")]
+    live: bool,
+    #[command(flatten)]
+    admin: AdminArgs,
+    /// JSON on a terminal too
+    #[arg(long)]
+    json: bool,
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("write it as `name: value`")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// Explains, and shows.
+pub(crate) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
+    let explanation = if args.live { live(args)? } else { offline(args)? };
+    let mut out = io::stdout().lock();
+    if args.json || !out.is_terminal() {
+        writeln!(out, "{explanation:#}")?;
+    } else {
+        out.write_all(shown(&explanation).as_bytes())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn offline(args: &ExplainArgs) -> Result<Value, Failure> {
+    let loaded = Loader::new(&args.config).load();
+    let report = loaded.report.to_string();
+    let Some(compiled) = loaded.compiled() else {
+        return Err(Failure { code: EXIT_CONFIG, ..Failure::new(report) });
+    };
+    let question = Question {
+        method: args.method.clone(),
+        url: args.url.clone(),
+        headers: args.headers.clone(),
+        client: args.client,
+    };
+    let trust = &compiled.config.forwarding.trust;
+    let trusts = |address| trust.iter().any(|network| network.contains(address));
+    let rules = &compiled.rules;
+    let explanation = decide(rules, trusts, &|at| written_endpoints(rules, at), &question)
+        .map_err(|why| Failure { code: EXIT_CONFIG, ..Failure::new(why) })?;
+    Ok(json!(explanation))
+}
+
+/// The endpoints as the file has them: nothing more is known without a running process.
+fn written_endpoints(rules: &Rules, at: usize) -> Vec<(String, bool)> {
+    match &rules.services()[at].source {
+        Source::Endpoints(endpoints) => {
+            let shown = |endpoint: &Endpoint| match endpoint {
+                Endpoint::Address(address) => address.to_string(),
+                Endpoint::Name { host, port } => format!("{host}:{port}"),
+                Endpoint::Unix(path) => format!("unix:{}", path.display()),
+            };
+            endpoints.iter().map(|endpoint| (shown(endpoint), false)).collect()
+        }
+        Source::Run(_) => vec![("an instance that Doorward starts".to_owned(), false)],
+    }
+}
+
+/// Sends the request with the token that opens a trail, then fetches the trail.
+fn live(args: &ExplainArgs) -> Result<Value, Failure> {
+    let side = args.admin.side(&args.config)?;
+    let rest = args
+        .url
+        .strip_prefix("http://")
+        .ok_or_else(|| Failure::new("a live request takes a URL that begins with http://"))?;
+    let at = rest.find('/').unwrap_or(rest.len());
+    let (authority, target) = rest.split_at(at);
+    let target = if target.is_empty() { "/" } else { target };
+    let id = format!("explain-{}", token::make()?);
+    let mut headers = args.headers.clone();
+    headers.push(("X-Request-Id".to_owned(), id.clone()));
+    headers.push(("Doorward-Explain".to_owned(), side.token.clone()));
+    let (head, _) = client::send(authority, &args.method, target, &headers, b"")?;
+    let mut explained = side.ask("GET", &format!("/api/trails/{id}"), b"")?;
+    let decisions = explained["lines"].take();
+    Ok(json!({
+        "request": format!("{} {}", args.method, args.url),
+        "outcome": format!("answered {} in {} µs", head.status, explained["duration-us"]),
+        "decisions": { "lines": decisions },
+    }))
+}
+
+fn shown(explanation: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut out = format!("{}\n", text(&explanation["request"]));
+    for line in explanation["decisions"]["lines"].as_array().into_iter().flatten() {
+        let (stage, step) = (text(&line["stage"]), text(&line["step"]));
+        // Writing to a string cannot fail.
+        let _ = write!(out, "  {stage:<16} {step:<8} {}", text(&line["why"]));
+        for (key, value) in line["notes"].as_object().into_iter().flatten() {
+            let _ = write!(out, "  {key}={}", text(value));
+        }
+        out.push('\n');
+    }
+    out + &format!("  => {}\n", text(&explanation["outcome"]))
+}

@@ -1,0 +1,143 @@
+//! From the typed model to what workers use.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::Network;
+use rules::service::Source;
+use rules::{Rules, Service};
+use wire::h1::{BodyLimits, HeadLimits};
+
+use super::listeners::ListenSpec;
+use super::model::{Access, Config};
+use super::process::{BuildSpec, CommandLine, Health, ServiceSpec};
+use super::registry::milliseconds;
+use super::snapshot::Limits;
+use crate::observe::access::AccessFormat;
+
+/// The limits as workers compare them.
+pub(crate) fn limits(config: &Config) -> Limits {
+    let limits = &config.limits;
+    let size = |size: config::Size| usize::try_from(size.bytes()).unwrap_or(usize::MAX);
+    let period = |period: config::Period| milliseconds(Duration::from(period));
+    Limits {
+        head: HeadLimits {
+            head_bytes_max: size(*limits.header_bytes),
+            fields_max: usize::from(*limits.headers),
+            request_line_bytes_max: size(*limits.request_line),
+        },
+        body: BodyLimits {
+            chunk_extension_bytes_max: size(*limits.chunk_extension_bytes),
+            trailer_bytes_max: size(*limits.trailer_bytes),
+        },
+        body_bytes_max: limits.body.bytes(),
+        header_ms: period(*limits.header_time),
+        body_idle_ms: period(*limits.body_idle),
+        body_rate: limits.body_rate.bytes(),
+        keep_alive_idle_ms: period(*limits.keep_alive_idle),
+        upgrade_idle_ms: period(*limits.upgrade_idle),
+        requests_per_connection_max: *limits.requests_per_connection,
+        connections_max: *limits.connections as usize,
+        connections_per_client_max: *limits.connections_per_client,
+    }
+}
+
+/// Where to listen.
+pub(crate) fn listen_specs(config: &Config) -> Vec<ListenSpec> {
+    let listeners = config.listen.http.0.iter();
+    listeners
+        .map(|listener| ListenSpec {
+            address: listener.address.0,
+            proxy_protocol: listener.proxy_protocol.as_ref().map(|peers| Arc::from(&***peers)),
+        })
+        .collect()
+}
+
+/// The peers whose word about others is taken.
+pub(crate) fn trust(config: &Config) -> Arc<[Network]> {
+    config.forwarding.trust.as_slice().into()
+}
+
+/// How the access log looks; `dev` shows it unless the file says otherwise.
+pub(crate) fn access(config: &Config, dev: bool) -> AccessFormat {
+    match config.log.access {
+        Access::Off if dev => AccessFormat::Text,
+        Access::Off => AccessFormat::Off,
+        Access::Json => AccessFormat::Json,
+        Access::Text => AccessFormat::Text,
+    }
+}
+
+/// Where started services find this gateway: its first listener, on this machine.
+pub(crate) fn door_url(bound: &[SocketAddr]) -> String {
+    let Some(first) = bound.first() else { return String::new() };
+    let host = match first.ip() {
+        ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
+        std::net::IpAddr::V6(ip) => format!("[{ip}]"),
+        ip => ip.to_string(),
+    };
+    format!("http://{host}:{}", first.port())
+}
+
+/// The processes that `rules` wants, as the supervisor takes them.
+pub(crate) fn processes(rules: &Rules, folder: &Path, door_url: &str) -> Vec<ServiceSpec> {
+    let started = rules.services().iter().filter_map(|service| match &service.source {
+        Source::Run(run) => Some((service, run)),
+        Source::Endpoints(_) => None,
+    });
+    started
+        .map(|(service, run)| {
+            let mut spec = ServiceSpec::new(&service.name, command(&run.command));
+            spec.environment = environment(&run.environment);
+            spec.directory = directory(folder, run.directory.as_deref());
+            spec.door_url = door_url.to_owned();
+            spec.instances = run.instances;
+            spec.stop_grace = run.stop_grace;
+            spec.health = health(service);
+            spec
+        })
+        .collect()
+}
+
+/// What `dev` builds before it starts anything.
+pub(crate) fn builds(rules: &Rules, folder: &Path) -> Vec<BuildSpec> {
+    let services = rules.services().iter().filter_map(|service| match &service.source {
+        Source::Run(run) => run.build.as_ref().map(|build| (service, run, build)),
+        Source::Endpoints(_) => None,
+    });
+    services
+        .map(|(service, run, build)| BuildSpec {
+            service: service.name.as_ref().into(),
+            command: command(build),
+            environment: environment(&run.environment),
+            directory: directory(folder, run.directory.as_deref()),
+        })
+        .collect()
+}
+
+fn command(words: &[Box<str>]) -> CommandLine {
+    CommandLine::of(words.iter().map(ToString::to_string).collect())
+}
+
+fn environment(variables: &[(Box<str>, Box<str>)]) -> std::collections::BTreeMap<String, String> {
+    variables.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+}
+
+fn directory(folder: &Path, relative: Option<&Path>) -> std::path::PathBuf {
+    relative.map_or_else(|| folder.to_owned(), |relative| folder.join(relative))
+}
+
+fn health(service: &Service) -> Health {
+    match &service.health {
+        None => Health::default(),
+        Some(health) => Health {
+            path: Some(health.path.to_string()),
+            every: health.every,
+            timeout: health.timeout,
+            rise: health.healthy_after,
+            fall: health.unhealthy_after,
+        },
+    }
+}

@@ -1,0 +1,250 @@
+//! Puts the house together: workers, listeners, services, the admin side.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+
+use rustix::process::{Resource, getrlimit, setrlimit};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+use super::listeners::Listeners;
+use super::load::Loader;
+use super::process::{Entries, journal, run_builds, supervisor};
+use super::registry::{Found, Registry};
+use super::resolve::Resolver;
+use super::run::{Compiled, ConfigStatus, Control, ControlHandle, Event, folder_of, unix_now};
+use super::snapshot::{Published, Snapshot};
+use super::workers::{Shared, Workers, runtime};
+use super::{compile, notify, token};
+use crate::admin::Admin;
+use crate::data::listen::{self, Listener, PerClient};
+use crate::metrics::Metrics;
+use crate::observe::access::AccessSink;
+use crate::observe::log;
+use crate::observe::trails::Trails;
+
+/// What a starter may want to tell its user.
+pub(crate) struct Running {
+    pub(crate) path: PathBuf,
+    pub(crate) listening: Vec<SocketAddr>,
+    pub(crate) admin: SocketAddr,
+    /// Where the token is kept, if it was made.
+    pub(crate) token_path: Option<PathBuf>,
+}
+
+/// Runs `compiled` until the process is told to stop; calls `greet` once clients can connect.
+///
+/// # Errors
+/// Whatever keeps it from starting: an address in use, threads, files.
+pub(crate) fn start(
+    loader: Loader,
+    compiled: Compiled,
+    dev: bool,
+    greet: impl FnOnce(&Running, &Compiled),
+) -> io::Result<()> {
+    raise_descriptor_limit();
+    let configured = compiled.config.runtime.workers.as_ref().map(|workers| usize::from(**workers));
+    let count = match configured {
+        Some(count) => count,
+        None => thread::available_parallelism()?.get(),
+    };
+    // The control thread has a worker of its own, for the admin side.
+    let metrics = Metrics::new(count + 1);
+    count_panics(&metrics);
+    runtime()?.block_on(assemble(loader, compiled, dev, count, metrics, greet))
+}
+
+async fn assemble(
+    loader: Loader,
+    compiled: Compiled,
+    dev: bool,
+    count: usize,
+    metrics: Arc<Metrics>,
+    greet: impl FnOnce(&Running, &Compiled),
+) -> io::Result<()> {
+    let (sink, entries) = journal();
+    tokio::task::spawn_local(show_services(entries));
+    if dev {
+        let builds = compile::builds(&compiled.rules, &folder_of(loader.path()));
+        for build in &builds {
+            log::info("build", format!("{}: {}", build.service, build.command));
+        }
+        run_builds(&builds, &sink).await.map_err(|failure| io::Error::other(failure.to_string()))?;
+    }
+    let (token, token_path) = admin_token(&loader, &compiled)?;
+    let token: Arc<str> = token.into();
+    let (events, received) = mpsc::unbounded_channel();
+    let (supervision, changes, supervisor) = supervisor(sink);
+    tokio::task::spawn_local(supervisor.run());
+    pass_on(changes, events.clone(), Event::Instances);
+    let (resolved, resolutions) = mpsc::unbounded_channel();
+    pass_on(resolutions, events.clone(), Event::Resolved);
+
+    let mut registry = Registry::new(count + 1);
+    let found = Found::default();
+    let snapshot = Snapshot {
+        version: 1,
+        services: registry.services(compiled.rules.services(), &found),
+        route_metrics: registry.routes(compiled.rules.routes()),
+        rules: Arc::clone(&compiled.rules),
+        limits: compile::limits(&compiled.config),
+        trust: compile::trust(&compiled.config),
+        access: compile::access(&compiled.config, dev),
+        explain_token: Arc::clone(&token),
+    };
+    let shared = Shared {
+        published: Arc::new(Published::new(snapshot)),
+        metrics: Arc::clone(&metrics),
+        access: AccessSink::start()?,
+        trails: Trails::default(),
+        per_client: PerClient::default(),
+    };
+    let workers = Workers::start(count, &shared)?;
+    let mut listeners = Listeners::new();
+    let wanted = compile::listen_specs(&compiled.config);
+    listeners.apply(&wanted, &workers).map_err(|(address, error)| cannot_listen(address, &error))?;
+    let (status, status_seen) = watch::channel(ConfigStatus {
+        path: loader.path().display().to_string(),
+        version: 1,
+        routes: compiled.rules.routes().len(),
+        services: compiled.rules.services().len(),
+        loaded_unix: unix_now(),
+        refused: None,
+        listening: listeners.bound(),
+        draining: false,
+    });
+    let (config, config_seen) = watch::channel(loader.machine(&compiled));
+    let admin = Admin {
+        token: Arc::clone(&token),
+        control: ControlHandle::new(events),
+        published: Arc::clone(&shared.published),
+        metrics: Arc::clone(&metrics),
+        supervision: supervision.clone(),
+        trails: shared.trails.clone(),
+        status: status_seen,
+        config: config_seen,
+    };
+    let (stop_admin, admin_address) =
+        serve_admin(&shared, count, admin, compiled.config.admin.listen.0).await?;
+    let running = Running {
+        path: loader.path().to_owned(),
+        listening: listeners.bound(),
+        admin: admin_address,
+        token_path,
+    };
+    let mut control = Control {
+        loader,
+        compiled,
+        registry,
+        found,
+        published: Arc::clone(&shared.published),
+        metrics,
+        workers,
+        listeners,
+        resolver: Resolver::new(resolved),
+        supervision,
+        explain_token: token,
+        dev,
+        version: 1,
+        status,
+        config,
+    };
+    control.start_services();
+    notify::systemd("READY=1");
+    let addresses: Vec<String> = running.listening.iter().map(ToString::to_string).collect();
+    log::info("listen", format!("http on {}, admin on {admin_address}", addresses.join(", ")));
+    greet(&running, &control.compiled);
+    let ran = control.run(received).await;
+    stop_admin.send_replace(true);
+    ran
+}
+
+/// Serves the admin side on this thread.
+async fn serve_admin(
+    shared: &Shared,
+    index: usize,
+    admin: Admin,
+    address: SocketAddr,
+) -> io::Result<(watch::Sender<bool>, SocketAddr)> {
+    let socket =
+        TcpListener::bind(address).await.map_err(|error| cannot_listen(address, &error))?;
+    let address = socket.local_addr()?;
+    let worker = shared.worker(index);
+    tokio::task::spawn_local(Rc::clone(&worker).keep_time());
+    let listener = Rc::new(Listener { address, proxy_protocol: None, admin: Some(Rc::new(admin)) });
+    let (stop, stopped) = watch::channel(false);
+    // Operators have counts of their own: clients must not be able to lock them out.
+    let per_client = PerClient::default();
+    tokio::task::spawn_local(listen::accept(worker, listener, socket, per_client, stopped));
+    Ok((stop, address))
+}
+
+fn admin_token(loader: &Loader, compiled: &Compiled) -> io::Result<(String, Option<PathBuf>)> {
+    if let Some(token) = &compiled.config.admin.token {
+        return Ok((token.reveal().to_owned(), None));
+    }
+    let path = token::path(loader.path());
+    match token::load_or_make(&path) {
+        Ok(token) => Ok((token, Some(path))),
+        Err(error) => {
+            let path = path.display();
+            log::warn("admin", format!("the token cannot be kept in {path}: {error}"));
+            Ok((token::make()?, None))
+        }
+    }
+}
+
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> io::Error {
+    let advice = match error.kind() {
+        io::ErrorKind::AddrInUse => "; another program listens there",
+        io::ErrorKind::AddrNotAvailable => "; this machine does not have that address",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 take CAP_NET_BIND_SERVICE",
+        _ => "",
+    };
+    io::Error::new(error.kind(), format!("cannot listen on {address}: {error}{advice}"))
+}
+
+/// Passes on what comes out of one channel into the one that control listens to.
+fn pass_on<T: 'static>(
+    mut from: mpsc::UnboundedReceiver<T>,
+    to: mpsc::UnboundedSender<Event>,
+    wrap: fn(T) -> Event,
+) {
+    tokio::task::spawn_local(async move {
+        while let Some(news) = from.recv().await {
+            if to.send(wrap(news)).is_err() {
+                break;
+            }
+        }
+    });
+}
+
+/// Shows what services print and what happens to them.
+async fn show_services(entries: Entries) {
+    while let Some(entry) = entries.next().await {
+        log::service(&entry);
+    }
+}
+
+/// Descriptors up to the hard limit: each client may take two.
+fn raise_descriptor_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Failing to raise it leaves what the system gave.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
+/// A panic ends one connection; it is counted and said.
+fn count_panics(metrics: &Arc<Metrics>) {
+    let metrics = Arc::clone(metrics);
+    std::panic::set_hook(Box::new(move |panic| {
+        metrics.bugs.fetch_add(1, Ordering::Relaxed);
+        log::error("bug", panic.to_string());
+    }));
+}
