@@ -146,6 +146,6 @@ fn play(rules: &Rules, line: &str) -> String {
             format!("fault {} {}{allow}", fault.status(), fault.slug())
         }
     };
-    let _ = write!(out, "{}  => {outcome}\n", cx.trail.expect("kept open"));
+    let _ = writeln!(out, "{}  => {outcome}", cx.trail.expect("kept open"));
     out
 }
