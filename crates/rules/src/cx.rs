@@ -22,8 +22,11 @@ pub struct Cx {
     pub https: bool,
     /// What joins this request's traces in all logs.
     pub request_id: RequestId,
-    /// What the path parameters of the route stand for.
-    pub params: Params,
+    /// What the path parameters of the route stand for, in the order of the route's names, as they
+    /// were sent: still percent-encoded. A copy, so that a rewritten path does not change them.
+    pub params: Texts,
+    /// Memory for texts that are being put together.
+    pub(crate) scratch: Texts,
     /// Present only while someone asked for an explanation of this request.
     pub trail: Option<Box<Trail>>,
 }
@@ -38,7 +41,8 @@ impl Cx {
             client,
             https,
             request_id: RequestId::default(),
-            params: Params::default(),
+            params: Texts::default(),
+            scratch: Texts::default(),
             trail: None,
         }
     }
@@ -139,16 +143,15 @@ pub(crate) fn write_hex(bytes: &[u8], out: &mut [u8]) {
     }
 }
 
-/// What the parameters of a path stand for, in the order of the route's names, as they were sent:
-/// still percent-encoded. A copy, so that a rewritten path does not change them.
+/// Byte strings in one buffer, which is kept from request to request.
 #[derive(Clone, Debug, Default)]
-pub struct Params {
+pub struct Texts {
     text: Vec<u8>,
     /// Where each one ends in `text`.
-    ends: Vec<u32>,
+    ends: Vec<usize>,
 }
 
-impl Params {
+impl Texts {
     /// Forgets them and keeps the memory.
     #[inline]
     pub fn clear(&mut self) {
@@ -156,22 +159,22 @@ impl Params {
         self.ends.clear();
     }
 
-    /// What the parameter at `index` stands for; empty if there is none.
+    /// The one at `index`; empty if there is none.
     #[must_use]
     pub fn at(&self, index: usize) -> &[u8] {
-        let end = |at: usize| {
-            self.ends
-                .get(at)
-                .map_or(self.text.len(), |&end| end as usize)
-        };
+        let end = |at: usize| self.ends.get(at).copied().unwrap_or(self.text.len());
         let start = if index == 0 { 0 } else { end(index - 1) };
         &self.text[start..end(index)]
     }
 
     pub(crate) fn push(&mut self, value: &[u8]) {
-        self.text.extend_from_slice(value);
-        self.ends
-            .push(u32::try_from(self.text.len()).expect("a path is shorter than 4 GiB"));
+        self.push_with(|text| text.extend_from_slice(value));
+    }
+
+    /// Adds what `write` appends.
+    pub(crate) fn push_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.text);
+        self.ends.push(self.text.len());
     }
 }
 
@@ -190,8 +193,8 @@ mod tests {
     }
 
     #[test]
-    fn parameters_keep_their_order() {
-        let mut params = Params::default();
+    fn texts_keep_their_order() {
+        let mut params = Texts::default();
         assert_eq!(params.at(0), b"");
         params.push(b"a");
         params.push(b"");

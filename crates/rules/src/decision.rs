@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use wire::ResponseHead;
 
+use crate::Fault;
+
 /// A filter's verdict. Every constructor asks for a reason, so every request can be explained.
 #[must_use = "a decision does nothing until the pipeline acts on it"]
 #[derive(Debug)]
@@ -17,6 +19,7 @@ pub struct Decision {
 pub(crate) enum Step {
     Pass,
     Reply(Box<Reply>),
+    Refuse(Fault),
 }
 
 impl Decision {
@@ -33,6 +36,14 @@ impl Decision {
     pub fn reply(why: &'static str, reply: Reply) -> Self {
         Self {
             step: Step::Reply(Box::new(reply)),
+            why,
+        }
+    }
+
+    /// Refuses the request; the answer is that of the fault.
+    pub const fn refuse(why: &'static str, fault: Fault) -> Self {
+        Self {
+            step: Step::Refuse(fault),
             why,
         }
     }

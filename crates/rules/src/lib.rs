@@ -7,14 +7,19 @@ pub mod balance;
 mod cx;
 mod decision;
 pub mod fault;
-pub mod forward;
 pub mod files;
+pub mod filter;
+pub mod forward;
+#[cfg(test)]
+mod harness;
+mod percent;
 pub mod route;
 mod rules;
 pub mod service;
+mod template;
 mod trail;
 
-pub use cx::{Cx, Params, RequestId};
+pub use cx::{Cx, RequestId, Texts};
 pub use decision::{Decision, Reply};
 pub use fault::Fault;
 pub use files::Files;

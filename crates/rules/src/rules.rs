@@ -1,18 +1,35 @@
 //! All rules of one configuration, and the one question they answer.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use wire::{RequestHead, ResponseHead};
+use config::{At, Place, Report};
+use wire::{Method, RequestHead, ResponseHead};
 
 use crate::files::{Candidate, Files};
+use crate::filter::Outcome;
+use crate::route::{Action, Found, Table};
 use crate::{Cx, Fault, Reply, Route, RouteId, Service, ServiceId};
 
 /// The compiled routes and services of one configuration. Immutable.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Rules {
+    table: Table,
     routes: Box<[Arc<Route>]>,
+    /// Where each route leads, by the index of the route.
+    links: Box<[Link]>,
     services: Box<[Arc<Service>]>,
+}
+
+/// Where a route leads, beyond what it knows itself.
+#[derive(Debug)]
+enum Link {
+    Service(ServiceId),
+    /// Each service with the millionths up to which it is chosen.
+    Split(Box<[(u32, ServiceId)]>),
+    /// To no service.
+    Own,
 }
 
 /// What is to be done with a request.
@@ -53,24 +70,99 @@ pub enum Verdict<'r> {
 }
 
 impl Rules {
+    /// Puts compiled routes and services together, or reports what does not fit and returns `None`.
+    ///
+    /// Every route comes with the place of its text. A service that could not be built is `None`:
+    /// it has been reported, and routes that name it are not reported for that.
+    pub fn build(
+        routes: &[(Place, Arc<Route>)],
+        services: &[(At<String>, Option<Arc<Service>>)],
+        report: &mut Report,
+    ) -> Option<Self> {
+        let errors = report.has_errors();
+        let mut linking = Linking::new(services);
+        let links = routes
+            .iter()
+            .map(|(place, route)| linking.link(*place, route, report));
+        let links: Box<[Link]> = links.collect();
+        linking.report_unused(report);
+        let table = Table::build(routes, report);
+        if errors || report.has_errors() {
+            return None;
+        }
+        Some(Self {
+            table,
+            routes: routes.iter().map(|(_, route)| Arc::clone(route)).collect(),
+            links,
+            services: services
+                .iter()
+                .filter_map(|(_, service)| service.clone())
+                .collect(),
+        })
+    }
+
     /// Decides what is to be done with a request: its route, then the route's filters, then its
     /// action.
-    pub fn decide(&self, _head: &mut RequestHead, _cx: &mut Cx) -> Verdict<'_> {
-        Verdict::Fault {
-            route: None,
-            fault: Fault::NoRoute,
-            allow: None,
+    pub fn decide(&self, head: &mut RequestHead, cx: &mut Cx) -> Verdict<'_> {
+        let index = match self.table.find(head, &self.routes, cx) {
+            Found::Route(index) => index,
+            Found::OtherMethods(methods) => {
+                return Verdict::Fault {
+                    route: None,
+                    fault: Fault::MethodNotAllowed,
+                    allow: Some(self.table.allow(methods)),
+                };
+            }
+            Found::Nothing => return fault(None, Fault::NoRoute),
+        };
+        let (id, route) = (RouteId(index), &*self.routes[index as usize]);
+        match route.pipeline.on_request(head, cx) {
+            Outcome::Pass => {}
+            Outcome::Reply(reply) => {
+                return Verdict::Reply {
+                    route: id,
+                    reply: Cow::Owned(*reply),
+                };
+            }
+            Outcome::Refuse(refused) => return fault(Some(id), refused),
+        }
+        match &self.links[index as usize] {
+            Link::Service(service) => self.forward(id, *service, "the route names it", cx),
+            Link::Split(shares) => {
+                // The shares are millionths; the chance of each is off by less than 2^-44.
+                let drawn = ((cx.random >> 64) * 1_000_000) >> 64;
+                let (_, service) = shares
+                    .iter()
+                    .find(|(end, _)| drawn < u128::from(*end))
+                    .expect("the shares sum up to the whole");
+                self.forward(id, *service, "its share of the split was drawn", cx)
+            }
+            Link::Own => own(id, route, head, cx),
         }
     }
 
+    fn forward(
+        &self,
+        route: RouteId,
+        service: ServiceId,
+        why: &'static str,
+        cx: &mut Cx,
+    ) -> Verdict<'_> {
+        cx.note("name", &self.service(service).name);
+        cx.record("service", "choose", why);
+        Verdict::Forward { route, service }
+    }
+
     /// Lets the route's filters see the response, in reverse order.
+    #[inline]
     pub fn on_response(
         &self,
-        _route: RouteId,
-        _head: &mut ResponseHead,
-        _request: &RequestHead,
-        _cx: &mut Cx,
+        route: RouteId,
+        head: &mut ResponseHead,
+        request: &RequestHead,
+        cx: &mut Cx,
     ) {
+        self.route(route).pipeline.on_response(head, request, cx);
     }
 
     /// The routes, in the order of the configuration.
@@ -85,7 +177,7 @@ impl Rules {
         &self.routes[id.0 as usize]
     }
 
-    /// The services, in the order of their names.
+    /// The services, in the order in which they were given.
     #[must_use]
     pub fn services(&self) -> &[Arc<Service>] {
         &self.services
@@ -95,5 +187,129 @@ impl Rules {
     #[must_use]
     pub fn service(&self, id: ServiceId) -> &Service {
         &self.services[id.0 as usize]
+    }
+}
+
+fn fault(route: Option<RouteId>, fault: Fault) -> Verdict<'static> {
+    Verdict::Fault {
+        route,
+        fault,
+        allow: None,
+    }
+}
+
+/// The action of a route that leads to no service.
+fn own<'r>(id: RouteId, route: &'r Route, head: &RequestHead, cx: &mut Cx) -> Verdict<'r> {
+    match &route.action {
+        Action::Respond(reply) => {
+            cx.note("status", reply.status);
+            cx.record("respond", "reply", "the route has the answer");
+            Verdict::Reply {
+                route: id,
+                reply: Cow::Borrowed(reply),
+            }
+        }
+        Action::Redirect(redirect) => match redirect.reply(head, cx) {
+            Ok(reply) => {
+                cx.note("status", reply.status);
+                cx.record("redirect", "reply", "the route leads elsewhere");
+                Verdict::Reply {
+                    route: id,
+                    reply: Cow::Owned(reply),
+                }
+            }
+            Err(refused) => {
+                cx.record("redirect", "refuse", refused.reason());
+                fault(Some(id), refused)
+            }
+        },
+        Action::Files(files) => {
+            if !matches!(head.method, Method::Get | Method::Head) {
+                cx.record("files", "refuse", "files are only read");
+                return Verdict::Fault {
+                    route: Some(id),
+                    fault: Fault::MethodNotAllowed,
+                    allow: Some("GET, HEAD".into()),
+                };
+            }
+            let candidates = files.candidates(head);
+            if candidates.is_empty() {
+                cx.record("files", "refuse", "the path cannot be that of a file");
+                return fault(Some(id), Fault::FileNotFound);
+            }
+            Verdict::Files {
+                route: id,
+                files,
+                candidates,
+            }
+        }
+        Action::Services(_) => unreachable!("routes that lead to services have links"),
+    }
+}
+
+/// Finds the services that routes name.
+struct Linking<'a> {
+    services: &'a [(At<String>, Option<Arc<Service>>)],
+    /// The index in `services`, the id, and whether a route names it.
+    known: HashMap<&'a str, (usize, Option<ServiceId>, bool)>,
+}
+
+impl<'a> Linking<'a> {
+    fn new(services: &'a [(At<String>, Option<Arc<Service>>)]) -> Self {
+        let mut ids = (0..).map(ServiceId);
+        let known = services.iter().enumerate().map(|(index, (name, service))| {
+            let id = service.as_ref().and_then(|_| ids.next());
+            (name.as_str(), (index, id, false))
+        });
+        Self {
+            services,
+            known: known.collect(),
+        }
+    }
+
+    fn link(&mut self, place: Place, route: &Route, report: &mut Report) -> Link {
+        let Action::Services(shares) = &route.action else {
+            return Link::Own;
+        };
+        let mut ends = Vec::new();
+        let mut end = 0;
+        for (name, share) in shares {
+            end += share.as_millionths();
+            if let Some(id) = self.find(name, place, report) {
+                ends.push((end, id));
+            }
+        }
+        match *ends {
+            [(_, only)] => Link::Service(only),
+            _ => Link::Split(ends.into()),
+        }
+    }
+
+    fn find(&mut self, name: &At<String>, route: Place, report: &mut Report) -> Option<ServiceId> {
+        if let Some((_, id, used)) = self.known.get_mut(name.as_str()) {
+            *used = true;
+            return *id;
+        }
+        let known: Vec<&str> = self
+            .services
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        let problem = report.unknown(name.place().within(route), "service", name, &known);
+        if known.is_empty() {
+            problem.help(format!("there is none yet: add `[service.{}]`", **name));
+        }
+        None
+    }
+
+    fn report_unused(&self, report: &mut Report) {
+        for (index, _, used) in self.known.values() {
+            let (name, _) = &self.services[*index];
+            if !used {
+                report
+                    .warning(name, format!("no route leads to the service `{}`", **name))
+                    .help("give it a route, or remove it");
+            }
+        }
     }
 }

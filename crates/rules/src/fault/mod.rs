@@ -6,6 +6,7 @@ mod tests;
 
 use wire::h1::Malformed;
 
+pub(crate) use render::quality;
 pub use render::{Asker, proxy_status};
 
 /// A request gone wrong.

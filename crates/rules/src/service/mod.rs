@@ -1,8 +1,15 @@
 //! Services: what is called, as a whole, and how.
 
+mod build;
+#[cfg(test)]
+mod tests;
+mod text;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub use text::{HealthConfig, Instances, Protocol, ServiceConfig};
 
 /// The place of a service in [`Rules::services`](crate::Rules::services).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

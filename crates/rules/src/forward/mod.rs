@@ -1,0 +1,297 @@
+//! What the service is told about the client: `Via`, `Forwarded` and its elder siblings, the request
+//! id and the trace.
+//!
+//! A service believes these fields, so a client must not be able to write them. What comes from a
+//! peer that is not trusted is dropped before any rule sees it, together with all names that some
+//! service reads as one of them; then they are written anew.
+
+mod hops;
+#[cfg(test)]
+mod tests;
+mod trace;
+
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use wire::{Known, RequestHead, Version};
+
+use crate::{Cx, RequestId};
+
+/// What the connection says about who is there.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// The other end of the connection; `None` on a Unix socket.
+    pub address: Option<SocketAddr>,
+    /// Whether the configuration trusts what this peer says about others, whatever its address.
+    pub trusted: bool,
+    /// Whether the connection itself is by TLS.
+    pub https: bool,
+}
+
+impl Peer {
+    /// The address without port; IPv4 is IPv4, also on a socket for both.
+    fn ip(&self) -> Option<IpAddr> {
+        self.address.map(|address| address.ip().to_canonical())
+    }
+}
+
+/// The name by which we are known in `Via`.
+const PSEUDONYM: &str = "doorward";
+
+/// The fields by which proxies tell about clients.
+const FORWARDING: u64 = Known::Forwarded.bit()
+    | Known::XForwardedFor.bit()
+    | Known::XForwardedHost.bit()
+    | Known::XForwardedPort.bit()
+    | Known::XForwardedProto.bit();
+
+/// The names that [`append`] writes anew: to be left out when the head is copied.
+pub const REWRITTEN: u64 = Known::Forwarded.bit()
+    | Known::XForwardedFor.bit()
+    | Known::XForwardedHost.bit()
+    | Known::XForwardedProto.bit()
+    | Known::XRequestId.bit();
+
+/// Finds the client, drops what cannot be believed, and sets `cx.client`, `cx.https` and
+/// `cx.request_id`. Before the rules.
+pub fn receive(head: &mut RequestHead, peer: Peer, cx: &mut Cx, trusted: impl Fn(IpAddr) -> bool) {
+    cx.https = peer.https;
+    cx.client = peer.ip().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let believed = peer.trusted || peer.ip().is_some_and(&trusted);
+    drop_look_alikes(head, believed);
+    if head.fields.has_any(FORWARDING) {
+        if believed {
+            believe(head, cx, trusted);
+        } else {
+            cx.note("from", cx.client);
+            cx.record(
+                "client",
+                "drop",
+                "forwarding fields of a peer that is not trusted",
+            );
+            head.fields
+                .remove_if(|_, _, known| known.bit() & FORWARDING != 0);
+        }
+    }
+    trace::receive(head);
+    let given = head
+        .fields
+        .get(Known::XRequestId)
+        .and_then(RequestId::given);
+    cx.request_id = given.unwrap_or_else(|| RequestId::made(cx.random));
+}
+
+/// Takes over what a trusted proxy says.
+fn believe(head: &mut RequestHead, cx: &mut Cx, trusted: impl Fn(IpAddr) -> bool) {
+    // Most proxies write `X-Forwarded-For` and pass a client's `Forwarded` on untouched, so beside
+    // the former the latter is the client's own word.
+    if head.fields.has(Known::XForwardedFor) {
+        head.fields.remove(Known::Forwarded);
+    }
+    let mut proto = None;
+    let hops = hops::believed(&head.fields, trusted);
+    if let Some(client) = hops.list.first() {
+        cx.client = client.address.unwrap_or(cx.client);
+        proto = client.https;
+    }
+    if hops.cut {
+        keep_only(&hops.list, head);
+    }
+    let last = head.fields.all(Known::XForwardedProto).last();
+    let last = last.and_then(|value| value.rsplit(|&byte| byte == b',').next());
+    match last.map(<[u8]>::trim_ascii) {
+        Some(scheme) if scheme.eq_ignore_ascii_case(b"https") => proto = Some(true),
+        Some(scheme) if scheme.eq_ignore_ascii_case(b"http") => proto = Some(false),
+        Some(_) | None => {}
+    }
+    cx.https = proto.unwrap_or(cx.https);
+    cx.note("client", cx.client);
+    cx.record("client", "believe", "the peer is a trusted proxy");
+}
+
+/// Writes the hops that are believed in place of all that were told of: services like to take the
+/// leftmost for the client.
+fn keep_only(list: &[hops::Hop], head: &mut RequestHead) {
+    if list.is_empty() {
+        head.fields
+            .remove_if(|_, _, known| matches!(known, Known::Forwarded | Known::XForwardedFor));
+        return;
+    }
+    let mut text = Vec::new();
+    let name = if head.fields.has(Known::Forwarded) {
+        for hop in list {
+            separate(&mut text, 0);
+            append_node(hop.address, &mut text);
+            match hop.https {
+                Some(true) => text.extend_from_slice(b";proto=https"),
+                Some(false) => text.extend_from_slice(b";proto=http"),
+                None => {}
+            }
+        }
+        Known::Forwarded.name()
+    } else {
+        for hop in list {
+            separate(&mut text, 0);
+            append_address(hop.address, &mut text);
+        }
+        Known::XForwardedFor.name()
+    };
+    head.fields.set(name, &text);
+}
+
+/// Appends a comma unless nothing stands behind `start` yet.
+fn separate(out: &mut Vec<u8>, start: usize) {
+    if out.len() > start {
+        out.extend_from_slice(b", ");
+    }
+}
+
+/// Drops fields that a service may take for ones that it believes: with `_` for `-`, as CGI and WSGI
+/// cannot tell them apart; and from peers that are not trusted, the names that other proxies use.
+fn drop_look_alikes(head: &mut RequestHead, believed: bool) {
+    let is_look_alike = |name: &[u8]| {
+        // Nearly every name ends here.
+        if !matches!(
+            name.first(),
+            Some(b'x' | b'X' | b'f' | b'F' | b't' | b'T' | b'c' | b'C')
+        ) {
+            return false;
+        }
+        let spelt_so = |known: &str| {
+            name.len() == known.len()
+                && name.iter().zip(known.bytes()).all(|(byte, known)| {
+                    byte.to_ascii_lowercase() == known || *byte == b'_' && known == b'-'
+                })
+        };
+        let written_anew = |name: &[u8]| Known::of(name).bit() & (FORWARDING | REWRITTEN) != 0;
+        BELIEVED.iter().any(|known| spelt_so(known)) && !written_anew(name)
+            || !believed && OTHERS.iter().any(|known| spelt_so(known))
+    };
+    if head.fields.iter().any(|(name, _)| is_look_alike(name)) {
+        head.fields.remove_if(|name, _, _| is_look_alike(name));
+    }
+}
+
+/// The names that are written here, or taken over from trusted proxies.
+const BELIEVED: [&str; 5] = [
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-request-id",
+];
+
+/// The names that other proxies write and services behind them believe. The last two replace the
+/// path in some frameworks, and so walk past every rule about paths.
+const OTHERS: [&str; 14] = [
+    "x-forwarded-prefix",
+    "x-forwarded-scheme",
+    "x-forwarded-server",
+    "x-forwarded-ssl",
+    "x-forwarded-client-cert",
+    "x-forwarded",
+    "front-end-https",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "x-original-url",
+    "x-rewrite-url",
+];
+
+/// Appends whole field lines for the service. After the rules.
+pub fn append(head: &RequestHead, peer: Peer, cx: &Cx, out: &mut Vec<u8>) {
+    // RFC 9110, 7.6.3: the version in which we received it.
+    let version = match head.version {
+        Version::Http10 => "1.0",
+        Version::Http11 => "1.1",
+    };
+    // Writing to a vector cannot fail.
+    let _ = write!(out, "Via: {version} {PSEUDONYM}\r\n");
+    append_x_forwarded(head, peer, cx, out);
+    append_forwarded(head, peer, out);
+    out.extend_from_slice(b"X-Request-Id: ");
+    out.extend_from_slice(cx.request_id.as_bytes());
+    out.extend_from_slice(b"\r\n");
+    trace::append(head, cx.random, out);
+}
+
+fn append_x_forwarded(head: &RequestHead, peer: Peer, cx: &Cx, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(b"X-Forwarded-For: ");
+    let empty = out.len();
+    for line in head.fields.all(Known::XForwardedFor) {
+        separate(out, empty);
+        out.extend_from_slice(line);
+    }
+    for hop in hops::forwarded(&head.fields) {
+        separate(out, empty);
+        append_address(hop.address, out);
+    }
+    if let Some(address) = peer.ip() {
+        separate(out, empty);
+        append_address(Some(address), out);
+    }
+    if out.len() == empty {
+        out.truncate(start);
+    } else {
+        out.extend_from_slice(b"\r\n");
+    }
+    let proto: &[u8] = if cx.https {
+        b"X-Forwarded-Proto: https\r\n"
+    } else {
+        b"X-Forwarded-Proto: http\r\n"
+    };
+    out.extend_from_slice(proto);
+    let host = head
+        .fields
+        .get(Known::XForwardedHost)
+        .unwrap_or(head.authority());
+    if !host.is_empty() {
+        out.extend_from_slice(b"X-Forwarded-Host: ");
+        out.extend_from_slice(host);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// RFC 7239. Hops that only `X-Forwarded-For` tells of are taken over (7.4).
+fn append_forwarded(head: &RequestHead, peer: Peer, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"Forwarded: ");
+    for line in head.fields.all(Known::Forwarded) {
+        out.extend_from_slice(line);
+        out.extend_from_slice(b", ");
+    }
+    for hop in hops::x_forwarded_for(&head.fields) {
+        append_node(hop.address, out);
+        out.extend_from_slice(b", ");
+    }
+    append_node(peer.ip(), out);
+    if !head.authority().is_empty() {
+        // A checked authority has neither quotes nor backslashes in it.
+        out.extend_from_slice(b";host=\"");
+        out.extend_from_slice(head.authority());
+        out.push(b'"');
+    }
+    out.extend_from_slice(if peer.https {
+        b";proto=https\r\n"
+    } else {
+        b";proto=http\r\n"
+    });
+}
+
+fn append_address(address: Option<IpAddr>, out: &mut Vec<u8>) {
+    match address {
+        Some(address) => drop(write!(out, "{address}")),
+        None => out.extend_from_slice(b"unknown"),
+    }
+}
+
+/// RFC 7239, 6: an IPv6 address stands in brackets, and these in quotes.
+fn append_node(address: Option<IpAddr>, out: &mut Vec<u8>) {
+    let _ = match address {
+        Some(IpAddr::V4(address)) => write!(out, "for={address}"),
+        Some(IpAddr::V6(address)) => write!(out, "for=\"[{address}]\""),
+        None => write!(out, "for=unknown"),
+    };
+}

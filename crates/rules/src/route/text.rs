@@ -1,0 +1,208 @@
+//! What a `[[route]]` says.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use config::{At, Share, Size};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::action::{RedirectConfig, RespondConfig};
+use crate::files::FilesConfig;
+use crate::filter::headers::HeadersConfig;
+use crate::filter::rewrite::RewriteConfig;
+
+/// A route: which requests it is for, and what happens to them.
+///
+/// Among all routes that match a request, the most specific one is taken, whatever their order: an
+/// exact host before a wildcard, a long wildcard before a short one, any host before none; then the
+/// path, segment by segment, a literal before a parameter before `*`; then a method, more headers,
+/// more query parameters.
+///
+/// What happens is exactly one of `service`, `split`, `respond`, `redirect` and `files`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RouteConfig {
+    /// The name in logs, metrics and explanations; made of the match if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<At<String>>,
+    /// The host, or several: `"example.com"`, or `"*.example.com"` for all hosts below it. Case and
+    /// port do not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<At<OneOrMany>>,
+    /// The path: `"/a"` is that path alone, `"/a/*"` is `/a` and everything below, `"/a/{id}"` has a
+    /// parameter for one segment, `"/a/{rest...}"` one for everything below. Compared decoded.
+    pub path: At<String>,
+    /// The method, or several; `GET` is also for `HEAD`. All methods if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<At<OneOrMany>>,
+    /// Header fields that must be there: `true` for any value, or the value.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub header: BTreeMap<At<String>, At<Wanted>>,
+    /// Query parameters that must be there: `true` for any value, or the value.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub query: BTreeMap<At<String>, At<Wanted>>,
+
+    /// Sends the request to this service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<At<String>>,
+    /// Sends each request to one of these services, by chance: `{ stable = "90%", next = "10%" }`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split: Option<At<BTreeMap<At<String>, At<Share>>>>,
+    /// Answers with this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub respond: Option<At<RespondConfig>>,
+    /// Sends the client elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redirect: Option<At<RedirectConfig>>,
+    /// Answers with files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<At<FilesConfig>>,
+
+    /// The largest request body; `[limits] body` if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_limit: Option<At<Size>>,
+
+    /// Changes the header fields that the service sees.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_headers: Option<At<HeadersConfig>>,
+    /// Changes the header fields that the client sees.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_headers: Option<At<HeadersConfig>>,
+    /// Changes the path and the query that the service sees.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rewrite: Option<At<RewriteConfig>>,
+}
+
+/// One text, or a list of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OneOrMany(pub Vec<At<String>>);
+
+impl OneOrMany {
+    /// The texts with their places; one that stands alone is at the place of the whole.
+    pub(crate) fn placed(whole: &At<Self>) -> impl Iterator<Item = At<String>> {
+        let alone = whole.0.len() == 1;
+        whole.0.iter().map(
+            move |text| match alone && text.place() == config::Place::NONE {
+                true => At::new((**text).clone(), whole.place()),
+                false => text.clone(),
+            },
+        )
+    }
+}
+
+impl Serialize for OneOrMany {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match &*self.0 {
+            [one] => one.serialize(to),
+            many => many.serialize(to),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for OneOrMany {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Texts;
+
+        impl<'de> Visitor<'de> for Texts {
+            type Value = OneOrMany;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or an array of strings")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<OneOrMany, E> {
+                Ok(OneOrMany(vec![At::from(text.to_owned())]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<OneOrMany, A::Error> {
+                let mut texts = Vec::new();
+                while let Some(text) = items.next_element()? {
+                    texts.push(text);
+                }
+                if texts.is_empty() {
+                    return Err(de::Error::custom(
+                        "the array is empty: leave the key out instead",
+                    ));
+                }
+                Ok(OneOrMany(texts))
+            }
+        }
+
+        from.deserialize_any(Texts)
+    }
+}
+
+impl JsonSchema for OneOrMany {
+    fn schema_name() -> Cow<'static, str> {
+        "OneOrMany".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "anyOf": [
+                { "type": "string" },
+                { "type": "array", "items": { "type": "string" }, "minItems": 1 },
+            ],
+        })
+    }
+}
+
+/// What is wanted of a header field or query parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// That it is there.
+    Present,
+    /// That it has this value.
+    Exactly(String),
+}
+
+impl Serialize for Wanted {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Present => to.serialize_bool(true),
+            Self::Exactly(value) => to.serialize_str(value),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Wanted {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl Visitor<'_> for Either {
+            type Value = Wanted;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("true or a string")
+            }
+
+            fn visit_bool<E: de::Error>(self, present: bool) -> Result<Wanted, E> {
+                if present {
+                    return Ok(Wanted::Present);
+                }
+                Err(E::custom(
+                    "`false` is not built: a route without the condition gets what this one leaves",
+                ))
+            }
+
+            fn visit_str<E: de::Error>(self, value: &str) -> Result<Wanted, E> {
+                Ok(Wanted::Exactly(value.to_owned()))
+            }
+        }
+
+        from.deserialize_any(Either)
+    }
+}
+
+impl JsonSchema for Wanted {
+    fn schema_name() -> Cow<'static, str> {
+        "Wanted".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "const": true }, { "type": "string" }] })
+    }
+}

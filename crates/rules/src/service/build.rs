@@ -1,0 +1,365 @@
+//! From what a service's text says to a service that is ready, with all problems.
+
+use std::net::SocketAddr;
+
+use config::{At, Period, Report};
+
+use super::text::{HealthConfig, Instances, Protocol, ServiceConfig};
+use super::{Endpoint, Health, HostField, Pool, Run, Service, Source, Timeouts};
+
+/// The most instances of one service on one machine; beyond that the number is a slip.
+const INSTANCES_MAX: u32 = 256;
+
+impl Service {
+    /// Compiles a service, or reports all that is wrong with it and returns `None`.
+    pub fn build(name: &At<String>, config: &ServiceConfig, report: &mut Report) -> Option<Self> {
+        let named = check_name(name, report);
+        if *config.protocol == Protocol::H2 {
+            report
+                .error(&config.protocol, "`protocol = \"h2\"` is not built yet")
+                .help("write \"http1\": nearly every service speaks it too");
+        }
+        let source = read_source(name, config, report);
+        let timeouts = read_timeouts(config, report);
+        let host = read_host(&config.host, report);
+        let health = match &config.health {
+            None => Some(None),
+            Some(health) => read_health(health, report).map(Some),
+        };
+        if !named || *config.protocol == Protocol::H2 {
+            return None;
+        }
+        Some(Self {
+            name: name.as_str().into(),
+            source: source?,
+            timeouts: timeouts?,
+            pool: Pool {
+                idle: (*config.idle).into(),
+                idle_connections: *config.idle_connections,
+            },
+            host: host?,
+            health: health?,
+        })
+    }
+}
+
+fn check_name(name: &At<String>, report: &mut Report) -> bool {
+    // Names are labels of metrics, parts of URLs of the admin API, and words in logs.
+    let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let fit = !name.is_empty() && name.len() <= 64 && name.bytes().all(valid);
+    if !fit {
+        report
+            .error(name, format!("`{}` is not a name for a service", **name))
+            .help("at most 64 letters, digits, `-`, `_` and `.`");
+    }
+    fit
+}
+
+fn read_source(name: &At<String>, config: &ServiceConfig, report: &mut Report) -> Option<Source> {
+    match (&config.endpoints, &config.run) {
+        (None, None) => {
+            report
+                .error(name, format!("the service `{}` is nowhere", **name))
+                .help(
+                    "give `endpoints = [\"127.0.0.1:3000\"]` or `run = \"command --port {port}\"`",
+                );
+            None
+        }
+        (Some(endpoints), Some(run)) => {
+            report
+                .error(run, "a service that has `endpoints` runs already")
+                .other(endpoints, "the endpoints are at")
+                .help("remove one of them");
+            None
+        }
+        (Some(endpoints), None) => {
+            for (key, place) in only_for_run(config) {
+                report
+                    .error(place, format!("`{key}` means nothing beside `endpoints`"))
+                    .help("it is for services that Doorward starts with `run`");
+            }
+            read_endpoints(endpoints, report).map(Source::Endpoints)
+        }
+        (None, Some(run)) => read_run(run, config, report).map(Source::Run),
+    }
+}
+
+/// The keys that are there and mean nothing without `run`.
+fn only_for_run(config: &ServiceConfig) -> impl Iterator<Item = (&'static str, config::Place)> {
+    [
+        ("build", config.build.as_ref().map(At::place)),
+        ("instances", config.instances.as_ref().map(At::place)),
+        ("environment", config.environment.as_ref().map(At::place)),
+        ("directory", config.directory.as_ref().map(At::place)),
+        ("stop-grace", config.stop_grace.as_ref().map(At::place)),
+    ]
+    .into_iter()
+    .filter_map(|(key, place)| Some((key, place?)))
+}
+
+fn read_endpoints(list: &At<Vec<At<String>>>, report: &mut Report) -> Option<Box<[Endpoint]>> {
+    if list.is_empty() {
+        report
+            .error(list, "a service without endpoints answers nothing")
+            .help("name one: \"127.0.0.1:3000\"");
+        return None;
+    }
+    let mut endpoints: Vec<Endpoint> = Vec::new();
+    let mut whole = true;
+    for (index, text) in list.iter().enumerate() {
+        let endpoint = match Endpoint::read(text) {
+            Ok(endpoint) => endpoint,
+            Err(help) => {
+                report
+                    .error(text, format!("`{}` is not an endpoint", **text))
+                    .help(help);
+                whole = false;
+                continue;
+            }
+        };
+        if let Some(at) = endpoints.iter().position(|known| *known == endpoint) {
+            report
+                .error(text, format!("the endpoint `{}` is here twice", **text))
+                .other(&list[at.min(index)], "the first one is at")
+                .help("it would get twice its share of requests: remove one");
+            whole = false;
+        }
+        endpoints.push(endpoint);
+    }
+    whole.then(|| endpoints.into())
+}
+
+impl Endpoint {
+    /// Reads an address; the error is advice.
+    fn read(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return match path.starts_with('/') {
+                true => Ok(Self::Unix(path.into())),
+                false => Err(format!("write the whole path: \"unix:/run/{path}\"")),
+            };
+        }
+        if let Some((scheme, rest)) = text.split_once("://") {
+            let address = rest.split('/').next().unwrap_or_default();
+            let port = if scheme == "https" { 443 } else { 80 };
+            let address = match address.contains(':') {
+                true => address.to_owned(),
+                false => format!("{address}:{port}"),
+            };
+            return Err(format!("write only host and port: \"{address}\""));
+        }
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return match address.port() {
+                0 => Err("port 0 is no port to connect to".to_owned()),
+                _ => Ok(Self::Address(address)),
+            };
+        }
+        if text.parse::<std::net::Ipv6Addr>().is_ok() {
+            return Err(format!(
+                "write it in brackets, with a port: \"[{text}]:3000\""
+            ));
+        }
+        let Some((host, port)) = text.rsplit_once(':') else {
+            return Err(match text.bytes().all(|byte| byte.is_ascii_digit()) {
+                true => format!("write host and port: \"127.0.0.1:{text}\""),
+                false => format!("its port is missing: \"{text}:3000\""),
+            });
+        };
+        let port = match port.parse::<u16>() {
+            Ok(port) if port > 0 => port,
+            _ => return Err(format!("`{port}` is not a port: write 1 to 65535")),
+        };
+        let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        if host.is_empty() {
+            return Err(format!("its host is missing: \"127.0.0.1:{port}\""));
+        }
+        if !host.bytes().all(valid) || host.len() > 253 {
+            return Err(format!("`{host}` is not a host name"));
+        }
+        // What looks like an address and is none would be looked up, and fail there.
+        if host
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.')
+        {
+            return Err(format!("`{host}` is not an IP address"));
+        }
+        Ok(Self::Name {
+            host: host.to_ascii_lowercase().into(),
+            port,
+        })
+    }
+}
+
+/// As it is written in the configuration.
+impl std::fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Name { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+fn read_run(run: &At<String>, config: &ServiceConfig, report: &mut Report) -> Option<Run> {
+    let command = read_command(run, report);
+    let build = match &config.build {
+        None => Some(None),
+        Some(build) => read_command(build, report).map(Some),
+    };
+    if !run.contains("{port}") && !run.contains("$PORT") {
+        report
+            .warning(run, "the command does not say on which port to listen")
+            .help("pass `{port}` to it, or have it read the variable `PORT`");
+    }
+    let instances = read_instances(config.instances.as_ref(), report);
+    let mut environment = Vec::new();
+    let mut valid = true;
+    for (name, value) in config.environment.iter().flat_map(|all| all.iter()) {
+        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+            report.error(name, format!("`{}` is not a variable", **name));
+            valid = false;
+        }
+        environment.push(((**name).as_str().into(), value.as_str().into()));
+    }
+    let (command, build, instances) = (command?, build?, instances?);
+    valid.then(|| Run {
+        command,
+        build,
+        instances: instances.min,
+        environment: environment.into(),
+        directory: config
+            .directory
+            .as_ref()
+            .map(|directory| directory.as_str().into()),
+        stop_grace: config
+            .stop_grace
+            .as_ref()
+            .map_or(Period::from_secs(10), |grace| **grace)
+            .into(),
+    })
+}
+
+fn read_instances(instances: Option<&At<Instances>>, report: &mut Report) -> Option<Instances> {
+    let Some(instances) = instances else {
+        return Some(Instances { min: 1, max: 1 });
+    };
+    let Instances { min, max } = **instances;
+    if min == 0 {
+        report
+            .error(instances, "a service needs at least one instance")
+            .help("write at least 1");
+    } else if min > max {
+        report.error(
+            instances,
+            format!("`min = {min}` is more than `max = {max}`"),
+        );
+    } else if max > INSTANCES_MAX {
+        report.error(
+            instances,
+            format!("{max} instances are more than {INSTANCES_MAX}"),
+        );
+    } else {
+        return Some(**instances);
+    }
+    None
+}
+
+fn read_command(text: &At<String>, report: &mut Report) -> Option<Box<[Box<str>]>> {
+    let words = match shlex::split(text) {
+        Some(words) => words,
+        None => {
+            report.error(text, "a quote in the command is not closed");
+            return None;
+        }
+    };
+    if words.is_empty() {
+        report.error(text, "the command is empty");
+        return None;
+    }
+    const SHELL: [&str; 6] = ["&&", "||", "|", ";", ">", "<"];
+    if let Some(word) = words.iter().find(|word| SHELL.contains(&word.as_str())) {
+        report
+            .error(
+                text,
+                format!("`{word}` is for a shell, and no shell runs here"),
+            )
+            .help("write `sh -c '...'` around it");
+        return None;
+    }
+    Some(words.into_iter().map(Into::into).collect())
+}
+
+fn read_timeouts(config: &ServiceConfig, report: &mut Report) -> Option<Timeouts> {
+    let mut whole = true;
+    for (key, period) in [
+        ("connect", &config.connect),
+        ("send", &config.send),
+        ("first-byte", &config.first_byte),
+        ("between-bytes", &config.between_bytes),
+    ] {
+        if period.is_zero() {
+            report
+                .error(period, format!("`{key} = \"0s\"` refuses every request"))
+                .help("write the longest time that is still of use to the client");
+            whole = false;
+        }
+    }
+    whole.then(|| Timeouts {
+        connect: (*config.connect).into(),
+        send: (*config.send).into(),
+        first_byte: (*config.first_byte).into(),
+        between_bytes: (*config.between_bytes).into(),
+    })
+}
+
+fn read_host(host: &At<String>, report: &mut Report) -> Option<HostField> {
+    match host.as_str() {
+        "preserve" => Some(HostField::Preserve),
+        "endpoint" => Some(HostField::Endpoint),
+        literal => {
+            // The head's own reader says what a host may be.
+            if literal.is_empty() || wire::RequestHead::new("GET", literal, "/").is_err() {
+                report
+                    .error(host, format!("`{literal}` is not a host"))
+                    .help("write \"preserve\", \"endpoint\" or a host such as \"example.com\"");
+                return None;
+            }
+            Some(HostField::Literal(literal.into()))
+        }
+    }
+}
+
+fn read_health(health: &At<HealthConfig>, report: &mut Report) -> Option<Health> {
+    let HealthConfig {
+        path,
+        every,
+        timeout,
+        unhealthy_after,
+        healthy_after,
+    } = &**health;
+    let mut whole = true;
+    if wire::RequestHead::new("GET", "a", path).is_err() || !path.starts_with('/') {
+        report
+            .error(path, format!("`{}` is not a path to ask for", **path))
+            .help("write one that begins with `/`");
+        whole = false;
+    }
+    whole &= report.within(
+        "every",
+        every,
+        Period::from_millis(10)..=Period::from_secs(86_400),
+    );
+    if timeout.is_zero() {
+        report.error(timeout, "`timeout = \"0s\"` finds no endpoint well");
+        whole = false;
+    }
+    whole &= report.within("unhealthy-after", unhealthy_after, 1..=1000);
+    whole &= report.within("healthy-after", healthy_after, 1..=1000);
+    whole.then(|| Health {
+        path: path.as_str().into(),
+        every: (**every).into(),
+        timeout: (**timeout).into(),
+        unhealthy_after: **unhealthy_after,
+        healthy_after: **healthy_after,
+    })
+}

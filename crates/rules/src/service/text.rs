@@ -1,0 +1,259 @@
+//! What a `[service.NAME]` says.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use config::{At, Period};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// A service: what is called, as a whole. It has either `endpoints` or `run`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ServiceConfig {
+    /// Where it runs already: `"127.0.0.1:7001"`, `"[::1]:7001"`, `"name:7001"`,
+    /// `"unix:/run/name.sock"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoints: Option<At<Vec<At<String>>>>,
+    /// The command that starts it. It must listen on `127.0.0.1:{port}`, whatever `{port}` is; the
+    /// variable `PORT` has it too. Words are split as in a shell, and no shell runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<At<String>>,
+    /// A command to run once before `run`, such as a compiler.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub build: Option<At<String>>,
+    /// How many instances of `run` there are: a number, or `{ min, max }`. 1 if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instances: Option<At<Instances>>,
+    /// Variables for `run` and `build`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub environment: Option<At<BTreeMap<At<String>, At<String>>>>,
+    /// Where `run` and `build` run, relative to the configuration file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub directory: Option<At<String>>,
+    /// How long an instance may take to end by itself; `"10s"` if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_grace: Option<At<Period>>,
+
+    /// How to find out whether an endpoint is well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<At<HealthConfig>>,
+    /// What it speaks.
+    #[serde(default)]
+    pub protocol: At<Protocol>,
+    /// What stands in `Host`: `"preserve"` what the client sent, `"endpoint"` the endpoint's name
+    /// and port, or any other text: that text.
+    #[serde(default = "preserve")]
+    pub host: At<String>,
+
+    /// How long connecting may take, name resolution included.
+    #[serde(default = "connect")]
+    pub connect: At<Period>,
+    /// How long the service may take no bytes of the request.
+    #[serde(default = "send")]
+    pub send: At<Period>,
+    /// How long the service may take to begin its answer.
+    #[serde(default = "minute")]
+    pub first_byte: At<Period>,
+    /// How long the service may pause within its answer.
+    #[serde(default = "minute")]
+    pub between_bytes: At<Period>,
+    /// How long an idle connection is kept.
+    #[serde(default = "minute")]
+    pub idle: At<Period>,
+    /// How many idle connections are kept per worker and endpoint.
+    #[serde(default = "idle_connections")]
+    pub idle_connections: At<u32>,
+}
+
+impl Default for ServiceConfig {
+    fn default() -> Self {
+        Self {
+            endpoints: None,
+            run: None,
+            build: None,
+            instances: None,
+            environment: None,
+            directory: None,
+            stop_grace: None,
+            health: None,
+            protocol: At::default(),
+            host: preserve(),
+            connect: connect(),
+            send: send(),
+            first_byte: minute(),
+            between_bytes: minute(),
+            idle: minute(),
+            idle_connections: idle_connections(),
+        }
+    }
+}
+
+fn preserve() -> At<String> {
+    At::from("preserve".to_owned())
+}
+
+fn connect() -> At<Period> {
+    At::from(Period::from_secs(2))
+}
+
+fn send() -> At<Period> {
+    At::from(Period::from_secs(30))
+}
+
+fn minute() -> At<Period> {
+    At::from(Period::from_secs(60))
+}
+
+fn idle_connections() -> At<u32> {
+    At::from(256)
+}
+
+/// What a service speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protocol {
+    /// HTTP/1.1
+    #[default]
+    Http1,
+    /// HTTP/2
+    H2,
+}
+
+/// How to find out whether an endpoint is well.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct HealthConfig {
+    /// What to `GET`; an endpoint is well if it answers with a status from 200 to 399.
+    #[serde(default = "root")]
+    pub path: At<String>,
+    /// How often.
+    #[serde(default = "five_seconds")]
+    pub every: At<Period>,
+    /// How long an answer may take.
+    #[serde(default = "one_second")]
+    pub timeout: At<Period>,
+    /// How many bad answers in a row make an endpoint unwell.
+    #[serde(default = "three")]
+    pub unhealthy_after: At<u32>,
+    /// How many good answers in a row make it well again.
+    #[serde(default = "two")]
+    pub healthy_after: At<u32>,
+}
+
+fn root() -> At<String> {
+    At::from("/".to_owned())
+}
+
+fn five_seconds() -> At<Period> {
+    At::from(Period::from_secs(5))
+}
+
+fn one_second() -> At<Period> {
+    At::from(Period::from_secs(1))
+}
+
+fn three() -> At<u32> {
+    At::from(3)
+}
+
+fn two() -> At<u32> {
+    At::from(2)
+}
+
+/// How many instances there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instances {
+    /// At least so many.
+    pub min: u32,
+    /// At most so many.
+    pub max: u32,
+}
+
+impl Serialize for Instances {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeMap;
+        if self.min == self.max {
+            return to.serialize_u32(self.min);
+        }
+        let mut map = to.serialize_map(Some(2))?;
+        map.serialize_entry("min", &self.min)?;
+        map.serialize_entry("max", &self.max)?;
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Instances {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        /// The long form.
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+        struct Bounds {
+            min: u32,
+            max: u32,
+        }
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = Instances;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a whole number or { min, max }")
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Instances, E> {
+                match u32::try_from(number) {
+                    Ok(number) => Ok(Instances {
+                        min: number,
+                        max: number,
+                    }),
+                    Err(_) => Err(E::invalid_value(de::Unexpected::Signed(number), &self)),
+                }
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Instances, E> {
+                match u32::try_from(number) {
+                    Ok(number) => Ok(Instances {
+                        min: number,
+                        max: number,
+                    }),
+                    Err(_) => Err(E::invalid_value(de::Unexpected::Unsigned(number), &self)),
+                }
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Instances, A::Error> {
+                let Bounds { min, max } =
+                    Bounds::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(Instances { min, max })
+            }
+        }
+
+        from.deserialize_any(Either)
+    }
+}
+
+impl JsonSchema for Instances {
+    fn schema_name() -> Cow<'static, str> {
+        "Instances".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "anyOf": [
+                { "type": "integer", "minimum": 1 },
+                {
+                    "type": "object",
+                    "properties": {
+                        "min": { "type": "integer", "minimum": 1 },
+                        "max": { "type": "integer", "minimum": 1 },
+                    },
+                    "required": ["min", "max"],
+                    "additionalProperties": false,
+                },
+            ],
+        })
+    }
+}
