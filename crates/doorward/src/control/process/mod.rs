@@ -1,0 +1,32 @@
+//! Services that Doorward starts: their processes, from the first check to the last signal.
+//!
+//! What happens is decided by three state machines that see no process, socket or clock:
+//! [`instance`] for one place, [`service`] for all instances of one service, [`fleet`] for all
+//! services; they speak in [`news`]. [`supervisor`] does what they decide, with [`child`] for processes, [`probe`] for
+//! checks and [`output`] for what is printed, which ends in the [`journal`].
+
+mod backoff;
+mod build;
+mod child;
+mod failure;
+mod fleet;
+mod instance;
+mod journal;
+mod news;
+mod output;
+mod probe;
+mod service;
+mod spec;
+mod supervisor;
+
+pub(crate) use build::{BuildFailure, BuildSpec, run_builds};
+pub(crate) use failure::Failure;
+pub(crate) use fleet::{ExitStatus, InstanceStatus};
+pub(crate) use journal::{Entries, Entry, Level, Said, Sink, Stream, journal};
+pub(crate) use news::StateName;
+pub(crate) use service::Role;
+pub(crate) use spec::{CommandFault, CommandLine, Health, OWN_VARIABLES, ServiceSpec};
+pub(crate) use supervisor::{EndpointsChanged, Supervision, Supervisor, supervisor};
+
+#[cfg(test)]
+mod tests;

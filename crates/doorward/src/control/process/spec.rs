@@ -1,0 +1,234 @@
+//! What a service is started with, as the configuration says it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One service that Doorward starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ServiceSpec {
+    pub(crate) name: Arc<str>,
+    pub(crate) command: CommandLine,
+    /// Added to Doorward's own environment; `{port}` stands for the port here too.
+    pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) directory: PathBuf,
+    /// Where the service reaches the others: `DOORWARD_URL`.
+    pub(crate) door_url: String,
+    pub(crate) instances: u32,
+    pub(crate) health: Health,
+    /// How long a process may take until it is healthy for the first time.
+    pub(crate) start_limit: Duration,
+    /// How long a process may take to stop after SIGTERM.
+    pub(crate) stop_grace: Duration,
+    /// How long an instance that left the endpoints waits for `drained` before it is stopped.
+    pub(crate) drain_limit: Duration,
+}
+
+impl ServiceSpec {
+    /// A service with every setting at its default.
+    pub(crate) fn new(name: &str, command: CommandLine) -> Self {
+        Self {
+            name: name.into(),
+            command,
+            environment: BTreeMap::new(),
+            directory: PathBuf::from("."),
+            door_url: String::new(),
+            instances: 1,
+            health: Health::default(),
+            start_limit: Duration::from_secs(60),
+            stop_grace: Duration::from_secs(10),
+            drain_limit: Duration::from_secs(30),
+        }
+    }
+
+    /// Whether a running process of `self` is just as `other` wants it. What remains (limits, checks,
+    /// numbers) can change under it.
+    pub(super) fn starts_like(&self, other: &Self) -> bool {
+        self.command == other.command
+            && self.environment == other.environment
+            && self.directory == other.directory
+            && self.door_url == other.door_url
+    }
+
+    /// The program and its arguments.
+    pub(super) fn words(&self, port: u16) -> Vec<String> {
+        let words = self.command.words.iter();
+        words.map(|word| with_port(word, port)).collect()
+    }
+
+    /// What is set for the child. Doorward's own four come last: they are always true.
+    pub(super) fn variables(&self, instance: u32, port: u16) -> Vec<(String, String)> {
+        let configured = self.environment.iter();
+        let configured = configured.map(|(name, value)| (name.clone(), with_port(value, port)));
+        let own = [
+            port.to_string(),
+            self.name.to_string(),
+            instance.to_string(),
+            self.door_url.clone(),
+        ];
+        let own = OWN_VARIABLES.iter().map(ToString::to_string).zip(own);
+        configured.chain(own).collect()
+    }
+}
+
+/// Set by Doorward for every child; the configuration cannot set them.
+pub(crate) const OWN_VARIABLES: [&str; 4] = ["PORT", "SERVICE", "INSTANCE", "DOORWARD_URL"];
+
+fn with_port(text: &str, port: u16) -> String {
+    text.replace("{port}", &port.to_string())
+}
+
+/// When an instance counts as answering.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Health {
+    /// What is asked with `GET`; any 2xx will do. Without it, a TCP connection will do.
+    pub(crate) path: Option<String>,
+    pub(crate) every: Duration,
+    pub(crate) timeout: Duration,
+    /// Successes in a row that make an instance ready.
+    pub(crate) rise: u32,
+    /// Failures in a row that take it out.
+    pub(crate) fall: u32,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            path: None,
+            every: Duration::from_secs(2),
+            timeout: Duration::from_secs(2),
+            rise: 1,
+            fall: 3,
+        }
+    }
+}
+
+/// A command, split into words as a shell would, but run without one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct CommandLine {
+    words: Vec<String>,
+}
+
+/// Why a command cannot be run as written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum CommandFault {
+    Empty,
+    Unclosed,
+    Nul,
+    /// A word that only a shell understands.
+    Shell(String),
+    /// `NAME=value` before the program.
+    Variable(String),
+}
+
+impl CommandLine {
+    /// Splits `text`.
+    ///
+    /// # Errors
+    /// Whatever would surprise the author when it runs: a service that silently got `&&` as an
+    /// argument is hard to find.
+    pub(crate) fn parse(text: &str) -> Result<Self, CommandFault> {
+        const OPERATORS: [&str; 11] = [
+            "&&", "||", "|", ";", "&", ">", ">>", "<", "2>", "2>&1", "|&",
+        ];
+        if text.contains('\0') {
+            return Err(CommandFault::Nul);
+        }
+        let words = shlex::split(text).ok_or(CommandFault::Unclosed)?;
+        let Some(program) = words.first().filter(|word| !word.is_empty()) else {
+            return Err(CommandFault::Empty);
+        };
+        if let Some(word) = words.iter().find(|word| OPERATORS.contains(&word.as_str())) {
+            return Err(CommandFault::Shell(word.clone()));
+        }
+        if let Some((name, _)) = program.split_once('=').filter(|_| !program.contains('/')) {
+            return Err(CommandFault::Variable(name.to_owned()));
+        }
+        Ok(Self { words })
+    }
+
+    pub(super) fn all(&self) -> Vec<String> {
+        self.words.clone()
+    }
+}
+
+impl fmt::Display for CommandLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = self.words.iter().map(String::as_str);
+        f.write_str(&shlex::try_join(words).unwrap_or_default())
+    }
+}
+
+impl fmt::Display for CommandFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("the command is empty"),
+            Self::Unclosed => f.write_str("a quote in the command is never closed"),
+            Self::Nul => f.write_str("the command contains a NUL byte"),
+            Self::Shell(word) => write!(f, "`{word}` means nothing without a shell"),
+            Self::Variable(name) => write!(f, "`{name}=` before the program needs a shell"),
+        }
+    }
+}
+
+impl CommandFault {
+    /// What to write instead.
+    pub(crate) fn help(&self) -> Option<&'static str> {
+        match self {
+            Self::Empty | Self::Unclosed | Self::Nul => None,
+            Self::Shell(_) => Some("write `sh -c \"...\"` around the whole command"),
+            Self::Variable(_) => Some("set it in the environment of the service"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_split_and_shell_words_refused() {
+        let parse = |text| match CommandLine::parse(text) {
+            Ok(command) => format!("{:?}", command.words),
+            Err(fault) => fault.to_string(),
+        };
+        assert_eq!(
+            parse("node 'my app.js' --port {port}"),
+            r#"["node", "my app.js", "--port", "{port}"]"#
+        );
+        assert_eq!(parse("sh -c 'a && b'"), r#"["sh", "-c", "a && b"]"#);
+        assert_eq!(parse("  "), "the command is empty");
+        assert_eq!(parse("''"), "the command is empty");
+        assert_eq!(parse("a 'b"), "a quote in the command is never closed");
+        assert_eq!(parse("cd a && b"), "`&&` means nothing without a shell");
+        assert_eq!(parse("A=1 b"), "`A=` before the program needs a shell");
+    }
+
+    #[test]
+    fn the_port_reaches_words_and_variables_and_ours_win() {
+        let command = CommandLine::parse("serve --listen=:{port} {other}").expect("a command");
+        let mut spec = ServiceSpec::new("shop", command);
+        spec.door_url = "http://door".to_owned();
+        spec.environment = [("URLS", "http://*:{port}"), ("PORT", "1")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
+        assert_eq!(spec.words(70), ["serve", "--listen=:70", "{other}"]);
+        let variables: BTreeMap<_, _> = spec.variables(2, 70).into_iter().collect();
+        let expected = [
+            ("DOORWARD_URL", "http://door"),
+            ("INSTANCE", "2"),
+            ("PORT", "70"),
+            ("SERVICE", "shop"),
+            ("URLS", "http://*:70"),
+        ];
+        assert!(
+            variables
+                .iter()
+                .map(|(n, v)| (n.as_str(), v.as_str()))
+                .eq(expected),
+            "{variables:?}"
+        );
+    }
+}

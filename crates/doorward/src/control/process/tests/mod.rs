@@ -1,0 +1,8 @@
+//! What the module promises: decisions in a made-up world with its own time, and real processes.
+
+mod builds;
+mod decisions;
+mod door;
+mod histories;
+mod processes;
+mod world;
