@@ -39,8 +39,6 @@ pub(crate) struct Admin {
     pub(crate) supervision: Supervision,
     pub(crate) trails: Trails,
     pub(crate) status: watch::Receiver<ConfigStatus>,
-    /// The configuration in its machine spelling.
-    pub(crate) config: watch::Receiver<Value>,
 }
 
 const INDEX: &str = "Doorward, the admin side.\n\n\
@@ -49,7 +47,6 @@ const INDEX: &str = "Doorward, the admin side.\n\n\
     GET  /metrics            counters, for Prometheus\n\n\
     With `Authorization: Bearer TOKEN`:\n\
     GET  /api/status         configuration, services, instances\n\
-    GET  /api/config         the configuration in use, as JSON\n\
     POST /api/reload         reads the configuration again\n\
     POST /api/explain        {\"method\": \"GET\", \"url\": \"http://host/path\", \"headers\": [[\"name\", \"value\"]]}\n\
     GET  /api/trails/ID      every decision about the request with that id, if it was sent with\n\
@@ -100,7 +97,6 @@ impl Admin {
     async fn api(&self, method: Method, path: &str, content: &[u8]) -> Reply {
         match (method, path) {
             (Method::Get | Method::Head, "status") => json_reply(200, &self.full_status().await),
-            (Method::Get | Method::Head, "config") => json_reply(200, &*self.config.borrow()),
             (Method::Post, "reload") => match self.control.reload().await {
                 Some(reloaded) => {
                     json_reply(if reloaded.applied { 200 } else { 422 }, &reloaded)

@@ -8,8 +8,7 @@ use std::time::Instant;
 use config::Style;
 
 use super::{EXIT_CONFIG, Failure, is_colourful};
-use crate::control::load::Loader;
-use crate::control::run::Compiled;
+use crate::control::load::{Compiled, Loader};
 use crate::control::start::{Running, start as start_all};
 
 /// Which configuration to run.
@@ -67,8 +66,8 @@ fn greet(running: &Running, compiled: &Compiled, began: Instant) {
         text += &format!("  {:<10} {}\n", "token", path.display());
     }
     let first = running.listening.first().map(ToString::to_string).unwrap_or_default();
-    let route = compiled.rules.routes().iter().find_map(|route| route.example_path());
-    let path = route.unwrap_or_else(|| "/".to_owned());
+    let _ = compiled;
+    let path = "/";
     text += &format!("\n{}\n", paint("1", "try"));
     text += &format!("  curl -i http://{first}{path}\n");
     text += &format!("  doorward explain GET http://{first}{path} --config {}\n", running.path.display());

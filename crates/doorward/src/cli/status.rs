@@ -32,8 +32,8 @@ pub(crate) struct AdminArgs {
     /// The address of the admin side
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<String>,
-    /// Its token
-    #[arg(long, env = "DOORWARD_TOKEN", hide_env_values = true)]
+    /// Its token; else the variable DOORWARD_TOKEN, the configuration, or the file that keeps it
+    #[arg(long)]
     token: Option<String>,
 }
 
@@ -54,7 +54,7 @@ impl AdminArgs {
         let address = self.admin.clone().unwrap_or_else(|| admin.listen.to_string());
         let configured = admin.token.as_ref().map(|token| token.reveal().to_owned());
         let kept = token::path(loader.path());
-        let token = match self.token.clone().or(configured) {
+        let token = match self.token.clone().or_else(|| std::env::var("DOORWARD_TOKEN").ok()).or(configured) {
             Some(token) => token,
             None => std::fs::read_to_string(&kept)
                 .map(|token| token.trim().to_owned())

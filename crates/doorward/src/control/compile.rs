@@ -20,7 +20,7 @@ use crate::observe::access::AccessFormat;
 /// The limits as workers compare them.
 pub(crate) fn limits(config: &Config) -> Limits {
     let limits = &config.limits;
-    let size = |size: config::Size| usize::try_from(size.bytes()).unwrap_or(usize::MAX);
+    let size = |size: config::Size| usize::try_from(size.as_bytes()).unwrap_or(usize::MAX);
     let period = |period: config::Period| milliseconds(Duration::from(period));
     Limits {
         head: HeadLimits {
@@ -32,10 +32,10 @@ pub(crate) fn limits(config: &Config) -> Limits {
             chunk_extension_bytes_max: size(*limits.chunk_extension_bytes),
             trailer_bytes_max: size(*limits.trailer_bytes),
         },
-        body_bytes_max: limits.body.bytes(),
+        body_bytes_max: limits.body.as_bytes(),
         header_ms: period(*limits.header_time),
         body_idle_ms: period(*limits.body_idle),
-        body_rate: limits.body_rate.bytes(),
+        body_rate: limits.body_rate.as_bytes(),
         keep_alive_idle_ms: period(*limits.keep_alive_idle),
         upgrade_idle_ms: period(*limits.upgrade_idle),
         requests_per_connection_max: *limits.requests_per_connection,

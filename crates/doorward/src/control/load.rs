@@ -26,6 +26,8 @@ const FILE_BYTES_MAX: u64 = 256 << 20;
 pub(crate) struct Loader {
     path: PathBuf,
     routes: Memo<Arc<Route>>,
+    /// The first file, if it is on no disk.
+    text: Option<Arc<str>>,
     /// What the last reading looked at.
     seen: BTreeSet<PathBuf>,
 }
@@ -65,8 +67,14 @@ impl Loader {
         Self {
             path,
             routes: Memo::default(),
+            text: None,
             seen: BTreeSet::new(),
         }
+    }
+
+    /// For a configuration that stands in no file; `name` is what problems call it.
+    pub(crate) fn of_text(name: &str, text: &str) -> Self {
+        Self { text: Some(text.into()), ..Self::new(Path::new(name)) }
     }
 
     /// The first file.
@@ -83,7 +91,7 @@ impl Loader {
     /// Reads the configuration as it is now.
     pub(crate) fn load(&mut self) -> Loaded {
         let mut report = Report::new();
-        let disk = Disk::default();
+        let disk = Disk::new(self);
         let document = read(
             &disk,
             &self.path,
@@ -123,7 +131,7 @@ impl Loader {
     pub(crate) fn routes_as_written(&self) -> Vec<RouteConfig> {
         let mut routes = Memo::default();
         let document = read(
-            &Disk::default(),
+            &Disk::new(self),
             &self.path,
             &mut routes,
             &mut Report::new(),
@@ -189,9 +197,17 @@ type Configs = BTreeMap<At<String>, ServiceConfig>;
 type Services = Vec<(At<String>, Option<Arc<Service>>)>;
 
 /// Files as they are on disk.
-#[derive(Default)]
 struct Disk {
+    /// The first file, if it is none.
+    given: Option<(PathBuf, Arc<str>)>,
     seen: RefCell<BTreeSet<PathBuf>>,
+}
+
+impl Disk {
+    fn new(loader: &Loader) -> Self {
+        let given = loader.text.clone().map(|text| (loader.path.clone(), text));
+        Self { given, seen: RefCell::default() }
+    }
 }
 
 impl Files for Disk {
@@ -203,6 +219,9 @@ impl Files for Disk {
             io::ErrorKind::InvalidData => "it is not UTF-8".to_owned(),
             _ => err.to_string(),
         };
+        if let Some((_, text)) = self.given.as_ref().filter(|(given, _)| given == Path::new(path)) {
+            return Ok(Arc::clone(text));
+        }
         self.seen.borrow_mut().insert(path.into());
         let file = File::open(path).map_err(why)?;
         // A pipe has no size, and is read as far as it goes.

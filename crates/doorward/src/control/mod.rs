@@ -1,7 +1,16 @@
 //! Everything that happens off the path of a request: loading, compiling, exchanging.
 
-pub(crate) mod listeners;
-pub(crate) mod registry;
-pub(crate) mod resolve;
+mod compile;
+pub(crate) mod explain;
+mod listeners;
+pub(crate) mod load;
+pub(crate) mod model;
+mod notify;
+pub(crate) mod process;
+mod registry;
+mod resolve;
+pub(crate) mod run;
 pub(crate) mod snapshot;
+pub(crate) mod start;
+pub(crate) mod token;
 pub(crate) mod workers;

@@ -14,8 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::compile;
 use super::listeners::Listeners;
-use super::load::{Loaded, Loader};
-use super::model::Config;
+use super::load::{Compiled, Loaded, Loader};
 use super::notify;
 use super::process::{EndpointsChanged, Supervision};
 use super::registry::{Found, Registry};
@@ -24,13 +23,6 @@ use super::snapshot::{Address, Published, Snapshot};
 use super::workers::Workers;
 use crate::metrics::Metrics;
 use crate::observe::log;
-use rules::Rules;
-
-/// A configuration that may be used: it has no problems.
-pub(crate) struct Compiled {
-    pub(crate) config: Config,
-    pub(crate) rules: Arc<Rules>,
-}
 
 /// How a reload went.
 #[derive(Clone, Debug, Serialize)]
@@ -63,7 +55,6 @@ pub(crate) enum Event {
     Reload(oneshot::Sender<Reloaded>),
     Resolved(Resolved),
     Instances(EndpointsChanged),
-    FilesChanged,
 }
 
 /// How often `dev` looks whether a file has changed, and everyone whether a retired endpoint is
@@ -86,7 +77,6 @@ pub(crate) struct Control {
     pub(crate) dev: bool,
     pub(crate) version: u64,
     pub(crate) status: watch::Sender<ConfigStatus>,
-    pub(crate) config: watch::Sender<serde_json::Value>,
 }
 
 impl Control {
@@ -140,9 +130,6 @@ impl Control {
                 self.found.instances.insert(changed.service.as_ref().into(), changed.ready);
                 self.publish();
             }
-            Event::FilesChanged => {
-                self.reload();
-            }
         }
     }
 
@@ -192,7 +179,6 @@ impl Control {
         self.start_services();
         self.publish();
         let (version, listening) = (self.version, self.listeners.bound());
-        self.config.send_replace(self.loader.machine(&self.compiled));
         let rules = Arc::clone(&self.compiled.rules);
         self.status.send_modify(|status| {
             status.version = version;
@@ -246,11 +232,11 @@ impl Control {
 
     /// When each file of the configuration was last written.
     fn stamp_files(&self) -> HashMap<PathBuf, Option<SystemTime>> {
-        let stamp = |path: &PathBuf| {
+        let stamp = |path: &Path| {
             let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified());
-            (path.clone(), modified.ok())
+            (path.to_owned(), modified.ok())
         };
-        if self.dev { self.loader.files().iter().map(stamp).collect() } else { HashMap::new() }
+        if self.dev { self.loader.seen().map(stamp).collect() } else { HashMap::new() }
     }
 
     /// Stops accepting, lets requests finish within the time limit, then stops the services.

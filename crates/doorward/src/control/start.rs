@@ -9,16 +9,15 @@ use std::sync::atomic::Ordering;
 use std::thread;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
-use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use super::listeners::Listeners;
-use super::load::Loader;
+use super::load::{Compiled, Loader};
 use super::process::{Entries, journal, run_builds, supervisor};
 use super::registry::{Found, Registry};
 use super::resolve::Resolver;
-use super::run::{Compiled, ConfigStatus, Control, ControlHandle, Event, folder_of, unix_now};
+use super::run::{ConfigStatus, Control, ControlHandle, Event, folder_of, unix_now};
 use super::snapshot::{Published, Snapshot};
 use super::workers::{Shared, Workers, runtime};
 use super::{compile, notify, token};
@@ -119,7 +118,6 @@ async fn assemble(
         listening: listeners.bound(),
         draining: false,
     });
-    let (config, config_seen) = watch::channel(loader.machine(&compiled));
     let admin = Admin {
         token: Arc::clone(&token),
         control: ControlHandle::new(events),
@@ -128,7 +126,6 @@ async fn assemble(
         supervision: supervision.clone(),
         trails: shared.trails.clone(),
         status: status_seen,
-        config: config_seen,
     };
     let (stop_admin, admin_address) =
         serve_admin(&shared, count, admin, compiled.config.admin.listen.0).await?;
@@ -153,7 +150,6 @@ async fn assemble(
         dev,
         version: 1,
         status,
-        config,
     };
     control.start_services();
     notify::systemd("READY=1");
@@ -226,9 +222,9 @@ fn pass_on<T: 'static>(
 }
 
 /// Shows what services print and what happens to them.
-async fn show_services(entries: Entries) {
-    while let Some(entry) = entries.next().await {
-        log::service(&entry);
+async fn show_services(mut entries: Entries) {
+    loop {
+        log::service(&entries.next().await);
     }
 }
 

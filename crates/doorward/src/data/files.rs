@@ -39,7 +39,7 @@ pub(crate) async fn serve(
                 return respond::fault(connection, scratch, Some(route), Fault::Bug, None).await;
             }
         };
-        if let Some(answer) = files.answer(candidate, found, &scratch.request) {
+        if let Some(answer) = files.answer(candidate, found, &scratch.request, &mut scratch.cx) {
             scratch.cx.note("file", &candidate.path);
             scratch.cx.note("status", answer.status);
             scratch.cx.record("files", "answer", "the file is there");

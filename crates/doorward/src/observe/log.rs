@@ -4,6 +4,8 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::control::process::{self, Entry, Said};
+
 /// How much a line matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
@@ -38,6 +40,28 @@ pub(crate) fn line(level: Level, station: &str, message: &str) {
     };
     // Nobody reads stderr any more: there is nowhere to say so.
     let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Shows what a service printed, or what happened to it.
+pub(crate) fn service(entry: &Entry) {
+    let who = match entry.instance {
+        Some(instance) => format!("{}/{instance}", entry.service),
+        None => entry.service.to_string(),
+    };
+    match &entry.said {
+        Said::Line { text, .. } => line(Level::Info, &who, text),
+        Said::Event { level, text } => {
+            let level = match level {
+                process::Level::Info => Level::Info,
+                process::Level::Warn => Level::Warn,
+                process::Level::Error => Level::Error,
+            };
+            line(level, &who, text);
+        }
+        Said::Lost { lines } => {
+            line(Level::Warn, &who, &format!("{lines} lines were lost: nobody took them in time"));
+        }
+    }
 }
 
 pub(crate) fn error(station: &str, message: impl AsRef<str>) {

@@ -124,6 +124,11 @@ pub(crate) enum CommandFault {
 }
 
 impl CommandLine {
+    /// A command that is in words already.
+    pub(crate) fn of(words: Vec<String>) -> Self {
+        Self { words }
+    }
+
     /// Splits `text`.
     ///
     /// # Errors
