@@ -19,14 +19,10 @@ mod service;
 mod spec;
 mod supervisor;
 
-pub(crate) use build::{BuildFailure, BuildSpec, run_builds};
-pub(crate) use failure::Failure;
-pub(crate) use fleet::{ExitStatus, InstanceStatus};
-pub(crate) use journal::{Entries, Entry, Level, Said, Sink, Stream, journal};
-pub(crate) use news::StateName;
-pub(crate) use service::Role;
-pub(crate) use spec::{CommandFault, CommandLine, Health, OWN_VARIABLES, ServiceSpec};
-pub(crate) use supervisor::{EndpointsChanged, Supervision, Supervisor, supervisor};
+pub(crate) use build::{BuildSpec, run_builds};
+pub(crate) use journal::{Entries, Entry, Level, Said, journal};
+pub(crate) use spec::{CommandLine, Health, ServiceSpec};
+pub(crate) use supervisor::{EndpointsChanged, Supervision, supervisor};
 
 #[cfg(test)]
 mod tests;

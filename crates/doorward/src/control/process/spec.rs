@@ -74,7 +74,7 @@ impl ServiceSpec {
 }
 
 /// Set by Doorward for every child; the configuration cannot set them.
-pub(crate) const OWN_VARIABLES: [&str; 4] = ["PORT", "SERVICE", "INSTANCE", "DOORWARD_URL"];
+const OWN_VARIABLES: [&str; 4] = ["PORT", "SERVICE", "INSTANCE", "DOORWARD_URL"];
 
 fn with_port(text: &str, port: u16) -> String {
     text.replace("{port}", &port.to_string())
@@ -105,53 +105,16 @@ impl Default for Health {
     }
 }
 
-/// A command, split into words as a shell would, but run without one.
+/// A command in words: no shell runs it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct CommandLine {
     words: Vec<String>,
 }
 
-/// Why a command cannot be run as written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum CommandFault {
-    Empty,
-    Unclosed,
-    Nul,
-    /// A word that only a shell understands.
-    Shell(String),
-    /// `NAME=value` before the program.
-    Variable(String),
-}
-
 impl CommandLine {
-    /// A command that is in words already.
+    /// The program and its arguments.
     pub(crate) fn of(words: Vec<String>) -> Self {
         Self { words }
-    }
-
-    /// Splits `text`.
-    ///
-    /// # Errors
-    /// Whatever would surprise the author when it runs: a service that silently got `&&` as an
-    /// argument is hard to find.
-    pub(crate) fn parse(text: &str) -> Result<Self, CommandFault> {
-        const OPERATORS: [&str; 11] = [
-            "&&", "||", "|", ";", "&", ">", ">>", "<", "2>", "2>&1", "|&",
-        ];
-        if text.contains('\0') {
-            return Err(CommandFault::Nul);
-        }
-        let words = shlex::split(text).ok_or(CommandFault::Unclosed)?;
-        let Some(program) = words.first().filter(|word| !word.is_empty()) else {
-            return Err(CommandFault::Empty);
-        };
-        if let Some(word) = words.iter().find(|word| OPERATORS.contains(&word.as_str())) {
-            return Err(CommandFault::Shell(word.clone()));
-        }
-        if let Some((name, _)) = program.split_once('=').filter(|_| !program.contains('/')) {
-            return Err(CommandFault::Variable(name.to_owned()));
-        }
-        Ok(Self { words })
     }
 
     pub(super) fn all(&self) -> Vec<String> {
@@ -166,54 +129,14 @@ impl fmt::Display for CommandLine {
     }
 }
 
-impl fmt::Display for CommandFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => f.write_str("the command is empty"),
-            Self::Unclosed => f.write_str("a quote in the command is never closed"),
-            Self::Nul => f.write_str("the command contains a NUL byte"),
-            Self::Shell(word) => write!(f, "`{word}` means nothing without a shell"),
-            Self::Variable(name) => write!(f, "`{name}=` before the program needs a shell"),
-        }
-    }
-}
-
-impl CommandFault {
-    /// What to write instead.
-    pub(crate) fn help(&self) -> Option<&'static str> {
-        match self {
-            Self::Empty | Self::Unclosed | Self::Nul => None,
-            Self::Shell(_) => Some("write `sh -c \"...\"` around the whole command"),
-            Self::Variable(_) => Some("set it in the environment of the service"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn commands_are_split_and_shell_words_refused() {
-        let parse = |text| match CommandLine::parse(text) {
-            Ok(command) => format!("{:?}", command.words),
-            Err(fault) => fault.to_string(),
-        };
-        assert_eq!(
-            parse("node 'my app.js' --port {port}"),
-            r#"["node", "my app.js", "--port", "{port}"]"#
-        );
-        assert_eq!(parse("sh -c 'a && b'"), r#"["sh", "-c", "a && b"]"#);
-        assert_eq!(parse("  "), "the command is empty");
-        assert_eq!(parse("''"), "the command is empty");
-        assert_eq!(parse("a 'b"), "a quote in the command is never closed");
-        assert_eq!(parse("cd a && b"), "`&&` means nothing without a shell");
-        assert_eq!(parse("A=1 b"), "`A=` before the program needs a shell");
-    }
-
-    #[test]
     fn the_port_reaches_words_and_variables_and_ours_win() {
-        let command = CommandLine::parse("serve --listen=:{port} {other}").expect("a command");
+        let words = ["serve", "--listen=:{port}", "{other}"].map(ToOwned::to_owned);
+        let command = CommandLine::of(words.into());
         let mut spec = ServiceSpec::new("shop", command);
         spec.door_url = "http://door".to_owned();
         spec.environment = [("URLS", "http://*:{port}"), ("PORT", "1")]

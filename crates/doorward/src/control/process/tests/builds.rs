@@ -1,12 +1,13 @@
 //! Build commands, run for real.
 
+use super::super::journal::Stream;
 use super::super::*;
 use super::door::{Scratch, ended, run};
 
 fn build(service: &str, command: &str, directory: &Scratch) -> BuildSpec {
     BuildSpec {
         service: service.into(),
-        command: CommandLine::parse(command).expect("a command"),
+        command: super::command(command),
         environment: [("WHAT".to_owned(), "it".to_owned())].into(),
         directory: directory.0.clone(),
     }
@@ -42,7 +43,7 @@ fn builds_run_once_each_in_their_directory_until_one_fails() {
             assert!(said.contains(&Said::Line { stream, text }), "{said:?}");
         }
         builds.truncate(1);
-        builds[0].command = CommandLine::parse("no-such-compiler").expect("a command");
+        builds[0].command = super::command("no-such-compiler");
         let failure = run_builds(&builds, &sink).await.expect_err("there is none");
         assert!(
             failure.to_string().contains("command not found"),

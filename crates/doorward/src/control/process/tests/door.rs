@@ -12,6 +12,7 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 
+use super::super::fleet::InstanceStatus;
 use super::super::*;
 
 /// No test takes longer, however busy the machine is.
@@ -135,7 +136,7 @@ pub(super) fn service(name: &str, arguments: &str) -> ServiceSpec {
 }
 
 pub(super) fn raw(name: &str, command: &str) -> ServiceSpec {
-    let mut spec = ServiceSpec::new(name, CommandLine::parse(command).expect("a command"));
+    let mut spec = ServiceSpec::new(name, super::command(command));
     spec.health = Health {
         path: Some("/healthz".to_owned()),
         every: Duration::from_millis(50),

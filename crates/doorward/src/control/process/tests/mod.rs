@@ -6,3 +6,8 @@ mod door;
 mod histories;
 mod processes;
 mod world;
+
+/// Splits `text` as the loader does.
+fn command(text: &str) -> super::CommandLine {
+    super::CommandLine::of(shlex::split(text).expect("a command"))
+}

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use super::super::news::StateName;
+use super::super::service::Role;
 use super::super::*;
 use super::door::{Door, LIMIT, Scratch, ask, ended, raw, run, service, signal};
 

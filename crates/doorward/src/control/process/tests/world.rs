@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::failure::Failure;
 use super::super::fleet::Fleet;
 use super::super::news::{Effect, Event, Exit, Process, RunId, Signal, Time};
-use super::super::spec::{CommandLine, ServiceSpec};
+use super::super::spec::ServiceSpec;
 
 #[derive(Default)]
 pub(super) struct World {
@@ -239,8 +239,7 @@ fn exited(failure: Failure) -> Event {
 pub(super) fn service(text: &str) -> ServiceSpec {
     let (left, command) = text.split_once('=').expect("a command");
     let (name, count) = left.split_once('*').unwrap_or((left, "1"));
-    let command = CommandLine::parse(command).expect("a command");
-    let mut spec = ServiceSpec::new(name, command);
+    let mut spec = ServiceSpec::new(name, super::command(command));
     spec.instances = count.parse().expect("a count");
     spec.health.path = Some("/".to_owned());
     spec
