@@ -190,17 +190,18 @@ impl Fields {
     /// Neighbouring lines are copied as one run; this is why lines keep their place in the text.
     pub fn write_but(&self, but: u64, out: &mut Vec<u8>) {
         let mut run: Range<usize> = 0..0;
+        // No name, no bit.
+        let but = but & !1;
         for field in &self.list {
-            if field.dropped || field.known.bit() & but != 0 {
+            if field.dropped || but >> field.known as u8 & 1 != 0 {
                 continue;
             }
             let line = field.start as usize..field.end as usize;
-            if line.start == run.end {
-                run.end = line.end;
-            } else {
-                out.extend_from_slice(&self.text[run]);
-                run = line;
+            if line.start != run.end {
+                out.extend_from_slice(&self.text[run.clone()]);
+                run.start = line.start;
             }
+            run.end = line.end;
         }
         out.extend_from_slice(&self.text[run]);
     }

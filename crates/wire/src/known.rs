@@ -86,7 +86,7 @@ known! {
 }
 
 impl Known {
-    /// Classifies `name`, a token, whatever its case.
+    /// Classifies `name`, whatever its case.
     #[must_use]
     pub fn of(name: &[u8]) -> Self {
         let known = Self::of_key(key(name));
@@ -99,16 +99,19 @@ impl Known {
         }
     }
 
-    /// Classifies the token that the first `bytes` of `block` are; fewer than all of them.
+    /// Classifies the first `bytes` of `block`, fewer than all of them.
     #[inline(always)]
     pub(crate) fn of_start(block: &[u8; BLOCK], bytes: usize) -> Self {
-        Self::of_key(u128::from_le_bytes(*block) & FIRST[bytes % BLOCK] | LOWER)
+        let [low, high] = words(block);
+        let [first_low, first_high] = FIRST[bytes % BLOCK];
+        Self::of_key(short_key([low & first_low, high & first_high], bytes))
     }
 
     #[inline(always)]
-    fn of_key(key: u128) -> Self {
+    fn of_key(key: Key) -> Self {
         let candidate = SLOTS[slot(key, MULTIPLIER)];
-        if KEYS[candidate as usize] == key {
+        let [low, high] = KEYS[candidate as usize];
+        if (low ^ key[0]) | (high ^ key[1]) == 0 {
             candidate
         } else {
             Self::Other
@@ -126,36 +129,51 @@ impl Known {
 // One bit a name: a 64th name needs a wider set.
 const _: () = assert!(Known::ALL.len() < 64);
 
-/// Makes letters small. Of other bytes that stand in a token, it changes none into one that a
-/// listed name has.
-const LOWER: u128 = u128::from_le_bytes([0x20; BLOCK]);
+/// The first sixteen bytes of a name in lower case. In a shorter name the last byte is its length,
+/// which is no byte of a listed name.
+type Key = [u64; 2];
 
-/// A mask for as many bytes as the index says.
-const FIRST: [u128; BLOCK] = {
-    let (mut masks, mut bytes) = ([0; BLOCK], 0);
+const fn words(block: &[u8; BLOCK]) -> [u64; 2] {
+    let (eights, _) = block.as_chunks::<8>();
+    [u64::from_le_bytes(eights[0]), u64::from_le_bytes(eights[1])]
+}
+
+/// Makes letters small; makes no other byte into one that a listed name has.
+const fn small(word: u64) -> u64 {
+    word | (word & 0x4040_4040_4040_4040) >> 1
+}
+
+const fn short_key([low, high]: [u64; 2], bytes: usize) -> Key {
+    [small(low), small(high) | (bytes as u64) << 56]
+}
+
+/// Masks for as many bytes as the index says.
+const FIRST: [[u64; 2]; BLOCK] = {
+    let (mut masks, mut bytes) = ([[0; 2]; BLOCK], 0);
     while bytes < BLOCK {
-        masks[bytes] = (1 << (8 * bytes)) - 1;
+        let mask = (1_u128 << (8 * bytes)) - 1;
+        masks[bytes] = [mask as u64, (mask >> 64) as u64];
         bytes += 1;
     }
     masks
 };
 
-/// The first sixteen bytes of a name in lower case, as one number.
-const fn key(name: &[u8]) -> u128 {
+const fn key(name: &[u8]) -> Key {
     if let Some(start) = name.first_chunk::<BLOCK>() {
-        return u128::from_le_bytes(*start) | LOWER;
+        let [low, high] = words(start);
+        return [small(low), small(high)];
     }
-    let (mut bytes, mut at) = ([0; BLOCK], 0);
+    let (mut block, mut at) = ([0; BLOCK], 0);
     while at < name.len() {
-        bytes[at] = name[at];
+        block[at] = name[at];
         at += 1;
     }
-    u128::from_le_bytes(bytes) | LOWER
+    short_key(words(&block), name.len())
 }
 
-/// The keys by their names' numbers. [`Known::Other`] has one that no name has.
-const KEYS: [u128; Known::ALL.len() + 1] = {
-    let (mut keys, mut at) = ([0; Known::ALL.len() + 1], 0);
+/// The keys by their names' numbers. [`Known::Other`] has that of the empty name.
+const KEYS: [Key; Known::ALL.len() + 1] = {
+    let (mut keys, mut at) = ([[0; 2]; Known::ALL.len() + 1], 0);
     while at < Known::ALL.len() {
         keys[Known::ALL[at] as usize] = key(Known::ALL[at].name().as_bytes());
         at += 1;
@@ -165,9 +183,8 @@ const KEYS: [u128; Known::ALL.len() + 1] = {
 
 /// Where a key stands in [`SLOTS`].
 #[inline(always)]
-const fn slot(key: u128, multiplier: u64) -> usize {
-    let folded = key as u64 ^ (key >> 64) as u64;
-    (folded.wrapping_mul(multiplier) >> 55) as usize
+const fn slot([low, high]: Key, multiplier: u64) -> usize {
+    ((low ^ high).wrapping_mul(multiplier) >> 55) as usize
 }
 
 /// At most one listed name a slot, so that one comparison settles what a name is.
@@ -211,10 +228,27 @@ mod tests {
                 Known::of(known.name().to_ascii_uppercase().as_bytes()),
                 known
             );
+            for at in 0..known.name().len() {
+                let mut other = known.name().as_bytes().to_vec();
+                for byte in 0..=u8::MAX {
+                    other[at] = byte;
+                    let same = other.eq_ignore_ascii_case(known.name().as_bytes());
+                    assert_eq!(Known::of(&other) == known, same, "{other:?}");
+                }
+            }
             let longer = format!("{}x", known.name());
             assert_ne!(Known::of(longer.as_bytes()), known);
         }
-        assert_eq!(Known::of(b"content_length"), Known::Other);
+        for name in [
+            "content_length",
+            "content\rlength",
+            "te\0",
+            "te\u{2}",
+            "tE ",
+            "\u{14}e",
+        ] {
+            assert_eq!(Known::of(name.as_bytes()), Known::Other, "{name:?}");
+        }
         assert_eq!(Known::of(b""), Known::Other);
         assert_eq!(Known::of(b"x-nothing-of-ours"), Known::Other);
     }

@@ -33,7 +33,11 @@ const V2_TAIL_BYTES_MAX: usize = 4096;
 pub fn read(bytes: &[u8]) -> Result<Option<ProxyHeader>, NotProxyProtocol> {
     let signature = bytes.len().min(V2_SIGNATURE.len());
     if bytes[..signature] == V2_SIGNATURE[..signature] {
-        return if bytes.len() < 16 { Ok(None) } else { read_v2(bytes) };
+        return if bytes.len() < 16 {
+            Ok(None)
+        } else {
+            read_v2(bytes)
+        };
     }
     let prefix = bytes.len().min(6);
     if bytes[..prefix] != b"PROXY "[..prefix] {
@@ -48,13 +52,28 @@ pub fn read(bytes: &[u8]) -> Result<Option<ProxyHeader>, NotProxyProtocol> {
 
 fn read_v1(line: &[u8]) -> Result<ProxyHeader, NotProxyProtocol> {
     let text = std::str::from_utf8(line).map_err(|_| NotProxyProtocol)?;
-    let words: Vec<&str> = text.strip_suffix("\r\n").ok_or(NotProxyProtocol)?.split(' ').collect();
+    let words: Vec<&str> = text
+        .strip_suffix("\r\n")
+        .ok_or(NotProxyProtocol)?
+        .split(' ')
+        .collect();
     let source = match words[..] {
         ["PROXY", "UNKNOWN", ..] => None,
-        ["PROXY", family @ ("TCP4" | "TCP6"), source, destination, source_port, destination_port] => {
+        [
+            "PROXY",
+            family @ ("TCP4" | "TCP6"),
+            source,
+            destination,
+            source_port,
+            destination_port,
+        ] => {
             let address = |text: &str| -> Result<IpAddr, NotProxyProtocol> {
                 let parsed: IpAddr = text.parse().map_err(|_| NotProxyProtocol)?;
-                if parsed.is_ipv4() == (family == "TCP4") { Ok(parsed) } else { Err(NotProxyProtocol) }
+                if parsed.is_ipv4() == (family == "TCP4") {
+                    Ok(parsed)
+                } else {
+                    Err(NotProxyProtocol)
+                }
             };
             let port = |text: &str| -> Result<u16, NotProxyProtocol> {
                 let plain = text.bytes().all(|byte| byte.is_ascii_digit());
@@ -66,7 +85,10 @@ fn read_v1(line: &[u8]) -> Result<ProxyHeader, NotProxyProtocol> {
         }
         _ => return Err(NotProxyProtocol),
     };
-    Ok(ProxyHeader { bytes: line.len(), source })
+    Ok(ProxyHeader {
+        bytes: line.len(),
+        source,
+    })
 }
 
 fn read_v2(bytes: &[u8]) -> Result<Option<ProxyHeader>, NotProxyProtocol> {
@@ -76,7 +98,9 @@ fn read_v2(bytes: &[u8]) -> Result<Option<ProxyHeader>, NotProxyProtocol> {
     if version != 2 || command > 1 || tail_bytes > V2_TAIL_BYTES_MAX {
         return Err(NotProxyProtocol);
     }
-    let Some(tail) = bytes.get(16..16 + tail_bytes) else { return Ok(None) };
+    let Some(tail) = bytes.get(16..16 + tail_bytes) else {
+        return Ok(None);
+    };
     let port = |at: usize| u16::from_be_bytes([tail[at], tail[at + 1]]);
     let source = match (command, family, transport) {
         // LOCAL: a health check of the proxy itself.
@@ -92,7 +116,10 @@ fn read_v2(bytes: &[u8]) -> Result<Option<ProxyHeader>, NotProxyProtocol> {
         (1, 0 | 3, _) => None,
         _ => return Err(NotProxyProtocol),
     };
-    Ok(Some(ProxyHeader { bytes: 16 + tail_bytes, source }))
+    Ok(Some(ProxyHeader {
+        bytes: 16 + tail_bytes,
+        source,
+    }))
 }
 
 #[cfg(test)]
@@ -113,7 +140,10 @@ mod tests {
         let mut v6 = [0; 36];
         (v6[15], v6[33]) = (1, 99);
         for (header, source) in [
-            (b"PROXY TCP4 192.0.2.1 192.0.2.2 8080 80\r\n".to_vec(), Some("192.0.2.1:8080")),
+            (
+                b"PROXY TCP4 192.0.2.1 192.0.2.2 8080 80\r\n".to_vec(),
+                Some("192.0.2.1:8080"),
+            ),
             (b"PROXY TCP6 ::1 ::2 99 80\r\n".to_vec(), Some("[::1]:99")),
             (b"PROXY UNKNOWN\r\n".to_vec(), None),
             (v2(1, 0x11, &v4), Some("192.0.2.1:8080")),
@@ -126,7 +156,13 @@ mod tests {
             for split in 0..header.len() {
                 assert_eq!(read(&bytes[..split]), Ok(None), "{header:?} at {split}");
             }
-            assert_eq!(read(&bytes), Ok(Some(ProxyHeader { bytes: header.len(), source })));
+            assert_eq!(
+                read(&bytes),
+                Ok(Some(ProxyHeader {
+                    bytes: header.len(),
+                    source
+                }))
+            );
         }
     }
 

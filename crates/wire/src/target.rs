@@ -70,27 +70,24 @@ pub(crate) fn read_path(
     target: &mut Target,
 ) -> Result<(), Malformed> {
     let bytes = &text[range.clone()];
-    let path_bytes = memchr::memchr(b'?', bytes).unwrap_or(bytes.len());
-    let (path, query) = bytes.split_at(path_bytes);
-    if !query.is_empty() {
-        // The `?` itself is a query byte, so the check needs no special case.
-        if query.iter().any(|&byte| !is_query_byte(byte)) {
-            return Err(Malformed::Target);
-        }
-        target.query = Some(range.start + path_bytes + 1..range.end);
-    }
-    target.path = range.start..range.start + path_bytes;
-
-    let (mut all, mut any, mut slash_before, mut before) = (PATH, 0, 0, 0);
-    for &byte in path {
+    let (mut path_bytes, mut any, mut slash_before, mut before) = (0, 0, 0, 0);
+    for &byte in bytes {
         let class = CLASS[usize::from(byte)];
-        all &= class;
+        if class & PATH == 0 {
+            break;
+        }
+        path_bytes += 1;
         any |= class;
         slash_before |= class & (before | before << 1);
         before = class & SLASH;
     }
-    if all & PATH == 0 {
-        return Err(Malformed::Target);
+    let (path, query) = bytes.split_at(path_bytes);
+    target.path = range.start..range.start + path_bytes;
+    if let [first, query @ ..] = query {
+        if *first != b'?' || query.iter().any(|&byte| !is_query_byte(byte)) {
+            return Err(Malformed::Target);
+        }
+        target.query = Some(target.path.end + 1..range.end);
     }
     target.empty_segment = slash_before & SLASH != 0;
     if slash_before & DOT != 0 || any & PERCENT != 0 {

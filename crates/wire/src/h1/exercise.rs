@@ -2,6 +2,7 @@
 //!
 //! Each is an oracle: it holds what the reader said against something simpler that must agree.
 
+use super::lines::is_lookalike;
 use super::{
     BodyDecoder, BodyLimits, Framing, HeadLimits, HeadScan, Malformed, Scanned, ToClient,
     ToUpstream, encode_request, encode_response, request_framing, response_framing,
@@ -32,6 +33,7 @@ pub fn request(bytes: &[u8]) {
     } else {
         panic!("a whole head without an end: {:?}", text(bytes));
     }
+    assert!(!head.fields.iter().any(|(name, _)| is_lookalike(name)));
     let Ok(framing) = request_framing(&head) else {
         return;
     };
@@ -333,7 +335,7 @@ fn assert_framed(head: &[u8], framing: Framing) {
     let named = |name: &str| {
         let lines = text.split("\r\n").filter_map(|line| line.split_once(':'));
         lines
-            .filter(|(given, _)| given.replace('_', "-") == name)
+            .filter(|(given, _)| *given == name)
             .map(|(_, value)| value.trim().to_owned())
             .collect::<Vec<_>>()
     };

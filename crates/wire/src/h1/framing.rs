@@ -54,19 +54,20 @@ impl Connection {
         }
         let mut nominated: Vec<Vec<u8>> = Vec::new();
         let mut options = 0;
-        for option in fields.all(Known::Connection).flat_map(list) {
-            options += 1;
-            if options > CONNECTION_OPTIONS_MAX {
-                return Err(Malformed::TooManyConnectionOptions);
+        for value in fields.all(Known::Connection) {
+            // Nearly always there is one option, and it is one of these.
+            if connection.note(value) {
+                options += 1;
+                continue;
             }
-            if option.eq_ignore_ascii_case(b"close") {
-                connection.close = true;
-            } else if option.eq_ignore_ascii_case(b"keep-alive") {
-                connection.keep_alive = true;
-            } else if option.eq_ignore_ascii_case(b"upgrade") {
-                connection.upgrade = true;
-            } else if !option.eq_ignore_ascii_case(b"te") {
-                nominated.push(option.to_vec());
+            for option in list(value) {
+                options += 1;
+                if !connection.note(option) && !option.eq_ignore_ascii_case(b"te") {
+                    nominated.push(option.to_vec());
+                }
+                if options > CONNECTION_OPTIONS_MAX {
+                    return Err(Malformed::TooManyConnectionOptions);
+                }
             }
         }
         // Fields that decide how the message is read are written anew anyway; a client that could
@@ -81,6 +82,19 @@ impl Connection {
             });
         }
         Ok(connection)
+    }
+
+    /// Notes `option` if it means something here.
+    #[inline]
+    fn note(&mut self, option: &[u8]) -> bool {
+        let noted = match option.len() {
+            5 if option.eq_ignore_ascii_case(b"close") => &mut self.close,
+            7 if option.eq_ignore_ascii_case(b"upgrade") => &mut self.upgrade,
+            10 if option.eq_ignore_ascii_case(b"keep-alive") => &mut self.keep_alive,
+            _ => return false,
+        };
+        *noted = true;
+        true
     }
 
     /// Whether the sender is willing to go on after this message (RFC 9112, 9.3).
@@ -204,11 +218,15 @@ fn transfer_encoding(fields: &Fields) -> Result<Framing, Malformed> {
 const LENGTH_DIGITS_MAX: usize = 18;
 
 fn content_length(value: &[u8]) -> Result<u64, Malformed> {
-    if value.is_empty() || value.len() > LENGTH_DIGITS_MAX || !value.iter().all(u8::is_ascii_digit)
-    {
+    if value.is_empty() || value.len() > LENGTH_DIGITS_MAX {
         return Err(Malformed::ContentLength);
     }
-    Ok(value
-        .iter()
-        .fold(0, |length, digit| length * 10 + u64::from(digit - b'0')))
+    let mut length = 0;
+    for &byte in value {
+        if !byte.is_ascii_digit() {
+            return Err(Malformed::ContentLength);
+        }
+        length = length * 10 + u64::from(byte - b'0');
+    }
+    Ok(length)
 }

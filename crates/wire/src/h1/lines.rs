@@ -2,7 +2,7 @@
 
 use super::Malformed;
 use super::block::{self, BLOCK};
-use crate::fields::{Field, Fields, HEAD_BYTES_MAX, is_token_byte, is_value_byte};
+use crate::fields::{Field, Fields, HEAD_BYTES_MAX, is_token_byte};
 use crate::known::Known;
 
 /// Where the line that starts at `from` ends: at its CR LF. `junk` is said of a control in it.
@@ -10,25 +10,19 @@ use crate::known::Known;
 pub(super) fn line_end(text: &[u8], from: usize, junk: Malformed) -> Result<usize, Malformed> {
     let mut at = from;
     loop {
-        // Signed, so that one comparison finds controls, DEL (0x7f + 1 is negative) and, as a
-        // bycatch, the bytes of obs-text.
-        at += block::position(&text[at..], |byte| (byte.wrapping_add(1) as i8) < 0x21)
-            .ok_or(Malformed::Truncated)?;
+        at += block::first_control(&text[at..]).ok_or(Malformed::Truncated)?;
         if let [b'\r', b'\n', ..] = text[at..] {
             return Ok(at);
         }
-        at = behind_unusual(text, at, junk)?;
+        at = behind_tab(text, at, junk)?;
     }
 }
 
-/// The place behind the tabs and the obs-text at `at`.
+/// The place behind a tab.
 #[cold]
-fn behind_unusual(text: &[u8], at: usize, junk: Malformed) -> Result<usize, Malformed> {
+fn behind_tab(text: &[u8], at: usize, junk: Malformed) -> Result<usize, Malformed> {
     match text[at..] {
-        [b'\t' | 0x80.., ..] => {
-            let run = text[at..].iter().take_while(|&&byte| is_value_byte(byte));
-            Ok(at + run.count())
-        }
+        [b'\t', ..] => Ok(at + 1),
         [b'\r'] => Err(Malformed::Truncated),
         // RFC 9112, 2.2: "A sender MUST NOT generate a bare CR"; and a recipient that takes a bare
         // LF for a line end reads another message than one that does not.
@@ -74,16 +68,19 @@ pub(super) fn read_fields(
             }
             return Err(not_a_name(line));
         };
-        let mut value_start = at + name.bytes + 1;
-        let end = line_end(text, value_start, Malformed::FieldLine)?;
+        let colon = at + name.bytes;
+        let end = line_end(text, colon + 1, Malformed::FieldLine)?;
         if fields.list.len() == fields_max {
             return Err(Malformed::TooManyFields);
         }
-        let mut value_end = end;
-        while value_start < end && is_space(text[value_start]) {
-            value_start += 1;
+        // No control is left in the value but tab, so what is not above a space is white space.
+        let (mut value, mut value_end) = (&text[colon + 1..end], end);
+        while let [..=b' ', rest @ ..] = value {
+            value = rest;
         }
-        while value_end > value_start && is_space(text[value_end - 1]) {
+        let value_start = end - value.len();
+        while let [rest @ .., ..=b' '] = value {
+            value = rest;
             value_end -= 1;
         }
         known |= name.known.bit();
@@ -101,10 +98,6 @@ pub(super) fn read_fields(
     }
 }
 
-fn is_space(byte: u8) -> bool {
-    byte == b' ' || byte == b'\t'
-}
-
 struct Name {
     bytes: usize,
     known: Known,
@@ -117,15 +110,19 @@ struct Name {
 #[inline(always)]
 fn read_name(line: &[u8]) -> Option<Name> {
     if let Some(block) = line.first_chunk::<BLOCK>()
-        && let Some(bytes) = block::first_in(block, |byte| !is_plain(byte))
-        && block[bytes] == b':'
-        && bytes > 0
+        && let Some(bytes) = block::first_in(block, block::colons)
     {
-        return Some(Name {
-            bytes,
-            known: Known::of_start(block, bytes),
-            lookalike: false,
-        });
+        let known = Known::of_start(block, bytes);
+        if known != Known::Other
+            || block::first_in(block, block::not_plain) == Some(bytes) && bytes > 0
+        {
+            let lookalike = false;
+            return Some(Name {
+                bytes,
+                known,
+                lookalike,
+            });
+        }
     }
     read_unusual_name(line)
 }
@@ -135,7 +132,7 @@ fn read_name(line: &[u8]) -> Option<Name> {
 fn read_unusual_name(line: &[u8]) -> Option<Name> {
     let (mut bytes, mut underscore) = (0, false);
     loop {
-        bytes += block::position(&line[bytes..], |byte| !is_plain(byte))?;
+        bytes += block::position(&line[bytes..], block::not_plain)?;
         match line[bytes] {
             b':' if bytes > 0 => break,
             byte if is_token_byte(byte) => underscore |= byte == b'_',
@@ -159,12 +156,6 @@ pub(super) fn is_lookalike(name: &[u8]) -> bool {
         .map(|&byte| if byte == b'_' { b'-' } else { byte })
         .collect();
     dashed != name && Known::of(&dashed) != Known::Other
-}
-
-/// What nearly all names are made of.
-#[inline(always)]
-fn is_plain(byte: u8) -> bool {
-    (byte | 0x20).wrapping_sub(b'a') < 26 || byte.wrapping_sub(b'0') < 10 || byte == b'-'
 }
 
 #[cold]

@@ -168,21 +168,8 @@ impl HeadScan {
 /// Finds an empty line at or behind `from`, whether its line ends are CR LF or bare LF; returns the
 /// place behind it.
 fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
-    const STEP: usize = 32;
-    let mut at = from;
-    while let Some(window) = bytes[at..].first_chunk::<{ STEP + 2 }>() {
-        let mut marks = [0_u8; STEP];
-        for (place, mark) in marks.iter_mut().enumerate() {
-            let (one, two) = (window[place + 1] == b'\n', window[place + 2] == b'\n');
-            *mark = u8::from((window[place] == b'\n') & (one | two));
-        }
-        if marks != [0; STEP] {
-            break;
-        }
-        at += STEP;
-    }
-    memchr::memchr_iter(b'\n', &bytes[at..]).find_map(|line_end| {
-        let behind = at + line_end + 1;
+    memchr::memchr_iter(b'\n', &bytes[from..]).find_map(|line_end| {
+        let behind = from + line_end + 1;
         match bytes[behind..] {
             [b'\n', ..] => Some(behind + 1),
             [b'\r', b'\n', ..] => Some(behind + 2),

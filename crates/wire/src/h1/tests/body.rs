@@ -121,8 +121,9 @@ fn chunks_are_put_together() {
 
 #[test]
 fn a_chunk_size_is_plain_hex() {
-    // 7.1: `chunk-size = 1*HEXDIG`, and "a recipient MUST anticipate potentially large hexadecimal
-    // numerals and prevent parsing errors due to integer conversion overflows".
+    // 7.1: `chunk-size = 1*HEXDIG`, and "recipients MUST anticipate potentially large hexadecimal
+    // numerals and prevent parsing errors due to integer conversion overflows or precision loss due
+    // to integer representation".
     refused(
         Malformed::ChunkSize,
         &[

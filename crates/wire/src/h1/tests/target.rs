@@ -331,8 +331,8 @@ fn an_absolute_target_and_its_host_agree() {
         refused(Malformed::HostDisagrees, &[with(target, host).as_bytes()]);
     }
     // RFC 9110, 4.2.1: "A recipient that processes such a URI reference MUST reject it as invalid"
-    // (an empty host). 4.2.4: userinfo "might be used to obscure the authority"; "treat its presence
-    // as an error".
+    // (an empty host). 4.2.4: "a recipient SHOULD parse for userinfo and treat its presence as an
+    // error; it is likely being used to obscure the authority for the sake of phishing attacks".
     for target in [
         "http://",
         "http:///",
