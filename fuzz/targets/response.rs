@@ -1,0 +1,5 @@
+//! See `wire::h1::exercise::response`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| wire::h1::exercise::response(bytes));
