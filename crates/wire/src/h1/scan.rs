@@ -105,7 +105,8 @@ impl HeadScan {
             if !self.begins(bytes)? {
                 return Ok(None);
             }
-            let most = bytes.len().min(self.start + limits.head_bytes_max);
+            let head_bytes_max = limits.head_bytes_max.min(HEAD_BYTES_MAX);
+            let most = bytes.len().min(self.start + head_bytes_max);
             match read_head(&bytes[self.start..most]) {
                 Err(Malformed::Truncated) => {}
                 read => return read.map(|end| Some(self.start + end)),

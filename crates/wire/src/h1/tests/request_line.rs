@@ -1,6 +1,7 @@
 //! The request line (RFC 9112, 3), and what stands before it.
 
 use super::{carried, refused, request};
+use crate::fields::HEAD_BYTES_MAX;
 use crate::h1::{HeadLimits, HeadScan, Malformed, Scanned};
 
 /// A request with this first line.
@@ -314,5 +315,26 @@ fn a_scan_finds_the_end_wherever_it_lies() {
                 end: bytes
             })
         );
+    }
+}
+
+#[test]
+fn places_fit_the_largest_head() {
+    // What no configuration allows is refused even so, whatever else the buffer holds.
+    let limits = HeadLimits {
+        head_bytes_max: usize::MAX / 2,
+        ..HeadLimits::MAX
+    };
+    for (bytes, fits) in [(HEAD_BYTES_MAX, true), (HEAD_BYTES_MAX + 1, false)] {
+        let name = "n".repeat(bytes - 31);
+        let head_text = format!("GET / HTTP/1.1\r\nHost: a\r\n{name}:v\r\n\r\n{name}");
+        let mut head = crate::RequestHead::default();
+        let read = head.read(head_text.as_bytes(), &mut HeadScan::default(), &limits);
+        if fits {
+            assert_eq!(read, Ok(Some(bytes)));
+            assert_eq!(head.fields.get_named(&name), Some(&b"v"[..]));
+        } else {
+            assert_eq!(read, Err(Malformed::HeadTooLarge));
+        }
     }
 }
