@@ -34,6 +34,8 @@ GOAL_PART_LOAD = 1.00
 SATURATED = 0.95
 #: Others' use of one of the CPUs from which on figures are not to be trusted.
 DISTURBED = 0.03
+#: With this share of a given rate, the rate counts as held.
+RATE_HELD = 0.97
 PAUSE_SECONDS = 0.3
 IDLE_PROBES = 30
 IDLE_PROBE_SECONDS = 0.5
@@ -154,7 +156,14 @@ def verify_all(choice: Choice, runners: list[Runner], results: Results) -> None:
         results.attempt(runner, lambda runner: verify(runner, choice.setup))
 
 
-def cost_table(choice: Choice, title: str, results: Results, goal: float, saturated: bool) -> Table:
+def cost_table(
+    choice: Choice,
+    title: str,
+    results: Results,
+    goal: float,
+    saturated: bool = False,
+    rate: float | None = None,
+) -> Table:
     rows = []
     medians = results.medians()
     for name in sorted(medians, key=medians.get):
@@ -171,6 +180,8 @@ def cost_table(choice: Choice, title: str, results: Results, goal: float, satura
             remarks.append("does not reuse connections")
         if saturated and any(sample.busy + sample.others < SATURATED for sample in samples):
             remarks.append("not saturated")
+        if rate and middle("rps") < rate * RATE_HELD:
+            remarks.append("rate not held")
         if others > DISTURBED:
             remarks.append("disturbed")
         rows.append(
@@ -244,7 +255,7 @@ def part(choice: Choice, rate: float | None, ways: list[str]) -> Outcome:
                     lambda runner: timed(runner, choice.setup, rate=offered),
                 )
             title = f"Part load, {bytes_text(size)}, paced at {offered:.0f} requests/s"
-            table = cost_table(choice, title, results, GOAL_PART_LOAD, saturated=False)
+            table = cost_table(choice, title, results, GOAL_PART_LOAD, rate=offered)
             tables.append(table)
             data[f"paced {size}"] = results.as_dict() | {"rate": offered}
             failed |= bool(results.wrong)
@@ -261,7 +272,7 @@ def part(choice: Choice, rate: float | None, ways: list[str]) -> Outcome:
                         lambda runner: timed_wrk(runner, choice.setup, files, origin),
                     )
             title = f"Part load, {bytes_text(size)}, wrk with nginx as origin"
-            table = cost_table(choice, title, results, GOAL_PART_LOAD, saturated=False)
+            table = cost_table(choice, title, results, GOAL_PART_LOAD)
             tables.append(table)
             data[f"wrk {size}"] = results.as_dict()
             failed |= bool(results.wrong)

@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
@@ -17,7 +17,8 @@ pub(crate) const SWEEP: Duration = Duration::from_millis(50);
 
 /// All deadlines of one worker.
 pub(crate) struct Deadlines {
-    /// Milliseconds since the worker started, as of the last sweep.
+    started: Instant,
+    /// Milliseconds since then, as of the last sweep.
     now_ms: Cell<u64>,
     slots: RefCell<Vec<Slot>>,
     free: RefCell<Vec<usize>>,
@@ -35,8 +36,10 @@ struct Slot {
 const NEVER: u64 = u64::MAX;
 
 impl Deadlines {
-    pub(crate) fn new() -> Self {
+    /// Deadlines by a clock that began at `started`.
+    pub(crate) fn new(started: Instant) -> Self {
         Self {
+            started,
             now_ms: Cell::new(0),
             slots: RefCell::default(),
             free: RefCell::default(),
@@ -47,6 +50,13 @@ impl Deadlines {
     /// Milliseconds since the worker started; as old as one sweep at most.
     pub(crate) fn now_ms(&self) -> u64 {
         self.now_ms.get()
+    }
+
+    /// Looks at the clock. While no connection is open nobody does, and the first deadline must not
+    /// count from when the last one was.
+    fn wake_clock(&self) {
+        let elapsed_ms = self.started.elapsed().as_millis();
+        self.now_ms.set(u64::try_from(elapsed_ms).unwrap_or(u64::MAX));
     }
 
     /// Advances the clock to `now_ms` and wakes every connection whose deadline is over.
@@ -96,6 +106,9 @@ impl Watch {
     /// Takes a slot for the task that awaits this; only that task may use it.
     pub(crate) async fn new(deadlines: Rc<Deadlines>) -> Self {
         let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+        if deadlines.in_use() == 0 {
+            deadlines.wake_clock();
+        }
         let slot = Slot { at_ms: Cell::new(NEVER), idle: Cell::new(false), waker: Some(waker) };
         let index = {
             let mut slots = deadlines.slots.borrow_mut();
@@ -161,7 +174,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_deadline_is_over_after_its_time_and_not_before() {
-        let deadlines = Rc::new(Deadlines::new());
+        let deadlines = Rc::new(Deadlines::new(Instant::now()));
         let watch = Watch::new(Rc::clone(&deadlines)).await;
         assert!(!watch.is_over());
         watch.set(100);
@@ -177,7 +190,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_idle_waits_are_ended_early() {
-        let deadlines = Rc::new(Deadlines::new());
+        let deadlines = Rc::new(Deadlines::new(Instant::now()));
         let idle = Watch::new(Rc::clone(&deadlines)).await;
         let busy = Watch::new(Rc::clone(&deadlines)).await;
         idle.set_idle(1000);

@@ -58,7 +58,7 @@ impl Worker {
             index,
             published,
             pinned,
-            deadlines: Rc::new(Deadlines::new()),
+            deadlines: Rc::new(Deadlines::new(metrics.started)),
             pools: Pools::default(),
             started: metrics.started,
             metrics,
