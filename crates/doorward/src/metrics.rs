@@ -19,11 +19,17 @@ pub(crate) struct Counter(AtomicU64);
 impl Counter {
     #[inline]
     pub(crate) fn add(&self, count: u64) {
-        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
+        self.0.store(
+            self.0.load(Ordering::Relaxed).wrapping_add(count),
+            Ordering::Relaxed,
+        );
     }
 
     pub(crate) fn sub(&self, count: u64) {
-        self.0.store(self.0.load(Ordering::Relaxed).wrapping_sub(count), Ordering::Relaxed);
+        self.0.store(
+            self.0.load(Ordering::Relaxed).wrapping_sub(count),
+            Ordering::Relaxed,
+        );
     }
 
     pub(crate) fn read(&self) -> u64 {
@@ -32,8 +38,10 @@ impl Counter {
 }
 
 /// Upper bounds of the duration buckets, in microseconds.
-pub(crate) const DURATION_BOUNDS_US: [u64; 12] =
-    [500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000, 30_000_000];
+pub(crate) const DURATION_BOUNDS_US: [u64; 12] = [
+    500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000,
+    30_000_000,
+];
 
 /// How long requests took.
 #[derive(Debug, Default)]
@@ -45,7 +53,9 @@ pub(crate) struct Durations {
 impl Durations {
     #[inline]
     pub(crate) fn record(&self, duration_us: u64) {
-        let bucket = DURATION_BOUNDS_US.iter().position(|&bound| duration_us <= bound);
+        let bucket = DURATION_BOUNDS_US
+            .iter()
+            .position(|&bound| duration_us <= bound);
         self.buckets[bucket.unwrap_or(DURATION_BOUNDS_US.len())].add(1);
         self.sum_us.add(duration_us);
     }
@@ -80,7 +90,10 @@ pub(crate) struct RouteMetrics {
 
 impl RouteMetrics {
     pub(crate) fn new(label: &str, workers: usize) -> Self {
-        Self { label: label.into(), shards: (0..workers).map(|_| RouteShard::default()).collect() }
+        Self {
+            label: label.into(),
+            shards: (0..workers).map(|_| RouteShard::default()).collect(),
+        }
     }
 }
 
@@ -114,7 +127,10 @@ pub(crate) struct ServiceMetrics {
 
 impl ServiceMetrics {
     pub(crate) fn new(label: &str, workers: usize) -> Self {
-        Self { label: label.into(), shards: (0..workers).map(|_| ServiceShard::default()).collect() }
+        Self {
+            label: label.into(),
+            shards: (0..workers).map(|_| ServiceShard::default()).collect(),
+        }
     }
 }
 
@@ -188,12 +204,18 @@ impl Metrics {
 
     /// Where faults called `slug` are counted.
     pub(crate) fn fault_index(&self, slug: &'static str) -> usize {
-        let found = self.fault_slugs.iter().position(|seen| *seen.get_or_init(|| slug) == slug);
+        let found = self
+            .fault_slugs
+            .iter()
+            .position(|seen| *seen.get_or_init(|| slug) == slug);
         found.unwrap_or(FAULT_KINDS_MAX - 1)
     }
 
     /// The kinds of fault seen so far, each with where it is counted.
     pub(crate) fn faults(&self) -> impl Iterator<Item = (usize, &'static str)> {
-        self.fault_slugs.iter().enumerate().filter_map(|(at, slug)| slug.get().map(|slug| (at, *slug)))
+        self.fault_slugs
+            .iter()
+            .enumerate()
+            .filter_map(|(at, slug)| slug.get().map(|slug| (at, *slug)))
     }
 }

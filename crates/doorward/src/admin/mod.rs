@@ -65,7 +65,10 @@ impl Admin {
             Err(fault) => return respond::fault(connection, scratch, None, fault, None).await,
         };
         let reply = self.reply(scratch, &content).await;
-        let read = Body { framing: Framing::None, awaits_continue: false };
+        let read = Body {
+            framing: Framing::None,
+            awaits_continue: false,
+        };
         respond::reply(connection, scratch, None, &reply, read).await
     }
 
@@ -90,7 +93,10 @@ impl Admin {
                 }
                 self.api(request.method, &api[5..], content).await
             }
-            _ => json_reply(404, &problem(404, "There is nothing here; GET / lists what is")),
+            _ => json_reply(
+                404,
+                &problem(404, "There is nothing here; GET / lists what is"),
+            ),
         }
     }
 
@@ -98,9 +104,7 @@ impl Admin {
         match (method, path) {
             (Method::Get | Method::Head, "status") => json_reply(200, &self.full_status().await),
             (Method::Post, "reload") => match self.control.reload().await {
-                Some(reloaded) => {
-                    json_reply(if reloaded.applied { 200 } else { 422 }, &reloaded)
-                }
+                Some(reloaded) => json_reply(if reloaded.applied { 200 } else { 422 }, &reloaded),
                 None => json_reply(503, &problem(503, "The process is ending")),
             },
             (Method::Post, "explain") => self.explain(content),
@@ -110,7 +114,10 @@ impl Admin {
                     None => json_reply(404, &problem(404, "No explained request has this id")),
                 }
             }
-            _ => json_reply(404, &problem(404, "There is nothing here; GET / lists what is")),
+            _ => json_reply(
+                404,
+                &problem(404, "There is nothing here; GET / lists what is"),
+            ),
         }
     }
 
@@ -121,14 +128,23 @@ impl Admin {
         };
         let snapshot = self.published.current();
         let trusts = |address| covers(&snapshot.trust, address);
-        match explain(&snapshot.rules, trusts, &|at| endpoints(&snapshot, at, self.metrics.now_ms()), &question) {
+        match explain(
+            &snapshot.rules,
+            trusts,
+            &|at| endpoints(&snapshot, at, self.metrics.now_ms()),
+            &question,
+        ) {
             Ok(explanation) => json_reply(200, &explanation),
             Err(why) => json_reply(400, &problem(400, &why)),
         }
     }
 
     fn is_authorized(&self, scratch: &Scratch) -> bool {
-        let value = scratch.request.fields.get(Known::Authorization).unwrap_or_default();
+        let value = scratch
+            .request
+            .fields
+            .get(Known::Authorization)
+            .unwrap_or_default();
         value
             .split_first_chunk::<7>()
             .is_some_and(|(scheme, token)| {
@@ -167,8 +183,10 @@ impl Admin {
                     .into_iter()
                     .map(|(address, resting)| json!({ "address": address, "resting": resting }))
                     .collect();
-                let started: Vec<_> =
-                    instances.iter().filter(|instance| instance.service == name).collect();
+                let started: Vec<_> = instances
+                    .iter()
+                    .filter(|instance| instance.service == name)
+                    .collect();
                 json!({
                     "name": name,
                     "started": service.is_started,
@@ -177,8 +195,18 @@ impl Admin {
                 })
             })
             .collect();
-        let open: u64 = self.metrics.workers.iter().map(|worker| worker.open.read()).sum();
-        let requests: u64 = self.metrics.workers.iter().map(|worker| worker.requests.read()).sum();
+        let open: u64 = self
+            .metrics
+            .workers
+            .iter()
+            .map(|worker| worker.open.read())
+            .sum();
+        let requests: u64 = self
+            .metrics
+            .workers
+            .iter()
+            .map(|worker| worker.requests.read())
+            .sum();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "pid": std::process::id(),
@@ -195,7 +223,9 @@ impl Admin {
 /// The endpoints of the service at `at`, each with whether it is passed over at the moment.
 fn endpoints(snapshot: &Snapshot, at: usize, now_ms: u64) -> Vec<(String, bool)> {
     let endpoints = snapshot.services[at].endpoints.iter();
-    endpoints.map(|endpoint| (endpoint.shown(), endpoint.is_resting(now_ms))).collect()
+    endpoints
+        .map(|endpoint| (endpoint.shown(), endpoint.is_resting(now_ms)))
+        .collect()
 }
 
 /// Reads the whole body of a request to the API.
@@ -252,7 +282,11 @@ fn problem(status: u16, title: &str) -> Value {
 fn json_reply(status: u16, body: &impl Serialize) -> Reply {
     let mut text = serde_json::to_vec_pretty(body).unwrap_or_default();
     text.push(b'\n');
-    let kind = if status < 400 { "application/json" } else { "application/problem+json" };
+    let kind = if status < 400 {
+        "application/json"
+    } else {
+        "application/problem+json"
+    };
     Reply::status(status)
         .header("Content-Type", kind)
         .header("Cache-Control", "no-store")
@@ -262,5 +296,9 @@ fn json_reply(status: u16, body: &impl Serialize) -> Reply {
 /// Compares a presented token with the real one, in a time that tells nothing about either.
 pub(crate) fn is_token(real: &str, presented: &[u8]) -> bool {
     real.len() == presented.len()
-        && real.bytes().zip(presented).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
+        && real
+            .bytes()
+            .zip(presented)
+            .fold(0, |differs, (a, b)| differs | (a ^ b))
+            == 0
 }

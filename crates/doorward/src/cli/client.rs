@@ -33,8 +33,13 @@ pub(crate) fn send(
         .next()
         .ok_or_else(|| Failure::new(format!("{authority} has no address")))?;
     let mut stream = TcpStream::connect_timeout(&address, TIME_LIMIT).map_err(unreachable)?;
-    stream.set_read_timeout(Some(TIME_LIMIT)).map_err(unreachable)?;
-    let host = if headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+    stream
+        .set_read_timeout(Some(TIME_LIMIT))
+        .map_err(unreachable)?;
+    let host = if headers
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case("host"))
+    {
         String::new()
     } else {
         format!("Host: {authority}\r\n")
@@ -50,7 +55,10 @@ pub(crate) fn send(
     stream.write_all(request.as_bytes()).map_err(unreachable)?;
     stream.write_all(body).map_err(unreachable)?;
     let mut answer = Vec::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).map_err(unreachable)?;
+    stream
+        .take(ANSWER_BYTES_MAX)
+        .read_to_end(&mut answer)
+        .map_err(unreachable)?;
     read_answer(answer, Method::of(method.as_bytes()))
         .map_err(|malformed| Failure::new(format!("{authority}: {}", malformed.reason())))
 }
@@ -79,5 +87,9 @@ fn read_answer(
 
 fn with_port(authority: &str) -> String {
     let host_end = authority.rfind(']').unwrap_or(0);
-    if authority[host_end..].contains(':') { authority.to_owned() } else { format!("{authority}:80") }
+    if authority[host_end..].contains(':') {
+        authority.to_owned()
+    } else {
+        format!("{authority}:80")
+    }
 }

@@ -58,7 +58,11 @@ fn header(text: &str) -> Result<(String, String), String> {
 
 /// Explains, and shows.
 pub(crate) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
-    let explanation = if args.live { live(args)? } else { offline(args)? };
+    let explanation = if args.live {
+        live(args)?
+    } else {
+        offline(args)?
+    };
     let mut out = io::stdout().lock();
     if args.json || !out.is_terminal() {
         writeln!(out, "{explanation:#}")?;
@@ -72,7 +76,10 @@ fn offline(args: &ExplainArgs) -> Result<Value, Failure> {
     let loaded = Loader::new(&args.config).load();
     let report = loaded.report.to_string();
     let Some(compiled) = loaded.compiled() else {
-        return Err(Failure { code: EXIT_CONFIG, ..Failure::new(report) });
+        return Err(Failure {
+            code: EXIT_CONFIG,
+            ..Failure::new(report)
+        });
     };
     let question = Question {
         method: args.method.clone(),
@@ -84,7 +91,10 @@ fn offline(args: &ExplainArgs) -> Result<Value, Failure> {
     let trusts = |address| trust.iter().any(|network| network.contains(address));
     let rules = &compiled.rules;
     let explanation = decide(rules, trusts, &|at| written_endpoints(rules, at), &question)
-        .map_err(|why| Failure { code: EXIT_CONFIG, ..Failure::new(why) })?;
+        .map_err(|why| Failure {
+            code: EXIT_CONFIG,
+            ..Failure::new(why)
+        })?;
     Ok(json!(explanation))
 }
 
@@ -97,7 +107,10 @@ fn written_endpoints(rules: &Rules, at: usize) -> Vec<(String, bool)> {
                 Endpoint::Name { host, port } => format!("{host}:{port}"),
                 Endpoint::Unix(path) => format!("unix:{}", path.display()),
             };
-            endpoints.iter().map(|endpoint| (shown(endpoint), false)).collect()
+            endpoints
+                .iter()
+                .map(|endpoint| (shown(endpoint), false))
+                .collect()
         }
         Source::Run(_) => vec![("an instance that Doorward starts".to_owned(), false)],
     }
@@ -130,7 +143,11 @@ fn live(args: &ExplainArgs) -> Result<Value, Failure> {
 fn shown(explanation: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let mut out = format!("{}\n", text(&explanation["request"]));
-    for line in explanation["decisions"]["lines"].as_array().into_iter().flatten() {
+    for line in explanation["decisions"]["lines"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
         let (stage, step) = (text(&line["stage"]), text(&line["step"]));
         // Writing to a string cannot fail.
         let _ = write!(out, "  {stage:<16} {step:<8} {}", text(&line["why"]));

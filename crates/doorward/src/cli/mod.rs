@@ -70,7 +70,11 @@ pub(crate) const EXIT_CONFIG: u8 = 2;
 
 impl Failure {
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, code: EXIT_FAILURE }
+        Self {
+            message: message.into(),
+            hint: None,
+            code: EXIT_FAILURE,
+        }
     }
 
     #[must_use]
@@ -106,7 +110,11 @@ pub(crate) fn main() -> ExitCode {
     };
     outcome.unwrap_or_else(|failure| {
         let colour = is_colourful(&io::stderr());
-        let (red, plain) = if colour { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+        let (red, plain) = if colour {
+            ("\x1b[1;31m", "\x1b[0m")
+        } else {
+            ("", "")
+        };
         let mut text = format!("{red}error:{plain} {}\n", failure.message.trim_end());
         if let Some(hint) = failure.hint {
             text += &format!("  {hint}\n");

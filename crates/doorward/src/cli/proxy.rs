@@ -26,14 +26,20 @@ pub(crate) struct ProxyArgs {
 pub(crate) fn proxy(args: &ProxyArgs) -> Result<ExitCode, Failure> {
     let text = config(args);
     let mut out = io::stdout().lock();
-    writeln!(out, "# This is what runs. Save it as doorward.toml to go on from here.\n{text}")?;
+    writeln!(
+        out,
+        "# This is what runs. Save it as doorward.toml to go on from here.\n{text}"
+    )?;
     drop(out);
     start::run(Loader::of_text("proxy", &text), true)
 }
 
 fn config(args: &ProxyArgs) -> String {
-    let endpoints: Vec<String> =
-        args.to.iter().map(|endpoint| toml::Value::from(endpoint.as_str()).to_string()).collect();
+    let endpoints: Vec<String> = args
+        .to
+        .iter()
+        .map(|endpoint| toml::Value::from(endpoint.as_str()).to_string())
+        .collect();
     format!(
         "[listen]\nhttp = \"{}\"\n\n[admin]\nlisten = \"{}\"\n\n\
          [service.app]\nendpoints = [{}]\n\n[[route]]\npath = \"/*\"\nservice = \"app\"\n",

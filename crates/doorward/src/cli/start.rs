@@ -28,13 +28,19 @@ pub(crate) fn start(args: &StartArgs, dev: bool) -> Result<ExitCode, Failure> {
 pub(crate) fn run(mut loader: Loader, dev: bool) -> Result<ExitCode, Failure> {
     let began = Instant::now();
     let loaded = loader.load();
-    let style = Style { color: is_colourful(&io::stderr()), ..Style::default() };
+    let style = Style {
+        color: is_colourful(&io::stderr()),
+        ..Style::default()
+    };
     let report = loaded.report.render(style);
     let Some(compiled) = loaded.compiled() else {
         // Places are aligned under the source: nothing may stand before them.
         io::stderr().lock().write_all(report.as_bytes())?;
         let message = format!("{} cannot be used", loader.path().display());
-        return Err(Failure { code: EXIT_CONFIG, ..Failure::new(message) });
+        return Err(Failure {
+            code: EXIT_CONFIG,
+            ..Failure::new(message)
+        });
     };
     io::stderr().lock().write_all(report.as_bytes())?;
     let greet = move |running: &Running, compiled: &Compiled| {
@@ -59,18 +65,29 @@ fn greet(running: &Running, compiled: &Compiled, began: Instant) {
         began.elapsed().as_secs_f64()
     );
     for address in &running.listening {
-        text += &format!("  {:<10} {}\n", "open", paint("1;4", &format!("http://{address}/")));
+        text += &format!(
+            "  {:<10} {}\n",
+            "open",
+            paint("1;4", &format!("http://{address}/"))
+        );
     }
     text += &format!("  {:<10} http://{}/\n", "operate", running.admin);
     if let Some(path) = &running.token_path {
         text += &format!("  {:<10} {}\n", "token", path.display());
     }
-    let first = running.listening.first().map(ToString::to_string).unwrap_or_default();
+    let first = running
+        .listening
+        .first()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     let _ = compiled;
     let path = "/";
     text += &format!("\n{}\n", paint("1", "try"));
     text += &format!("  curl -i http://{first}{path}\n");
-    text += &format!("  doorward explain GET http://{first}{path} --config {}\n", running.path.display());
+    text += &format!(
+        "  doorward explain GET http://{first}{path} --config {}\n",
+        running.path.display()
+    );
     text += &format!("  doorward status {}\n", running.path.display());
     text += "  edit the configuration: it is applied as you save. Ctrl-C ends everything.\n\n";
     // Without stderr there is nowhere to say it.

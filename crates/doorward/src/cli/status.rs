@@ -51,10 +51,18 @@ impl AdminArgs {
     pub(crate) fn side(&self, path: &Path) -> Result<AdminSide, Failure> {
         let mut loader = Loader::new(path);
         let admin = loader.load().config.admin;
-        let address = self.admin.clone().unwrap_or_else(|| admin.listen.to_string());
+        let address = self
+            .admin
+            .clone()
+            .unwrap_or_else(|| admin.listen.to_string());
         let configured = admin.token.as_ref().map(|token| token.reveal().to_owned());
         let kept = token::path(loader.path());
-        let token = match self.token.clone().or_else(|| std::env::var("DOORWARD_TOKEN").ok()).or(configured) {
+        let token = match self
+            .token
+            .clone()
+            .or_else(|| std::env::var("DOORWARD_TOKEN").ok())
+            .or(configured)
+        {
             Some(token) => token,
             None => std::fs::read_to_string(&kept)
                 .map(|token| token.trim().to_owned())
@@ -83,13 +91,19 @@ impl AdminSide {
             return Ok(value);
         }
         let title = value["title"].as_str().unwrap_or("no reason given");
-        Err(Failure::new(format!("the admin side answered {}: {title}", head.status)))
+        Err(Failure::new(format!(
+            "the admin side answered {}: {title}",
+            head.status
+        )))
     }
 }
 
 /// Asks and shows.
 pub(crate) fn status(args: &StatusArgs) -> Result<ExitCode, Failure> {
-    let status = args.admin.side(&args.path)?.ask("GET", "/api/status", b"")?;
+    let status = args
+        .admin
+        .side(&args.path)?
+        .ask("GET", "/api/status", b"")?;
     let mut out = io::stdout().lock();
     if args.json || !out.is_terminal() {
         writeln!(out, "{status:#}")?;
@@ -126,15 +140,29 @@ fn table(status: &Value, colour: bool) -> String {
         config["routes"]
     );
     if let Some(problems) = config["refused"].as_str() {
-        let _ = writeln!(out, "{}\n{problems}", paint("1;31", "the newest file is refused:"));
+        let _ = writeln!(
+            out,
+            "{}\n{problems}",
+            paint("1;31", "the newest file is refused:")
+        );
     }
     for service in status["services"].as_array().into_iter().flatten() {
-        let endpoints = service["endpoints"].as_array().map_or(&[][..], Vec::as_slice);
-        let mark = if endpoints.is_empty() { paint("31", "✗") } else { paint("32", "●") };
+        let endpoints = service["endpoints"]
+            .as_array()
+            .map_or(&[][..], Vec::as_slice);
+        let mark = if endpoints.is_empty() {
+            paint("31", "✗")
+        } else {
+            paint("32", "●")
+        };
         let _ = writeln!(out, "\n{mark} {}", paint("1", word(&service["name"])));
         for endpoint in endpoints {
             let resting = endpoint["resting"].as_bool().unwrap_or_default();
-            let note = if resting { paint("33", "  refused a moment ago") } else { String::new() };
+            let note = if resting {
+                paint("33", "  refused a moment ago")
+            } else {
+                String::new()
+            };
             let _ = writeln!(out, "    {}{note}", word(&endpoint["address"]));
         }
         for instance in service["instances"].as_array().into_iter().flatten() {

@@ -50,7 +50,10 @@ pub(crate) fn listen_specs(config: &Config) -> Vec<ListenSpec> {
     listeners
         .map(|listener| ListenSpec {
             address: listener.address.0,
-            proxy_protocol: listener.proxy_protocol.as_ref().map(|peers| Arc::from(&***peers)),
+            proxy_protocol: listener
+                .proxy_protocol
+                .as_ref()
+                .map(|peers| Arc::from(&***peers)),
         })
         .collect()
 }
@@ -72,7 +75,9 @@ pub(crate) fn access(config: &Config, dev: bool) -> AccessFormat {
 
 /// Where started services find this gateway: its first listener, on this machine.
 pub(crate) fn door_url(bound: &[SocketAddr]) -> String {
-    let Some(first) = bound.first() else { return String::new() };
+    let Some(first) = bound.first() else {
+        return String::new();
+    };
     let host = match first.ip() {
         ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
         std::net::IpAddr::V6(ip) => format!("[{ip}]"),
@@ -83,10 +88,13 @@ pub(crate) fn door_url(bound: &[SocketAddr]) -> String {
 
 /// The processes that `rules` wants, as the supervisor takes them.
 pub(crate) fn processes(rules: &Rules, folder: &Path, door_url: &str) -> Vec<ServiceSpec> {
-    let started = rules.services().iter().filter_map(|service| match &service.source {
-        Source::Run(run) => Some((service, run)),
-        Source::Endpoints(_) => None,
-    });
+    let started = rules
+        .services()
+        .iter()
+        .filter_map(|service| match &service.source {
+            Source::Run(run) => Some((service, run)),
+            Source::Endpoints(_) => None,
+        });
     started
         .map(|(service, run)| {
             let mut spec = ServiceSpec::new(&service.name, command(&run.command));
@@ -103,10 +111,13 @@ pub(crate) fn processes(rules: &Rules, folder: &Path, door_url: &str) -> Vec<Ser
 
 /// What `dev` builds before it starts anything.
 pub(crate) fn builds(rules: &Rules, folder: &Path) -> Vec<BuildSpec> {
-    let services = rules.services().iter().filter_map(|service| match &service.source {
-        Source::Run(run) => run.build.as_ref().map(|build| (service, run, build)),
-        Source::Endpoints(_) => None,
-    });
+    let services = rules
+        .services()
+        .iter()
+        .filter_map(|service| match &service.source {
+            Source::Run(run) => run.build.as_ref().map(|build| (service, run, build)),
+            Source::Endpoints(_) => None,
+        });
     services
         .map(|(service, run, build)| BuildSpec {
             service: service.name.as_ref().into(),
@@ -122,7 +133,10 @@ fn command(words: &[Box<str>]) -> CommandLine {
 }
 
 fn environment(variables: &[(Box<str>, Box<str>)]) -> std::collections::BTreeMap<String, String> {
-    variables.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+    variables
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.to_string()))
+        .collect()
 }
 
 fn directory(folder: &Path, relative: Option<&Path>) -> std::path::PathBuf {

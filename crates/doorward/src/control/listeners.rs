@@ -47,7 +47,10 @@ impl Listeners {
                 inherited.push(socket);
             }
         }
-        Self { open: HashMap::new(), inherited }
+        Self {
+            open: HashMap::new(),
+            inherited,
+        }
     }
 
     /// Opens what is wanted and not open, then closes what is open and not wanted.
@@ -88,7 +91,11 @@ impl Listeners {
     pub(crate) fn changed_protocol(&self, wanted: &[ListenSpec]) -> Option<SocketAddr> {
         wanted
             .iter()
-            .find(|spec| self.open.get(&spec.address).is_some_and(|open| open.spec != **spec))
+            .find(|spec| {
+                self.open
+                    .get(&spec.address)
+                    .is_some_and(|open| open.spec != **spec)
+            })
             .map(|spec| spec.address)
     }
 
@@ -129,7 +136,11 @@ impl Listeners {
 }
 
 fn open(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
     socket.set_nonblocking(true)?;

@@ -74,7 +74,10 @@ impl Loader {
 
     /// For a configuration that stands in no file; `name` is what problems call it.
     pub(crate) fn of_text(name: &str, text: &str) -> Self {
-        Self { text: Some(text.into()), ..Self::new(Path::new(name)) }
+        Self {
+            text: Some(text.into()),
+            ..Self::new(Path::new(name))
+        }
     }
 
     /// The first file.
@@ -206,7 +209,10 @@ struct Disk {
 impl Disk {
     fn new(loader: &Loader) -> Self {
         let given = loader.text.clone().map(|text| (loader.path.clone(), text));
-        Self { given, seen: RefCell::default() }
+        Self {
+            given,
+            seen: RefCell::default(),
+        }
     }
 }
 
@@ -219,7 +225,11 @@ impl Files for Disk {
             io::ErrorKind::InvalidData => "it is not UTF-8".to_owned(),
             _ => err.to_string(),
         };
-        if let Some((_, text)) = self.given.as_ref().filter(|(given, _)| given == Path::new(path)) {
+        if let Some((_, text)) = self
+            .given
+            .as_ref()
+            .filter(|(given, _)| given == Path::new(path))
+        {
             return Ok(Arc::clone(text));
         }
         self.seen.borrow_mut().insert(path.into());

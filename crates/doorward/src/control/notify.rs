@@ -8,7 +8,9 @@ use crate::observe::log;
 
 /// Sends `state` (`READY=1`, `RELOADING=1`, `STOPPING=1`) to the socket in `NOTIFY_SOCKET`.
 pub(crate) fn systemd(state: &str) {
-    let Some(path) = env::var_os("NOTIFY_SOCKET") else { return };
+    let Some(path) = env::var_os("NOTIFY_SOCKET") else {
+        return;
+    };
     let sent = UnixDatagram::unbound().and_then(|socket| {
         let bytes = path.as_encoded_bytes();
         let address = match bytes.strip_prefix(b"@") {
@@ -18,6 +20,9 @@ pub(crate) fn systemd(state: &str) {
         socket.send_to_addr(state.as_bytes(), &address)
     });
     if let Err(error) = sent {
-        log::warn("systemd", format!("cannot send `{state}` to NOTIFY_SOCKET: {error}"));
+        log::warn(
+            "systemd",
+            format!("cannot send `{state}` to NOTIFY_SOCKET: {error}"),
+        );
     }
 }

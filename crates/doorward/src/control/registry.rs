@@ -51,8 +51,12 @@ impl Registry {
         services: &[Arc<ServiceRules>],
         found: &Found,
     ) -> Box<[Arc<Service>]> {
-        let ready = services.iter().map(|rules| Arc::new(self.service(rules, found))).collect();
-        self.services.retain(|name, _| services.iter().any(|service| service.name == *name));
+        let ready = services
+            .iter()
+            .map(|rules| Arc::new(self.service(rules, found)))
+            .collect();
+        self.services
+            .retain(|name, _| services.iter().any(|service| service.name == *name));
         ready
     }
 
@@ -85,8 +89,10 @@ impl Registry {
 
     fn endpoint(&mut self, service: &str, address: Address, text: &str) -> Arc<Endpoint> {
         let next_index = &mut self.next_index;
-        let endpoint =
-            self.endpoints.entry((service.into(), address.clone())).or_insert_with(|| {
+        let endpoint = self
+            .endpoints
+            .entry((service.into(), address.clone()))
+            .or_insert_with(|| {
                 let index = *next_index;
                 *next_index += 1;
                 Arc::new(Endpoint::new(index, address, text))
@@ -132,9 +138,13 @@ impl Registry {
 fn addresses(rules: &ServiceRules, found: &Found) -> Vec<(Address, String)> {
     let tcp = |address: &SocketAddr| (Address::Tcp(*address), address.to_string());
     match &rules.source {
-        Source::Run(_) => {
-            found.instances.get(&rules.name).into_iter().flatten().map(tcp).collect()
-        }
+        Source::Run(_) => found
+            .instances
+            .get(&rules.name)
+            .into_iter()
+            .flatten()
+            .map(tcp)
+            .collect(),
         Source::Endpoints(written) => written
             .iter()
             .flat_map(|endpoint| match endpoint {
@@ -144,8 +154,14 @@ fn addresses(rules: &ServiceRules, found: &Found) -> Vec<(Address, String)> {
                     vec![(Address::Unix(path.clone()), "localhost".to_owned())]
                 }
                 Written::Name { host, port } => {
-                    let resolved = found.names.get(&(host.clone(), *port)).into_iter().flatten();
-                    resolved.map(|at| (Address::Tcp(*at), format!("{host}:{port}"))).collect()
+                    let resolved = found
+                        .names
+                        .get(&(host.clone(), *port))
+                        .into_iter()
+                        .flatten();
+                    resolved
+                        .map(|at| (Address::Tcp(*at), format!("{host}:{port}")))
+                        .collect()
                 }
             })
             .collect(),

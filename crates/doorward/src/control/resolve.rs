@@ -35,16 +35,23 @@ pub(crate) struct Resolver {
 
 impl Resolver {
     pub(crate) fn new(found: mpsc::UnboundedSender<Resolved>) -> Self {
-        Self { found, running: HashMap::new() }
+        Self {
+            found,
+            running: HashMap::new(),
+        }
     }
 
     /// Resolves the names in `services` from now on, and no others.
     pub(crate) fn apply<'s>(&mut self, services: impl Iterator<Item = &'s Service>) {
         let mut wanted = HashMap::new();
         for service in services {
-            let Source::Endpoints(endpoints) = &service.source else { continue };
+            let Source::Endpoints(endpoints) = &service.source else {
+                continue;
+            };
             for endpoint in endpoints {
-                let Endpoint::Name { host, port } = endpoint else { continue };
+                let Endpoint::Name { host, port } = endpoint else {
+                    continue;
+                };
                 let name = (host.clone(), *port);
                 let task = self.running.remove(&name).unwrap_or_else(|| {
                     tokio::task::spawn_local(keep_resolved(name.clone(), self.found.clone()))
@@ -73,7 +80,13 @@ async fn keep_resolved(name: (Box<str>, u16), found: mpsc::UnboundedSender<Resol
                 complained = false;
                 if last.as_ref() != Some(&addresses) {
                     last = Some(addresses.clone());
-                    if found.send(Resolved { name: name.clone(), addresses }).is_err() {
+                    if found
+                        .send(Resolved {
+                            name: name.clone(),
+                            addresses,
+                        })
+                        .is_err()
+                    {
                         return;
                     }
                 }
@@ -87,8 +100,16 @@ async fn keep_resolved(name: (Box<str>, u16), found: mpsc::UnboundedSender<Resol
             && !complained
         {
             complained = true;
-            log::warn("resolve", format!("`{}` cannot be resolved: {error}", name.0));
+            log::warn(
+                "resolve",
+                format!("`{}` cannot be resolved: {error}", name.0),
+            );
         }
-        tokio::time::sleep(if last.is_some() { EVERY } else { EVERY_UNTIL_FOUND }).await;
+        tokio::time::sleep(if last.is_some() {
+            EVERY
+        } else {
+            EVERY_UNTIL_FOUND
+        })
+        .await;
     }
 }

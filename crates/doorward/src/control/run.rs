@@ -85,7 +85,10 @@ impl Control {
     ///
     /// # Errors
     /// If signals cannot be received.
-    pub(crate) async fn run(mut self, mut events: mpsc::UnboundedReceiver<Event>) -> io::Result<()> {
+    pub(crate) async fn run(
+        mut self,
+        mut events: mpsc::UnboundedReceiver<Event>,
+    ) -> io::Result<()> {
         let mut hangup = signal(SignalKind::hangup())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -127,7 +130,9 @@ impl Control {
                 self.publish();
             }
             Event::Instances(changed) => {
-                self.found.instances.insert(changed.service.as_ref().into(), changed.ready);
+                self.found
+                    .instances
+                    .insert(changed.service.as_ref().into(), changed.ready);
                 self.publish();
             }
         }
@@ -149,15 +154,32 @@ impl Control {
                 if !warnings.is_empty() {
                     log::warn("config", warnings.trim_end());
                 }
-                log::info("config", format!("version {version} applied in {milliseconds:.1} ms"));
-                Reloaded { applied: true, version, milliseconds, report: warnings }
+                log::info(
+                    "config",
+                    format!("version {version} applied in {milliseconds:.1} ms"),
+                );
+                Reloaded {
+                    applied: true,
+                    version,
+                    milliseconds,
+                    report: warnings,
+                }
             }
             Err(report) => {
                 self.metrics.reload_failures.fetch_add(1, Ordering::Relaxed);
                 self.metrics.config_refused.store(1, Ordering::Relaxed);
-                log::error("config", format!("refused; version {version} stays in use\n{report}"));
-                self.status.send_modify(|status| status.refused = Some(report.clone()));
-                Reloaded { applied: false, version, milliseconds, report }
+                log::error(
+                    "config",
+                    format!("refused; version {version} stays in use\n{report}"),
+                );
+                self.status
+                    .send_modify(|status| status.refused = Some(report.clone()));
+                Reloaded {
+                    applied: false,
+                    version,
+                    milliseconds,
+                    report,
+                }
             }
         }
     }
@@ -167,7 +189,9 @@ impl Control {
         let compiled = loaded.compiled().ok_or_else(|| report.clone())?;
         let wanted = compile::listen_specs(&compiled.config);
         if let Some(address) = self.listeners.changed_protocol(&wanted) {
-            return Err(format!("{address}: a change of `proxy-protocol` takes a restart\n"));
+            return Err(format!(
+                "{address}: a change of `proxy-protocol` takes a restart\n"
+            ));
         }
         self.listeners
             .apply(&wanted, &self.workers)
@@ -196,8 +220,10 @@ impl Control {
         let rules = &self.compiled.rules;
         let folder = folder_of(self.loader.path());
         let door_url = compile::door_url(&self.listeners.bound());
-        self.supervision.apply(compile::processes(rules, &folder, &door_url));
-        self.resolver.apply(rules.services().iter().map(|service| &**service));
+        self.supervision
+            .apply(compile::processes(rules, &folder, &door_url));
+        self.resolver
+            .apply(rules.services().iter().map(|service| &**service));
     }
 
     /// Makes and publishes a snapshot of what is known now.
@@ -236,7 +262,11 @@ impl Control {
             let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified());
             (path.to_owned(), modified.ok())
         };
-        if self.dev { self.loader.seen().map(stamp).collect() } else { HashMap::new() }
+        if self.dev {
+            self.loader.seen().map(stamp).collect()
+        } else {
+            HashMap::new()
+        }
     }
 
     /// Stops accepting, lets requests finish within the time limit, then stops the services.
@@ -247,7 +277,10 @@ impl Control {
     ) {
         notify::systemd("STOPPING=1");
         let limit = Duration::from(*self.compiled.config.runtime.drain);
-        log::info("control", format!("draining, for {} s at most", limit.as_secs()));
+        log::info(
+            "control",
+            format!("draining, for {} s at most", limit.as_secs()),
+        );
         self.status.send_modify(|status| status.draining = true);
         self.listeners.stop();
         self.workers.drain();
@@ -268,7 +301,9 @@ impl Control {
 
 /// The folder of a file; `.` for a bare name.
 pub(crate) fn folder_of(path: &Path) -> PathBuf {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
     folder.unwrap_or(Path::new(".")).to_owned()
 }
 

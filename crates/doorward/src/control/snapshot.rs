@@ -99,7 +99,12 @@ pub(crate) enum Address {
 
 impl Endpoint {
     pub(crate) fn new(index: usize, address: Address, text: &str) -> Self {
-        Self { index, address, text: text.into(), resting_until_ms: AtomicU64::new(0) }
+        Self {
+            index,
+            address,
+            text: text.into(),
+            resting_until_ms: AtomicU64::new(0),
+        }
     }
 
     /// The address as it is shown to people.
@@ -128,7 +133,10 @@ pub(crate) struct Published {
 
 impl Published {
     pub(crate) fn new(first: Snapshot) -> Self {
-        Self { version: AtomicU64::new(first.version), current: Mutex::new(Arc::new(first)) }
+        Self {
+            version: AtomicU64::new(first.version),
+            current: Mutex::new(Arc::new(first)),
+        }
     }
 
     #[inline]

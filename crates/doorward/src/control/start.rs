@@ -48,7 +48,12 @@ pub(crate) fn start(
     greet: impl FnOnce(&Running, &Compiled),
 ) -> io::Result<()> {
     raise_descriptor_limit();
-    let configured = compiled.config.runtime.workers.as_ref().map(|workers| usize::from(**workers));
+    let configured = compiled
+        .config
+        .runtime
+        .workers
+        .as_ref()
+        .map(|workers| usize::from(**workers));
     let count = match configured {
         Some(count) => count,
         None => thread::available_parallelism()?.get(),
@@ -74,7 +79,9 @@ async fn assemble(
         for build in &builds {
             log::info("build", format!("{}: {}", build.service, build.command));
         }
-        run_builds(&builds, &sink).await.map_err(|failure| io::Error::other(failure.to_string()))?;
+        run_builds(&builds, &sink)
+            .await
+            .map_err(|failure| io::Error::other(failure.to_string()))?;
     }
     let (token, token_path) = admin_token(&loader, &compiled)?;
     let token: Arc<str> = token.into();
@@ -107,7 +114,9 @@ async fn assemble(
     let workers = Workers::start(count, &shared)?;
     let mut listeners = Listeners::new();
     let wanted = compile::listen_specs(&compiled.config);
-    listeners.apply(&wanted, &workers).map_err(|(address, error)| cannot_listen(address, &error))?;
+    listeners
+        .apply(&wanted, &workers)
+        .map_err(|(address, error)| cannot_listen(address, &error))?;
     let (status, status_seen) = watch::channel(ConfigStatus {
         path: loader.path().display().to_string(),
         version: 1,
@@ -154,7 +163,10 @@ async fn assemble(
     control.start_services();
     notify::systemd("READY=1");
     let addresses: Vec<String> = running.listening.iter().map(ToString::to_string).collect();
-    log::info("listen", format!("http on {}, admin on {admin_address}", addresses.join(", ")));
+    log::info(
+        "listen",
+        format!("http on {}, admin on {admin_address}", addresses.join(", ")),
+    );
     greet(&running, &control.compiled);
     let ran = control.run(received).await;
     stop_admin.send_replace(true);
@@ -168,16 +180,23 @@ async fn serve_admin(
     admin: Admin,
     address: SocketAddr,
 ) -> io::Result<(watch::Sender<bool>, SocketAddr)> {
-    let socket =
-        TcpListener::bind(address).await.map_err(|error| cannot_listen(address, &error))?;
+    let socket = TcpListener::bind(address)
+        .await
+        .map_err(|error| cannot_listen(address, &error))?;
     let address = socket.local_addr()?;
     let worker = shared.worker(index);
     tokio::task::spawn_local(Rc::clone(&worker).keep_time());
-    let listener = Rc::new(Listener { address, proxy_protocol: None, admin: Some(Rc::new(admin)) });
+    let listener = Rc::new(Listener {
+        address,
+        proxy_protocol: None,
+        admin: Some(Rc::new(admin)),
+    });
     let (stop, stopped) = watch::channel(false);
     // Operators have counts of their own: clients must not be able to lock them out.
     let per_client = PerClient::default();
-    tokio::task::spawn_local(listen::accept(worker, listener, socket, per_client, stopped));
+    tokio::task::spawn_local(listen::accept(
+        worker, listener, socket, per_client, stopped,
+    ));
     Ok((stop, address))
 }
 
@@ -190,7 +209,10 @@ fn admin_token(loader: &Loader, compiled: &Compiled) -> io::Result<(String, Opti
         Ok(token) => Ok((token, Some(path))),
         Err(error) => {
             let path = path.display();
-            log::warn("admin", format!("the token cannot be kept in {path}: {error}"));
+            log::warn(
+                "admin",
+                format!("the token cannot be kept in {path}: {error}"),
+            );
             Ok((token::make()?, None))
         }
     }
@@ -203,7 +225,10 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> io::Error {
         io::ErrorKind::PermissionDenied => "; ports below 1024 take CAP_NET_BIND_SERVICE",
         _ => "",
     };
-    io::Error::new(error.kind(), format!("cannot listen on {address}: {error}{advice}"))
+    io::Error::new(
+        error.kind(),
+        format!("cannot listen on {address}: {error}{advice}"),
+    )
 }
 
 /// Passes on what comes out of one channel into the one that control listens to.

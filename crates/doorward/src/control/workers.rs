@@ -74,7 +74,9 @@ impl Workers {
                 }
                 Err(error) => log::error("worker", format!("cannot start: {error}")),
             };
-            let thread = thread::Builder::new().name(format!("worker-{index}")).spawn(runtime)?;
+            let thread = thread::Builder::new()
+                .name(format!("worker-{index}"))
+                .spawn(runtime)?;
             commands.push(sender);
             threads.push(thread);
         }
@@ -122,7 +124,9 @@ impl Workers {
 /// # Errors
 /// If the kernel gives no epoll instance.
 pub(crate) fn runtime() -> io::Result<LocalRuntime> {
-    Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
+    Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())
 }
 
 async fn work(index: usize, shared: Shared, mut commands: mpsc::UnboundedReceiver<Command>) {
@@ -130,8 +134,17 @@ async fn work(index: usize, shared: Shared, mut commands: mpsc::UnboundedReceive
     tokio::task::spawn_local(Rc::clone(&worker).keep_time());
     while let Some(command) = commands.recv().await {
         match command {
-            Command::Listen { socket, address, proxy_protocol, stop } => {
-                let listener = Rc::new(Listener { address, proxy_protocol, admin: None });
+            Command::Listen {
+                socket,
+                address,
+                proxy_protocol,
+                stop,
+            } => {
+                let listener = Rc::new(Listener {
+                    address,
+                    proxy_protocol,
+                    admin: None,
+                });
                 match TcpListener::from_std(socket) {
                     Ok(socket) => {
                         let accepting = listen::accept(

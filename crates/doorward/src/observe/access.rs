@@ -40,7 +40,9 @@ impl AccessSink {
     /// If no thread can be had.
     pub(crate) fn start() -> io::Result<Self> {
         let (sender, receiver) = sync_channel(BATCHES_MAX);
-        thread::Builder::new().name("access-log".into()).spawn(move || write_batches(&receiver))?;
+        thread::Builder::new()
+            .name("access-log".into())
+            .spawn(move || write_batches(&receiver))?;
         Ok(Self(sender))
     }
 }
@@ -69,7 +71,10 @@ pub(crate) struct Entry<'a> {
 
 impl AccessLog {
     pub(crate) fn new(sink: AccessSink) -> Self {
-        Self { sink, lines: RefCell::default() }
+        Self {
+            sink,
+            lines: RefCell::default(),
+        }
     }
 
     pub(crate) fn write(&self, format: AccessFormat, entry: &Entry<'_>, counters: &WorkerMetrics) {
@@ -106,16 +111,33 @@ impl Drop for AccessLog {
 }
 
 fn write_json(out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
-    let Entry { request, cx, done, duration_us, route } = entry;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    write!(out, "{{\"time\":{}.{:03},\"client\":\"{}\"", now.as_secs(), now.subsec_millis(), cx.client)?;
+    let Entry {
+        request,
+        cx,
+        done,
+        duration_us,
+        route,
+    } = entry;
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    write!(
+        out,
+        "{{\"time\":{}.{:03},\"client\":\"{}\"",
+        now.as_secs(),
+        now.subsec_millis(),
+        cx.client
+    )?;
     for (key, value) in [
         ("method", request.method_text().as_bytes()),
         ("host", request.authority()),
         ("path", request.path()),
         ("route", route.as_bytes()),
         ("request-id", cx.request_id.as_bytes()),
-        ("user-agent", request.fields.get_named("user-agent").unwrap_or_default()),
+        (
+            "user-agent",
+            request.fields.get_named("user-agent").unwrap_or_default(),
+        ),
     ] {
         write!(out, ",\"{key}\":\"")?;
         escape_json(value, out);
@@ -134,8 +156,20 @@ fn write_json(out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
 }
 
 fn write_text(out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
-    let Entry { request, cx, done, duration_us, route } = entry;
-    write!(out, "{} {} {} ", httpdate::fmt_http_date(SystemTime::now()), cx.client, done.status)?;
+    let Entry {
+        request,
+        cx,
+        done,
+        duration_us,
+        route,
+    } = entry;
+    write!(
+        out,
+        "{} {} {} ",
+        httpdate::fmt_http_date(SystemTime::now()),
+        cx.client,
+        done.status
+    )?;
     out.extend_from_slice(request.method_text().as_bytes());
     out.push(b' ');
     // Authority and target hold only visible ASCII: the parser refused all else.
@@ -180,6 +214,9 @@ mod tests {
     fn no_value_breaks_out_of_its_json_string() {
         let mut out = Vec::new();
         escape_json(b"a\"b\\c\nd\xffe\x01", &mut out);
-        assert_eq!(String::from_utf8(out).expect("UTF-8"), "a\\\"b\\\\c\\u000ad\u{fffd}e\\u0001");
+        assert_eq!(
+            String::from_utf8(out).expect("UTF-8"),
+            "a\\\"b\\\\c\\u000ad\u{fffd}e\\u0001"
+        );
     }
 }

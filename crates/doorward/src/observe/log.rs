@@ -27,7 +27,9 @@ pub(crate) fn line(level: Level, station: &str, message: &str) {
         };
         format!("{colour}{name:<5}\x1b[0m \x1b[1m{station}\x1b[0m {message}\n")
     } else {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         let level = match level {
             Level::Error => "error",
             Level::Warn => "warn",
@@ -36,7 +38,9 @@ pub(crate) fn line(level: Level, station: &str, message: &str) {
         let time = format!("{}.{:03}", now.as_secs(), now.subsec_millis());
         let message = serde_json::Value::from(message);
         let station = serde_json::Value::from(station);
-        format!("{{\"time\":{time},\"level\":\"{level}\",\"station\":{station},\"message\":{message}}}\n")
+        format!(
+            "{{\"time\":{time},\"level\":\"{level}\",\"station\":{station},\"message\":{message}}}\n"
+        )
     };
     // Nobody reads stderr any more: there is nowhere to say so.
     let _ = io::stderr().lock().write_all(text.as_bytes());
@@ -59,7 +63,11 @@ pub(crate) fn service(entry: &Entry) {
             line(level, &who, text);
         }
         Said::Lost { lines } => {
-            line(Level::Warn, &who, &format!("{lines} lines were lost: nobody took them in time"));
+            line(
+                Level::Warn,
+                &who,
+                &format!("{lines} lines were lost: nobody took them in time"),
+            );
         }
     }
 }
