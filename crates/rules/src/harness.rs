@@ -1,50 +1,38 @@
 //! What the tests of this crate share: a configuration and requests as text, outcomes and trails as
 //! text.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use config::{At, Report};
+use config::Report;
 use expect_test::Expect;
-use serde::Deserialize;
 use wire::{RequestHead, ResponseHead};
 
 use crate::route::RouteConfig;
 use crate::service::ServiceConfig;
 use crate::{Cx, Route, Rules, Service, Trail, Verdict};
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Config {
-    #[serde(default)]
-    route: Vec<At<RouteConfig>>,
-    #[serde(default)]
-    service: BTreeMap<At<String>, At<ServiceConfig>>,
-}
-
 /// Compiles a configuration; problems are in the report.
 pub(crate) fn compile(text: &str) -> (Report, Option<Rules>) {
     let mut report = Report::new();
     let value = report.parse("doorward.toml", text);
-    let Some(config) = report.read::<Config>(&value) else {
-        return (report, None);
-    };
-    let services: Vec<_> = config
-        .service
-        .iter()
-        .map(|(name, service)| {
-            (
-                name.clone(),
-                Service::build(name, service, &mut report).map(Arc::new),
-            )
-        })
-        .collect();
-    let routes: Vec<_> = config
-        .route
-        .iter()
-        .filter_map(|route| Some((route.place(), Arc::new(Route::build(route, &mut report)?))))
-        .collect();
+    let table = value.as_table().expect("a table");
+    let mut services = Vec::new();
+    let found = table
+        .find("service")
+        .and_then(|entry| entry.value.as_table());
+    for entry in found.iter().flat_map(|table| table.entries()) {
+        let config = report.read::<ServiceConfig>(&entry.value);
+        let service = config.and_then(|config| Service::build(&entry.key, &config, &mut report));
+        services.push((entry.key.clone(), service.map(Arc::new)));
+    }
+    let mut routes = Vec::new();
+    let found = table.find("route").and_then(|entry| entry.value.as_array());
+    for value in found.into_iter().flatten() {
+        let config = report.read::<RouteConfig>(value);
+        let route = config.and_then(|config| Route::build(&config, &mut report));
+        routes.extend(route.map(|route| (value.place(), Arc::new(route))));
+    }
     let rules = Rules::build(&routes, &services, &mut report);
     (report, rules)
 }
@@ -73,7 +61,8 @@ pub(crate) fn head(line: &str) -> RequestHead {
     let mut word = || words.next().unwrap_or_default();
     let (method, host, target, fields) = (word(), word(), word(), word());
     let host = if host == "-" { "" } else { host };
-    let mut head = RequestHead::new(method, host, target).expect("a valid request");
+    let mut head =
+        RequestHead::new(method, host, target).unwrap_or_else(|err| panic!("{line}: {err:?}"));
     for field in fields.split("; ").filter(|field| !field.is_empty()) {
         let (name, value) = field.split_once(": ").expect("name: value");
         head.fields.push(name, value.as_bytes());

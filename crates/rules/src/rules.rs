@@ -85,7 +85,10 @@ impl Rules {
             .iter()
             .map(|(place, route)| linking.link(*place, route, report));
         let links: Box<[Link]> = links.collect();
-        linking.report_unused(report);
+        if !errors {
+            // Routes that could not be built may have led there.
+            linking.report_unused(report);
+        }
         let table = Table::build(routes, report);
         if errors || report.has_errors() {
             return None;
@@ -271,6 +274,10 @@ impl<'a> Linking<'a> {
         let Action::Services(shares) = &route.action else {
             return Link::Own;
         };
+        if let [(name, _)] = &**shares {
+            let found = self.find(name, place, report);
+            return found.map_or(Link::Own, Link::Service);
+        }
         let mut ends = Vec::new();
         let mut end = 0;
         for (name, share) in shares {
@@ -279,10 +286,7 @@ impl<'a> Linking<'a> {
                 ends.push((end, id));
             }
         }
-        match *ends {
-            [(_, only)] => Link::Service(only),
-            _ => Link::Split(ends.into()),
-        }
+        Link::Split(ends.into())
     }
 
     fn find(&mut self, name: &At<String>, route: Place, report: &mut Report) -> Option<ServiceId> {

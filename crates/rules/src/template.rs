@@ -169,8 +169,9 @@ impl Scope<'_> {
     }
 
     fn unknown(&mut self, text: &At<String>, name: &str) -> Option<Fact> {
-        let params = self.params.iter().map(|param| format!("path.{param}"));
-        let known: Vec<String> = params.chain(NAMES.map(str::to_owned)).collect();
+        let params = self.params.iter().map(|param| format!("{{path.{param}}}"));
+        let names = NAMES.iter().map(|name| format!("{{{name}}}"));
+        let known: Vec<String> = params.chain(names).collect();
         let problem = self
             .report
             .unknown(text, "value", &format!("{{{name}}}"), &known);

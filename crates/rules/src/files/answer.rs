@@ -49,7 +49,7 @@ pub enum Part {
 }
 
 impl Part {
-    fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
             Self::File(range) => range.end - range.start,

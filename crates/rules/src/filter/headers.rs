@@ -13,7 +13,8 @@ use crate::template::{Into, Scope, Template, is_token};
 
 /// Changes to header fields, made in the order `remove`, `set`, `add`. Values may have facts of the
 /// request in them: `{client.ip}`, `{host}`, `{method}`, `{path}`, `{query}`, `{path.NAME}`,
-/// `{query.NAME}`, `{header.NAME}`, `{request-id}`, `{scheme}`.
+/// `{query.NAME}`, `{header.NAME}`, `{request-id}`, `{scheme}`. For a response these are of the request
+/// as it went to the service.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct HeadersConfig {

@@ -94,11 +94,16 @@ impl Filter for Rewrite {
     fn on_request(&self, head: &mut RequestHead, cx: &mut Cx) -> Decision {
         let mut scratch = std::mem::take(&mut cx.scratch);
         scratch.clear();
+        let mut why = "the target is rewritten";
         // Both are made from the request as it came.
         scratch.push_with(|out| match &self.path {
             None => {}
             Some(PathChange::Strip(prefix)) => {
-                out.extend_from_slice(stripped(head.path(), prefix).unwrap_or(head.path()));
+                let rest = stripped(head.path(), prefix);
+                if rest.is_none() {
+                    why = "the prefix is not there";
+                }
+                out.extend_from_slice(rest.unwrap_or(head.path()));
             }
             Some(PathChange::Template(path)) => path.render(head, cx, Into::Path, out),
         });
@@ -107,14 +112,21 @@ impl Filter for Rewrite {
                 query.render(head, cx, Into::Query, out);
             }
         });
-        let decision = self.change(head, scratch.at(0), scratch.at(1), cx);
+        let decision = self.change(head, scratch.at(0), scratch.at(1), cx, why);
         cx.scratch = scratch;
         decision
     }
 }
 
 impl Rewrite {
-    fn change(&self, head: &mut RequestHead, path: &[u8], query: &[u8], cx: &mut Cx) -> Decision {
+    fn change(
+        &self,
+        head: &mut RequestHead,
+        path: &[u8],
+        query: &[u8],
+        cx: &mut Cx,
+        why: &'static str,
+    ) -> Decision {
         if self.path.is_some() {
             // What the template put together may be a way up that nobody sent.
             if path.split(|&byte| byte == b'/').any(is_dot_segment) {
@@ -135,7 +147,7 @@ impl Rewrite {
             head.write_target(&mut target);
             cx.note("target", String::from_utf8_lossy(&target).into_owned());
         }
-        Decision::pass("the target is rewritten")
+        Decision::pass(why)
     }
 }
 

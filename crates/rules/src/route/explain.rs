@@ -79,14 +79,18 @@ impl Table {
                 );
             }
             Found::Nothing => {
-                let near = |route: &&Arc<Route>| route.matching.path.matches(head.path());
-                for route in routes.iter().filter(near).take(LOST_MAX) {
-                    let is_listed =
-                        |(index, _): &(u32, _)| Arc::ptr_eq(&routes[*index as usize], route);
-                    if !watched.lost.iter().any(is_listed) {
-                        cx.note("route", &route.name);
-                        cx.record("route", "lost", "its host is another");
-                    }
+                let is_listed = |route: &Arc<Route>| {
+                    let mut lost = watched
+                        .lost
+                        .iter()
+                        .map(|(index, _)| &routes[*index as usize]);
+                    lost.any(|lost| Arc::ptr_eq(lost, route))
+                };
+                let near = routes.iter().filter(|route| !is_listed(route));
+                let near = near.filter_map(|route| Some((route, near_miss(head, route)?)));
+                for (route, why) in near.take(LOST_MAX) {
+                    cx.note("route", &route.name);
+                    cx.record("route", "lost", why);
                 }
                 cx.record("route", "refuse", "no route matches");
             }
@@ -95,13 +99,28 @@ impl Table {
     }
 }
 
+/// Why a route does not match whose path does, or nearly does.
+fn near_miss(head: &RequestHead, route: &Route) -> Option<&'static str> {
+    let path = head.path();
+    if route.matching.path.matches(path) {
+        return Some("its host is another");
+    }
+    let other = match path.strip_suffix(b"/") {
+        Some(bare) => bare.to_vec(),
+        None => [path, b"/"].concat(),
+    };
+    let matches = route.matching.path.matches(&other);
+    matches.then_some("a slash at the end makes another path")
+}
+
 fn note_winner(winner: &Route, cx: &mut Cx) {
     cx.note("route", &winner.name);
-    if winner.wants_params {
-        for (index, name) in winner.matching.path.params.iter().enumerate() {
-            let value = String::from_utf8_lossy(cx.params.at(index)).into_owned();
-            cx.note("param", format_args!("{name}:{value}"));
-        }
+    if winner.wants_params && cx.trail.is_some() {
+        let names = winner.matching.path.params.iter().enumerate();
+        let params: Vec<String> = names
+            .map(|(at, name)| format!("{name}:{}", String::from_utf8_lossy(cx.params.at(at))))
+            .collect();
+        cx.note("params", params.join(","));
     }
 }
 

@@ -4,6 +4,8 @@ mod action;
 mod condition;
 mod explain;
 mod pattern;
+#[cfg(test)]
+mod property;
 mod search;
 mod table;
 #[cfg(test)]

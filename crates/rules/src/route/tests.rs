@@ -1,29 +1,43 @@
 //! Routes are tested as text: routes and requests in, trail and outcome out.
 
-use expect_test::expect;
+use expect_test::{Expect, expect};
 
-use crate::harness::check;
+use crate::harness;
 
-const SERVICES: &str =
-    "service = { a = { endpoints = ['127.0.0.1:1'] }, b = { endpoints = ['127.0.0.1:2'] } }\n";
-
-fn with_services(routes: &str) -> String {
-    format!("{SERVICES}{routes}")
+/// Routes in short: one a line, `<path> <more keys>`; they lead to the service `a` unless they say
+/// otherwise.
+#[track_caller]
+fn check(routes: &str, requests: &str, expect: Expect) {
+    let mut config = String::new();
+    for (name, port) in [("a", 1), ("b", 2)] {
+        let is_used = |line: &str| line.contains(&format!("'{name}'")) || line.contains("split");
+        if name == "a" || routes.lines().any(is_used) {
+            config += &format!("[service.{name}]\nendpoints = ['127.0.0.1:{port}']\n");
+        }
+    }
+    for line in routes.lines().map(str::trim) {
+        let (path, keys) = line.split_once(' ').unwrap_or((line, ""));
+        config += &format!("[[route]]\npath = '{path}'\n");
+        let keys = keys.split(" | ").filter(|key| !key.is_empty());
+        keys.for_each(|key| config += &format!("{key}\n"));
+        let leads = ["service", "split", "respond", "redirect", "files"];
+        if !leads.iter().any(|key| line.contains(key)) {
+            config += "service = 'a'\n";
+        }
+    }
+    harness::check(&config, requests, expect);
 }
 
 #[test]
 fn the_most_specific_path_wins_whatever_the_order() {
     check(
-        &with_services(
-            "[[route]]\npath = '/*'\nservice = 'a'\n\
-             [[route]]\npath = '/users/{id}'\nservice = 'b'\n\
-             [[route]]\npath = '/users/me'\nservice = 'a'\n\
-             [[route]]\npath = '/users/*'\nservice = 'b'\n",
-        ),
+        "/*
+         /users/{id}
+         /users/me
+         /users/*",
         "GET h /users/me
          GET h /users/7
          GET h /users/7/posts
-         GET h /users
          GET h /users/
          GET h /usersx",
         expect![[r#"
@@ -38,27 +52,702 @@ fn the_most_specific_path_wins_whatever_the_order() {
               route            match   the most specific match route=/users/{id}
               route            lost    its path is less specific route=/users/*
               route            lost    its path is less specific route=/*
-              service          choose  the route names it name=b
-              => forward b
+              service          choose  the route names it name=a
+              => forward a
             GET h /users/7/posts
               route            match   the most specific match route=/users/*
               route            lost    its path is less specific route=/*
-              service          choose  the route names it name=b
-              => forward b
-            GET h /users
-              route            match   the most specific match route=/users/*
-              route            lost    its path is less specific route=/*
-              service          choose  the route names it name=b
-              => forward b
+              service          choose  the route names it name=a
+              => forward a
             GET h /users/
               route            match   the most specific match route=/users/*
               route            lost    its path is less specific route=/*
-              service          choose  the route names it name=b
-              => forward b
+              service          choose  the route names it name=a
+              => forward a
             GET h /usersx
               route            match   the only match route=/*
               service          choose  the route names it name=a
               => forward a
         "#]],
+    );
+}
+
+#[test]
+fn a_prefix_is_the_path_itself_and_all_below() {
+    check(
+        "/a/*",
+        "GET h /a
+         GET h /a/
+         GET h /a/b/c
+         GET h /ab
+         GET h /",
+        expect![[r#"
+            GET h /a
+              route            match   the only match route=/a/*
+              service          choose  the route names it name=a
+              => forward a
+            GET h /a/
+              route            match   the only match route=/a/*
+              service          choose  the route names it name=a
+              => forward a
+            GET h /a/b/c
+              route            match   the only match route=/a/*
+              service          choose  the route names it name=a
+              => forward a
+            GET h /ab
+              route            refuse  no route matches
+              => fault 404 no-route
+            GET h /
+              route            refuse  no route matches
+              => fault 404 no-route
+        "#]],
+    );
+}
+
+#[test]
+fn a_slash_at_the_end_counts() {
+    check(
+        "/a
+         /b/
+         /",
+        "GET h /a
+         GET h /a/
+         GET h /b
+         GET h /b/
+         GET h /
+         OPTIONS h *",
+        expect![[r#"
+            GET h /a
+              route            match   the only match route=/a
+              service          choose  the route names it name=a
+              => forward a
+            GET h /a/
+              route            lost    a slash at the end makes another path route=/a
+              route            refuse  no route matches
+              => fault 404 no-route
+            GET h /b
+              route            lost    a slash at the end makes another path route=/b/
+              route            refuse  no route matches
+              => fault 404 no-route
+            GET h /b/
+              route            match   the only match route=/b/
+              service          choose  the route names it name=a
+              => forward a
+            GET h /
+              route            match   the only match route=/
+              service          choose  the route names it name=a
+              => forward a
+            OPTIONS h *
+              route            match   the only match route=/
+              service          choose  the route names it name=a
+              => forward a
+        "#]],
+    );
+}
+
+#[test]
+fn no_spelling_of_a_path_walks_around_a_rule() {
+    check(
+        "/* service = 'b'
+         /admin/*",
+        "GET h //admin
+         GET h /admin//x
+         GET h /%61dmin/x
+         GET h /x/../admin
+         GET h /%61%64%6D%69%6e
+         GET h /admin%2Fx
+         GET h /Admin
+         GET h /%2561dmin",
+        expect![[r#"
+            GET h //admin
+              route            match   the most specific match route=/admin/*
+              route            lost    its path is less specific route=/*
+              service          choose  the route names it name=a
+              => forward a
+            GET h /admin//x
+              route            match   the most specific match route=/admin/*
+              route            lost    its path is less specific route=/*
+              service          choose  the route names it name=a
+              => forward a
+            GET h /%61dmin/x
+              route            match   the most specific match route=/admin/*
+              route            lost    its path is less specific route=/*
+              service          choose  the route names it name=a
+              => forward a
+            GET h /x/../admin
+              route            match   the most specific match route=/admin/*
+              route            lost    its path is less specific route=/*
+              service          choose  the route names it name=a
+              => forward a /admin
+            GET h /%61%64%6D%69%6e
+              route            match   the most specific match route=/admin/*
+              route            lost    its path is less specific route=/*
+              service          choose  the route names it name=a
+              => forward a
+            GET h /admin%2Fx
+              route            match   the only match route=/*
+              service          choose  the route names it name=b
+              => forward b
+            GET h /Admin
+              route            match   the only match route=/*
+              service          choose  the route names it name=b
+              => forward b
+            GET h /%2561dmin
+              route            match   the only match route=/*
+              service          choose  the route names it name=b
+              => forward b
+        "#]],
+    );
+}
+
+#[test]
+fn hosts_go_before_paths() {
+    check(
+        "/a name = 'none'
+         /* name = 'exact' | host = 'www.example.com'
+         /* name = 'long' | host = '*.api.example.com'
+         /* name = 'short' | host = '*.example.com'",
+        "GET www.example.com /a
+         GET WWW.Example.COM.:8080 /a
+         GET x.y.api.example.com /a
+         GET api.example.com /a
+         GET example.com /a
+         GET example.com /b
+         GET badexample.com /b
+         GET - /a",
+        expect![[r#"
+            GET www.example.com /a
+              route            match   the most specific match route=exact
+              route            lost    its host is less specific route=short
+              route            lost    its host is less specific route=none
+              service          choose  the route names it name=a
+              => forward a
+            GET WWW.Example.COM.:8080 /a
+              route            match   the most specific match route=exact
+              route            lost    its host is less specific route=short
+              route            lost    its host is less specific route=none
+              service          choose  the route names it name=a
+              => forward a
+            GET x.y.api.example.com /a
+              route            match   the most specific match route=long
+              route            lost    its host is less specific route=short
+              route            lost    its host is less specific route=none
+              service          choose  the route names it name=a
+              => forward a
+            GET api.example.com /a
+              route            match   the most specific match route=short
+              route            lost    its host is less specific route=none
+              service          choose  the route names it name=a
+              => forward a
+            GET example.com /a
+              route            match   the only match route=none
+              service          choose  the route names it name=a
+              => forward a
+            GET example.com /b
+              route            lost    its host is another route=exact
+              route            lost    its host is another route=long
+              route            lost    its host is another route=short
+              route            refuse  no route matches
+              => fault 404 no-route
+            GET badexample.com /b
+              route            lost    its host is another route=exact
+              route            lost    its host is another route=long
+              route            lost    its host is another route=short
+              route            refuse  no route matches
+              => fault 404 no-route
+            GET - /a
+              route            match   the only match route=none
+              service          choose  the route names it name=a
+              => forward a
+        "#]],
+    );
+}
+
+#[test]
+fn conditions_are_more_specific_than_none() {
+    check(
+        "/a name = 'plain'
+         /a name = 'beta' | header = { x-beta = true }
+         /a name = 'beta-2' | header = { X-Beta = '2' }
+         /a name = 'query' | query = { debug = true }
+         /a name = 'post' | method = 'POST'",
+        "GET h /a
+         GET h /a X-BETA: 1
+         GET h /a X-BETA: 2
+         GET h /a?x&%64ebug=1
+         POST h /a X-Beta: 2
+         DELETE h /a x-beta: 1",
+        expect![[r#"
+            GET h /a
+              route            match   the only match route=plain
+              route            lost    its method is another route=post
+              route            lost    a header that it asks for is missing or another route=beta-2
+              route            lost    a header that it asks for is missing or another route=beta
+              route            lost    a query parameter that it asks for is missing or another route=query
+              service          choose  the route names it name=a
+              => forward a
+            GET h /a X-BETA: 1
+              route            match   the most specific match route=beta
+              route            lost    its method is another route=post
+              route            lost    a header that it asks for is missing or another route=beta-2
+              route            lost    a query parameter that it asks for is missing or another route=query
+              route            lost    it asks for fewer headers route=plain
+              service          choose  the route names it name=a
+              => forward a /a
+                 X-BETA: 1
+            GET h /a X-BETA: 2
+              route            match   the most specific match route=beta-2
+              route            lost    its method is another route=post
+              route            lost    it asks for fewer headers route=beta
+              route            lost    a query parameter that it asks for is missing or another route=query
+              route            lost    it asks for fewer headers route=plain
+              service          choose  the route names it name=a
+              => forward a /a
+                 X-BETA: 2
+            GET h /a?x&%64ebug=1
+              route            match   the most specific match route=query
+              route            lost    its method is another route=post
+              route            lost    a header that it asks for is missing or another route=beta-2
+              route            lost    a header that it asks for is missing or another route=beta
+              route            lost    it asks for fewer query parameters route=plain
+              service          choose  the route names it name=a
+              => forward a
+            POST h /a X-Beta: 2
+              route            match   the most specific match route=post
+              route            lost    it names no method route=beta-2
+              route            lost    it names no method route=beta
+              route            lost    a query parameter that it asks for is missing or another route=query
+              route            lost    it names no method route=plain
+              service          choose  the route names it name=a
+              => forward a /a
+                 X-Beta: 2
+            DELETE h /a x-beta: 1
+              route            match   the most specific match route=beta
+              route            lost    its method is another route=post
+              route            lost    a header that it asks for is missing or another route=beta-2
+              route            lost    a query parameter that it asks for is missing or another route=query
+              route            lost    it asks for fewer headers route=plain
+              service          choose  the route names it name=a
+              => forward a /a
+                 x-beta: 1
+        "#]],
+    );
+}
+
+#[test]
+fn another_method_falls_to_the_next_match_or_is_refused() {
+    check(
+        "/a/b method = 'POST'
+         /a/{x} method = ['GET', 'PURGE']
+         /c method = 'PUT' | header = { k = true }",
+        "POST h /a/b
+         GET h /a/b
+         HEAD h /a/b
+         DELETE h /a/b
+         PURGE h /a/b
+         BAN h /a/b
+         GET h /c
+         GET h /c K: 1",
+        expect![[r#"
+            POST h /a/b
+              route            match   the only match route=POST /a/b
+              route            lost    its method is another route=GET,PURGE /a/{x}
+              service          choose  the route names it name=a
+              => forward a
+            GET h /a/b
+              route            match   the only match route=GET,PURGE /a/{x}
+              route            lost    its method is another route=POST /a/b
+              service          choose  the route names it name=a
+              => forward a
+            HEAD h /a/b
+              route            match   the only match route=GET,PURGE /a/{x}
+              route            lost    its method is another route=POST /a/b
+              service          choose  the route names it name=a
+              => forward a
+            DELETE h /a/b
+              route            lost    its method is another route=POST /a/b
+              route            lost    its method is another route=GET,PURGE /a/{x}
+              route            refuse  the routes that match have other methods
+              => fault 405 method-not-allowed Allow: GET, HEAD, POST, PURGE
+            PURGE h /a/b
+              route            match   the only match route=GET,PURGE /a/{x}
+              route            lost    its method is another route=POST /a/b
+              service          choose  the route names it name=a
+              => forward a
+            BAN h /a/b
+              route            lost    its method is another route=POST /a/b
+              route            lost    its method is another route=GET,PURGE /a/{x}
+              route            refuse  the routes that match have other methods
+              => fault 405 method-not-allowed Allow: GET, HEAD, POST, PURGE
+            GET h /c
+              route            lost    a header that it asks for is missing or another route=PUT /c k
+              route            refuse  no route matches
+              => fault 404 no-route
+            GET h /c K: 1
+              route            lost    its method is another route=PUT /c k
+              route            refuse  the routes that match have other methods
+              => fault 405 method-not-allowed Allow: PUT
+        "#]],
+    );
+}
+
+#[test]
+fn get_is_for_head_unless_another_route_names_it() {
+    check(
+        "/a method = 'GET'
+         /a method = 'HEAD' | service = 'b'",
+        "GET h /a
+         HEAD h /a",
+        expect![[r#"
+            GET h /a
+              route            match   the only match route=GET /a
+              route            lost    its method is another route=HEAD /a
+              service          choose  the route names it name=a
+              => forward a
+            HEAD h /a
+              route            match   the most specific match route=HEAD /a
+              route            lost    another names the method itself route=GET /a
+              service          choose  the route names it name=b
+              => forward b
+        "#]],
+    );
+}
+
+#[test]
+fn what_no_route_matches_is_explained_by_the_near_ones() {
+    check(
+        "/a/* host = 'x'
+         /a/b host = 'y'",
+        "GET z /a/b
+         GET z /c",
+        expect![[r#"
+            GET z /a/b
+              route            lost    its host is another route=x/a/*
+              route            lost    its host is another route=y/a/b
+              route            refuse  no route matches
+              => fault 404 no-route
+            GET z /c
+              route            refuse  no route matches
+              => fault 404 no-route
+        "#]],
+    );
+}
+
+#[test]
+fn rivals_are_a_problem_with_both_places() {
+    check(
+        "/a/{x}
+         /a/{y} method = 'GET'
+         /a/{y} method = ['GET', 'POST']
+         /a/{z}
+         /b/* host = ['p', 'q']
+         /b/{rest...} host = ['q', 'r']
+         /c header = { h = '1' }
+         /c header = { h = '2' }
+         /c header = { k = '2' }",
+        "",
+        expect![[r#"
+            doorward.toml:10:1: two routes could match the same request: GET,POST /a/{y}
+              10 | [[route]]
+                 | ^^^^^^^^^ order does not decide: make one more specific, or remove it
+                 = the other one is at doorward.toml:6:1
+            doorward.toml:14:1: two routes could match the same request: /a/{z}
+              14 | [[route]]
+                 | ^^^^^^^^^ order does not decide: make one more specific, or remove it
+                 = the other one is at doorward.toml:3:1
+            doorward.toml:21:1: two routes could match the same request: q,r/b/{rest...}
+              21 | [[route]]
+                 | ^^^^^^^^^ order does not decide: make one more specific, or remove it
+                 = the other one is at doorward.toml:17:1
+            doorward.toml:33:1: two routes could match the same request: /c k=2
+              33 | [[route]]
+                 | ^^^^^^^^^ order does not decide: make one more specific, or remove it
+                 = the other one is at doorward.toml:25:1
+        "#]],
+    );
+}
+
+#[test]
+fn shares_of_a_split_are_drawn() {
+    check(
+        "/a split = { a = '60%', b = '40%' }
+         /b split = { a = '40%', b = '60%' }
+         /c split = { a = '0%', b = '100%' }",
+        "GET h /a
+         GET h /b
+         GET h /c",
+        expect![[r#"
+            GET h /a
+              route            match   the only match route=/a
+              service          choose  its share of the split was drawn name=a
+              => forward a
+            GET h /b
+              route            match   the only match route=/b
+              service          choose  its share of the split was drawn name=b
+              => forward b
+            GET h /c
+              route            match   the only match route=/c
+              service          choose  its share of the split was drawn name=b
+              => forward b
+        "#]],
+    );
+}
+
+#[test]
+fn answers_and_redirects() {
+    check(
+        "/health respond = { body = 'ok' }
+         /gone respond = { status = 410, body = '{}', type = 'application/json', headers = { X-A = 'b' } }
+         /old/* redirect = { to = 'https://example.com/new/{path.*}?{query}' }
+         /up/* host = 'h' | redirect = { to = 'https://{host}{path}?{query}', status = 301 }
+         /slash/{rest...} redirect = { to = '/{path.rest}' }
+         /self/* redirect = { to = '{path}/' }
+         /find redirect = { to = '/search?q={query.q}&ua={header.user-agent}&by={client.ip}' }",
+        "GET h /health
+         GET h /gone
+         GET h /old/a/b?x=%20
+         GET h /old/a
+         GET h:8080 /up/a?
+         GET h /slash//evil.example/
+         GET h /slash/%5Cevil.example
+         GET h //self//x
+         GET h /find?q=a%26b User-Agent: a&b=c\td
+         GET - /up/x",
+        expect![[r#"
+            doorward.toml:1:10: warning: no route leads to the service `a`
+               1 | [service.a]
+                 |          ^ give it a route, or remove it
+            doorward.toml:3:10: warning: no route leads to the service `b`
+               3 | [service.b]
+                 |          ^ give it a route, or remove it
+            GET h /health
+              route            match   the only match route=/health
+              respond          reply   the route has the answer status=200
+              => reply 200
+                 content-type: text/plain; charset=utf-8
+                 ok
+            GET h /gone
+              route            match   the only match route=/gone
+              respond          reply   the route has the answer status=410
+              => reply 410
+                 content-type: application/json
+                 X-A: b
+                 {}
+            GET h /old/a/b?x=%20
+              route            match   the only match route=/old/* params=*:a/b
+              redirect         reply   the route leads elsewhere status=308
+              => reply 308
+                 location: https://example.com/new/a/b?x=%20
+            GET h /old/a
+              route            match   the only match route=/old/* params=*:a
+              redirect         reply   the route leads elsewhere status=308
+              => reply 308
+                 location: https://example.com/new/a
+            GET h:8080 /up/a?
+              route            match   the only match route=h/up/*
+              redirect         reply   the route leads elsewhere status=301
+              => reply 301
+                 location: https://h/up/a?
+            GET h /slash//evil.example/
+              route            match   the only match route=/slash/{rest...} params=rest:evil.example/
+              redirect         reply   the route leads elsewhere status=308
+              => reply 308
+                 location: /evil.example/
+            GET h /slash/%5Cevil.example
+              route            match   the only match route=/slash/{rest...} params=rest:%5Cevil.example
+              redirect         reply   the route leads elsewhere status=308
+              => reply 308
+                 location: /%5Cevil.example
+            GET h //self//x
+              route            match   the only match route=/self/*
+              redirect         reply   the route leads elsewhere status=308
+              => reply 308
+                 location: /self//x/
+            GET h /find?q=a%26b User-Agent: a&b=c	d
+              route            match   the only match route=/find
+              redirect         reply   the route leads elsewhere status=308
+              => reply 308
+                 location: /search?q=a%26b&ua=a%26b%3Dc%09d&by=10.0.0.1
+            GET - /up/x
+              route            lost    its host is another route=h/up/*
+              route            refuse  no route matches
+              => fault 404 no-route
+        "#]],
+    );
+}
+
+#[test]
+fn an_unsafe_redirect_is_a_problem() {
+    check(
+        "/a redirect = { to = 'https://{host}{path}' }
+         /b redirect = { to = '{query.next}' }
+         /c redirect = { to = 'https://example.com{query.p}' }
+         /d redirect = { to = '//example.com/' }
+         /e redirect = { to = '/x', status = 200 }
+         /f redirect = { to = 'https://{header.x-host}/' }
+         /g redirect = { to = '{scheme}://example.com/{path}' }",
+        "",
+        expect![[r#"
+            doorward.toml:5:19: warning: the target's host is whatever the request says it is
+               5 | redirect = { to = 'https://{host}{path}' }
+                 |                   ^^^^^^^^^^^^^^^^^^^^^^ give the route a `host`, or write the host out
+            doorward.toml:8:19: `{query.next}` may lead anywhere
+               8 | redirect = { to = '{query.next}' }
+                 |                   ^^^^^^^^^^^^^^ begin it with `/`, `http://`, `https://` or `{scheme}://`
+            doorward.toml:11:19: whoever makes a link can choose the host of this target
+              11 | redirect = { to = 'https://example.com{query.p}' }
+                 |                   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ put a `/` behind the host
+            doorward.toml:14:19: `//example.com/` may lead anywhere
+              14 | redirect = { to = '//example.com/' }
+                 |                   ^^^^^^^^^^^^^^^^ begin it with `/`, `http://`, `https://` or `{scheme}://`
+            doorward.toml:17:34: 200 redirects nobody
+              17 | redirect = { to = '/x', status = 200 }
+                 |                                  ^^^ write 301, 302, 303, 307 or 308
+            doorward.toml:20:19: whoever makes a link can choose the host of this target
+              20 | redirect = { to = 'https://{header.x-host}/' }
+                 |                   ^^^^^^^^^^^^^^^^^^^^^^^^^^ put a `/` behind the host
+        "#]],
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_route_is_said() {
+    check(
+        "a
+         /a* name = 'star'
+         /{id}.json
+         /a//b
+         /a/../b
+         /a?x=1
+         /{x}/{x}
+         /{rest...}/b
+         /{}
+         /h1 host = 'http://h'
+         /h2 host = 'h:80'
+         /h3 host = ['*', '*.a.*', 'ä', '']
+         /m1 method = ['get', 'CONNECT', 'A B']
+         /c1 header = { 'a b' = true, c = false, d = 1 }
+         /s1 service = 'aa' | name = 'x'
+         /s2 service = 'a' | respond = {}
+         /s3 split = { a = '50%', b = '40%' }
+         /s4 split = { a = '50%', c = '50%' }
+         /s5 respond = { status = 99 }
+         /s6 respond = { status = 204, body = 'x' }
+         /s7 respond = { headers = { Content-Length = '3' } }
+         /k1 servise = 'a'
+         /b1 body-limit = '10'",
+        "",
+        expect![[r#"
+            doorward.toml:6:8: the path `a` does not begin with `/`
+               6 | path = 'a'
+                 |        ^^^ write "/a"
+            doorward.toml:9:8: in the path `/a*` `*` stands beside something else
+               9 | path = '/a*'
+                 |        ^^^^^ it stands for all that follows a slash: "/a/*"
+            doorward.toml:13:8: in the path `/{id}.json` a parameter stands beside something else
+              13 | path = '/{id}.json'
+                 |        ^^^^^^^^^^^^ it stands for one whole segment: "/a/{id}"
+            doorward.toml:16:8: in the path `/a//b` a segment is empty
+              16 | path = '/a//b'
+                 |        ^^^^^^^ write one slash: `//` in a request counts as one here
+            doorward.toml:19:8: in the path `/a/../b` `..` can never match
+              19 | path = '/a/../b'
+                 |        ^^^^^^^^^ requests come here with dot segments resolved
+            doorward.toml:22:8: the path `/a?x=1` has more than a path in it
+              22 | path = '/a?x=1'
+                 |        ^^^^^^^^ write "/a"; `query` is a key of its own
+            doorward.toml:25:8: in the path `/{x}/{x}` two parameters are called `x`
+              25 | path = '/{x}/{x}'
+                 |        ^^^^^^^^^^ give each a name of its own
+            doorward.toml:28:8: in the path `/{rest...}/b` something stands behind `{rest...}`
+              28 | path = '/{rest...}/b'
+                 |        ^^^^^^^^^^^^^^ it stands for all that follows, so it must be the last segment
+            doorward.toml:31:8: in the path `/{}` `{}` is not a parameter
+              31 | path = '/{}'
+                 |        ^^^^^ name it with letters, digits, `-` and `_`: "{id}", "{rest...}"
+            doorward.toml:35:8: `http://h` is not a host to match
+              35 | host = 'http://h'
+                 |        ^^^^^^^^^^ write only the host: "h"
+            doorward.toml:39:8: `h:80` is not a host to match
+              39 | host = 'h:80'
+                 |        ^^^^^^ write "h": ports do not count
+            doorward.toml:43:9: `*` is not a host to match
+              43 | host = ['*', '*.a.*', 'ä', '']
+                 |         ^^^ leave `host` out to match every host
+            doorward.toml:43:14: `*.a.*` is not a host to match
+              43 | host = ['*', '*.a.*', 'ä', '']
+                 |              ^^^^^^^ `*` stands for the first labels only: "*.example.com"
+            doorward.toml:43:23: `ä` is not a host to match
+              43 | host = ['*', '*.a.*', 'ä', '']
+                 |                       ^^^ write an international name as requests have it: "xn--..."
+            doorward.toml:43:28: `` is not a host to match
+              43 | host = ['*', '*.a.*', 'ä', '']
+                 |                            ^^ write a name such as "example.com" or "*.example.com"
+            doorward.toml:47:11: `get` is not the method `GET`
+              47 | method = ['get', 'CONNECT', 'A B']
+                 |           ^^^^^ methods are told apart by case (RFC 9110, 9.1)
+            doorward.toml:47:18: Doorward opens no tunnels, so no route sees `CONNECT`
+              47 | method = ['get', 'CONNECT', 'A B']
+                 |                  ^^^^^^^^^
+            doorward.toml:47:29: `A B` is not a method
+              47 | method = ['get', 'CONNECT', 'A B']
+                 |                             ^^^^^
+            doorward.toml:51:30: `false` is not built: a route without the condition gets what this one leaves
+              51 | header = { 'a b' = true, c = false, d = 1 }
+                 |                              ^^^^^
+            doorward.toml:51:41: expected true or a string, found the number 1
+              51 | header = { 'a b' = true, c = false, d = 1 }
+                 |                                         ^
+            doorward.toml:55:11: there is no service `aa`
+              55 | service = 'aa'
+                 |           ^^^^ did you mean `a`?
+            doorward.toml:60:11: `respond` and `service` cannot both happen
+              60 | respond = {}
+                 |           ^^ remove one of them, or make two routes
+                 = `service` is at doorward.toml:59:11
+            doorward.toml:63:9: the shares sum up to 90%
+              63 | split = { a = '50%', b = '40%' }
+                 |         ^^^^^^^^^^^^^^^^^^^^^^^^ they must sum up to 100%
+            doorward.toml:66:22: there is no service `c`
+              66 | split = { a = '50%', c = '50%' }
+                 |                      ^ did you mean `a`?
+            doorward.toml:69:22: `status = 99` is too small
+              69 | respond = { status = 99 }
+                 |                      ^^ write at least 200
+            doorward.toml:72:22: an answer with status 204 has no body
+              72 | respond = { status = 204, body = 'x' }
+                 |                      ^^^ remove `body`, or take another status (RFC 9110, 15.3.5 and 15.4.5)
+            doorward.toml:75:25: `Content-Length` cannot be set here
+              75 | respond = { headers = { Content-Length = '3' } }
+                 |                         ^^^^^^^^^^^^^^ Doorward writes it from what it sends
+            doorward.toml:78:1: there is no key `servise` here
+              78 | servise = 'a'
+                 | ^^^^^^^ did you mean `service`?
+            doorward.toml:82:14: `10` is not a size: write a number and a unit, e.g. "10B"
+              82 | body-limit = '10'
+                 |              ^^^^
+        "#]],
+    );
+}
+
+#[test]
+fn a_route_that_does_nothing_and_a_service_that_nobody_calls() {
+    harness::check(
+        "[service.a]\nendpoints = ['127.0.0.1:1']\n[[route]]\npath = '/'\n",
+        "",
+        expect![[r#"
+            doorward.toml:4:8: nothing happens on this route
+               4 | path = '/'
+                 |        ^^^ give `service`, `split`, `respond`, `redirect` or `files`
+        "#]],
+    );
+    harness::check(
+        "[[route]]\npath = '/'\nservice = 'a'\n",
+        "",
+        expect![[r#"
+        doorward.toml:3:11: there is no service `a`
+           3 | service = 'a'
+             |           ^^^ there is none yet: add `[service.a]`
+    "#]],
     );
 }

@@ -1,1 +1,322 @@
+//! Services are tested as text: what is written, and what is said about it.
 
+use expect_test::{Expect, expect};
+
+use crate::harness::compile;
+
+/// Compiles a service with `keys`.
+#[track_caller]
+fn check(keys: &str, expect: Expect) {
+    let config = format!("[[route]]\npath = '/'\nservice = 'a'\n[service.a]\n{keys}\n");
+    let (report, rules) = compile(&config);
+    let mut text = report.to_string();
+    if let Some(rules) = rules {
+        text += &format!("{:#?}\n", rules.services()[0]);
+    }
+    expect.assert_eq(&text);
+}
+
+#[test]
+fn a_service_that_runs_already() {
+    check(
+        "endpoints = ['127.0.0.1:7001', '[::1]:7001', 'Backend.example:80', 'unix:/run/a.sock']\n\
+         host = 'endpoint'\nfirst-byte = '5s'\nhealth = { path = '/healthz', every = '1s' }",
+        expect![[r#"
+            Service {
+                name: "a",
+                source: Endpoints(
+                    [
+                        Address(
+                            127.0.0.1:7001,
+                        ),
+                        Address(
+                            [::1]:7001,
+                        ),
+                        Name {
+                            host: "backend.example",
+                            port: 80,
+                        },
+                        Unix(
+                            "/run/a.sock",
+                        ),
+                    ],
+                ),
+                timeouts: Timeouts {
+                    connect: 2s,
+                    send: 30s,
+                    first_byte: 5s,
+                    between_bytes: 60s,
+                },
+                pool: Pool {
+                    idle: 60s,
+                    idle_connections: 256,
+                },
+                host: Endpoint,
+                health: Some(
+                    Health {
+                        path: "/healthz",
+                        every: 1s,
+                        timeout: 1s,
+                        unhealthy_after: 3,
+                        healthy_after: 2,
+                    },
+                ),
+            }
+        "#]],
+    );
+}
+
+#[test]
+fn a_service_that_is_started() {
+    check(
+        "run = 'newsroom articles --port {port} --name \"a b\"'\nbuild = 'make'\n\
+         instances = { min = 2, max = 4 }\nenvironment = { A = 'b' }\ndirectory = 'x'\n\
+         stop-grace = '1s'\nhost = 'example.com'",
+        expect![[r#"
+            Service {
+                name: "a",
+                source: Run(
+                    Run {
+                        command: [
+                            "newsroom",
+                            "articles",
+                            "--port",
+                            "{port}",
+                            "--name",
+                            "a b",
+                        ],
+                        build: Some(
+                            [
+                                "make",
+                            ],
+                        ),
+                        instances: 2,
+                        environment: [
+                            (
+                                "A",
+                                "b",
+                            ),
+                        ],
+                        directory: Some(
+                            "x",
+                        ),
+                        stop_grace: 1s,
+                    },
+                ),
+                timeouts: Timeouts {
+                    connect: 2s,
+                    send: 30s,
+                    first_byte: 60s,
+                    between_bytes: 60s,
+                },
+                pool: Pool {
+                    idle: 60s,
+                    idle_connections: 256,
+                },
+                host: Literal(
+                    "example.com",
+                ),
+                health: None,
+            }
+        "#]],
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_service_is_said() {
+    check(
+        "",
+        expect![[r#"
+        doorward.toml:4:10: the service `a` is nowhere
+           4 | [service.a]
+             |          ^ give `endpoints = ["127.0.0.1:3000"]` or `run = "command --port {port}"`
+    "#]],
+    );
+    check(
+        "endpoints = []",
+        expect![[r#"
+        doorward.toml:5:13: a service without endpoints answers nothing
+           5 | endpoints = []
+             |             ^^ name one: "127.0.0.1:3000"
+    "#]],
+    );
+    check(
+        "endpoints = ['127.0.0.1:1', '127.0.0.1:2', '127.0.0.1:1']",
+        expect![[r#"
+        doorward.toml:5:44: the endpoint `127.0.0.1:1` is here twice
+           5 | endpoints = ['127.0.0.1:1', '127.0.0.1:2', '127.0.0.1:1']
+             |                                            ^^^^^^^^^^^^^ it would get twice its share of requests: remove one
+             = the first one is at doorward.toml:5:14
+    "#]],
+    );
+    check(
+        "endpoints = ['3000', 'http://h:1/x', 'https://h', '::1', 'h', 'h:0', 'h:x', ':1', \
+         '1.2.3:4', 'a b:1', 'unix:run/a']",
+        expect![[r#"
+            doorward.toml:5:14: `3000` is not an endpoint
+               5 | endpoints = ['3000', 'http://h:1/x', 'https://h', '::1', 'h', 'h:0', 'h:x', ':1', '1.2.3:4', 'a b:1', 'unix:run/a']
+                 |              ^^^^^^ write host and port: "127.0.0.1:3000"
+            doorward.toml:5:22: `http://h:1/x` is not an endpoint
+               5 | endpoints = ['3000', 'http://h:1/x', 'https://h', '::1', 'h', 'h:0', 'h:x', ':1', '1.2.3:4', 'a b:1', 'unix:run/a']
+                 |                      ^^^^^^^^^^^^^^ write only host and port: "h:1"
+            doorward.toml:5:38: `https://h` is not an endpoint
+               5 | endpoints = ['3000', 'http://h:1/x', 'https://h', '::1', 'h', 'h:0', 'h:x', ':1', '1.2.3:4', 'a b:1', 'unix:run/a']
+                 |                                      ^^^^^^^^^^^ write only host and port: "h:443"
+            doorward.toml:5:51: `::1` is not an endpoint
+               5 | endpoints = ['3000', 'http://h:1/x', 'https://h', '::1', 'h', 'h:0', 'h:x', ':1', '1.2.3:4', 'a b:1', 'unix:run/a']
+                 |                                                   ^^^^^ write it in brackets, with a port: "[::1]:3000"
+            doorward.toml:5:58: `h` is not an endpoint
+               5 | endpoints = ['3000', 'http://h:1/x', 'https://h', '::1', 'h', 'h:0', 'h:x', ':1', '1.2.3:4', 'a b:1', 'unix:run/a']
+                 |                                                          ^^^ its port is missing: "h:3000"
+            doorward.toml:5:63: `h:0` is not an endpoint
+               5 | endpoints = ['3000', 'http://h:1/x', 'https://h', '::1', 'h', 'h:0', 'h:x', ':1', '1.2.3:4', 'a b:1', 'unix:run/a']
+                 |                                                               ^^^^^ `0` is not a port: write 1 to 65535
+            doorward.toml:5:70: `h:x` is not an endpoint
+               5 | endpoints = ['3000', 'http://h:1/x', 'https://h', '::1', 'h', 'h:0', 'h:x', ':1', '1.2.3:4', 'a b:1', 'unix:run/a']
+                 |                                                                      ^^^^^ `x` is not a port: write 1 to 65535
+            doorward.toml:5:77: `:1` is not an endpoint
+               5 | endpoints = ['3000', 'http://h:1/x', 'https://h', '::1', 'h', 'h:0', 'h:x', ':1', '1.2.3:4', 'a b:1', 'unix:run/a']
+                 |                                                                             ^^^^ its host is missing: "127.0.0.1:1"
+            doorward.toml:5:83: `1.2.3:4` is not an endpoint
+               5 | …s://h', '::1', 'h', 'h:0', 'h:x', ':1', '1.2.3:4', 'a b:1', 'unix:run/a']
+                 |                                          ^^^^^^^^^ `1.2.3` is not an IP address
+            doorward.toml:5:94: `a b:1` is not an endpoint
+               5 | …1', 'h', 'h:0', 'h:x', ':1', '1.2.3:4', 'a b:1', 'unix:run/a']
+                 |                                          ^^^^^^^ `a b` is not a host name
+            doorward.toml:5:103: `unix:run/a` is not an endpoint
+               5 | …'h:0', 'h:x', ':1', '1.2.3:4', 'a b:1', 'unix:run/a']
+                 |                                          ^^^^^^^^^^^^ write the whole path: "unix:/run/run/a"
+        "#]],
+    );
+    check(
+        "endpoints = ['h:1']\nrun = 'x {port}'",
+        expect![[r#"
+        doorward.toml:6:7: a service that has `endpoints` runs already
+           6 | run = 'x {port}'
+             |       ^^^^^^^^^^ remove one of them
+             = the endpoints are at doorward.toml:5:13
+    "#]],
+    );
+    check(
+        "endpoints = ['h:1']\ninstances = 2\nstop-grace = '1s'",
+        expect![[r#"
+        doorward.toml:6:13: `instances` means nothing beside `endpoints`
+           6 | instances = 2
+             |             ^ it is for services that Doorward starts with `run`
+        doorward.toml:7:14: `stop-grace` means nothing beside `endpoints`
+           7 | stop-grace = '1s'
+             |              ^^^^ it is for services that Doorward starts with `run`
+    "#]],
+    );
+    check(
+        "run = 'x --port 1 && y'",
+        expect![[r#"
+        doorward.toml:5:7: `&&` is for a shell, and no shell runs here
+           5 | run = 'x --port 1 && y'
+             |       ^^^^^^^^^^^^^^^^^ write `sh -c '...'` around it
+        doorward.toml:5:7: warning: the command does not say on which port to listen
+           5 | run = 'x --port 1 && y'
+             |       ^^^^^^^^^^^^^^^^^ pass `{port}` to it, or have it read the variable `PORT`
+    "#]],
+    );
+    check(
+        "run = \"x 'y\"\nbuild = ''",
+        expect![[r#"
+        doorward.toml:5:7: a quote in the command is not closed
+           5 | run = "x 'y"
+             |       ^^^^^^
+        doorward.toml:5:7: warning: the command does not say on which port to listen
+           5 | run = "x 'y"
+             |       ^^^^^^ pass `{port}` to it, or have it read the variable `PORT`
+        doorward.toml:6:9: the command is empty
+           6 | build = ''
+             |         ^^
+    "#]],
+    );
+    check(
+        "run = 'x {port}'\ninstances = 0",
+        expect![[r#"
+        doorward.toml:6:13: a service needs at least one instance
+           6 | instances = 0
+             |             ^ write at least 1
+    "#]],
+    );
+    check(
+        "run = 'x {port}'\ninstances = { min = 3, max = 2 }",
+        expect![[r#"
+        doorward.toml:6:13: `min = 3` is more than `max = 2`
+           6 | instances = { min = 3, max = 2 }
+             |             ^^^^^^^^^^^^^^^^^^^^
+    "#]],
+    );
+    check(
+        "run = 'x {port}'\ninstances = { min = 3 }",
+        expect![[r#"
+        doorward.toml:6:13: `max` is missing
+           6 | instances = { min = 3 }
+             |             ^^^^^^^^^^^
+    "#]],
+    );
+    check(
+        "run = 'x {port}'\ninstances = 'two'",
+        expect![[r#"
+        doorward.toml:6:13: expected a whole number or { min, max }, found the string "two"
+           6 | instances = 'two'
+             |             ^^^^^
+    "#]],
+    );
+    check(
+        "endpoints = ['h:1']\nprotocol = 'h2'",
+        expect![[r#"
+        doorward.toml:6:12: `protocol = "h2"` is not built yet
+           6 | protocol = 'h2'
+             |            ^^^^ write "http1": nearly every service speaks it too
+    "#]],
+    );
+    check(
+        "endpoints = ['h:1']\nprotocol = 'h3'",
+        expect![[r#"
+        doorward.toml:6:12: `h3` is not one of "http1", "h2"
+           6 | protocol = 'h3'
+             |            ^^^^ did you mean "h2"?
+    "#]],
+    );
+    check(
+        "endpoints = ['h:1']\nconnect = '0s'\nsend = 5",
+        expect![[r#"
+        doorward.toml:7:8: `5` is not a duration: write a number and a unit, e.g. "5s"
+           7 | send = 5
+             |        ^
+    "#]],
+    );
+    check(
+        "endpoints = ['h:1']\nhost = 'a/b'",
+        expect![[r#"
+        doorward.toml:6:8: `a/b` is not a host
+           6 | host = 'a/b'
+             |        ^^^^^ write "preserve", "endpoint" or a host such as "example.com"
+    "#]],
+    );
+    check(
+        "endpoints = ['h:1']\nhealth = { path = 'x', every = '1ms', unhealthy-after = 0 }",
+        expect![[r#"
+        doorward.toml:6:19: `x` is not a path to ask for
+           6 | health = { path = 'x', every = '1ms', unhealthy-after = 0 }
+             |                   ^^^ write one that begins with `/`
+        doorward.toml:6:32: `every = "1ms"` is too small
+           6 | health = { path = 'x', every = '1ms', unhealthy-after = 0 }
+             |                                ^^^^^ write at least "10ms"
+        doorward.toml:6:57: `unhealthy-after = 0` is too small
+           6 | health = { path = 'x', every = '1ms', unhealthy-after = 0 }
+             |                                                         ^ write at least 1
+    "#]],
+    );
+    check(
+        "endpoint = ['h:1']",
+        expect![[r#"
+        doorward.toml:5:1: there is no key `endpoint` here
+           5 | endpoint = ['h:1']
+             | ^^^^^^^^ did you mean `endpoints`?
+    "#]],
+    );
+}
