@@ -50,16 +50,10 @@ mod tests {
 
     #[test]
     fn a_client_that_trickles_is_cut_off_and_a_steady_one_is_not() {
-        // One byte every 5 s, below 240 a second: the grace runs out.
-        let (mut pace, mut now_ms) = (Pace::new(30_000, 240), 0);
-        let mut waits = 0;
-        while pace.wait(now_ms, waits) > 5_000 {
-            now_ms += 5_000;
-            waits += 1;
-            assert!(waits < 10);
-        }
-        assert_eq!(waits, 1);
-        assert!(!pace.is_idle(now_ms + 5_000));
+        // One byte every 4 s, far below 240 a second: the grace of 10 s runs out in the third wait.
+        let mut pace = Pace::new(30_000, 240);
+        assert_eq!([pace.wait(0, 0), pace.wait(4_000, 1), pace.wait(8_000, 2)], [10_000, 6_004, 2_008]);
+        assert!(!pace.is_idle(10_008));
 
         // 2,400 bytes every 5 s: may go on for ever.
         let (mut pace, mut now_ms) = (Pace::new(30_000, 240), 0);
