@@ -68,6 +68,109 @@ fn group(client: IpAddr) -> IpAddr {
 
 /// Refused connections that may linger at once, so that their clients can read why. Beyond this
 /// they are just closed.
+const REFUSALS_MAX: usize = 256;
+
+/// Pause after `accept` failed for want of descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Accepts on `socket` until `stop` says so; then takes what the kernel had already accepted, so
+/// that no client that got through is turned away.
+pub(crate) async fn accept(
+    worker: Rc<Worker>,
+    listener: Rc<Listener>,
+    socket: TcpListener,
+    per_client: PerClient,
+    mut stop: watch::Receiver<bool>,
+) {
+    let refusals = Rc::new(());
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            accepted = socket.accept() => accepted,
+            _ = stop.wait_for(|&stop| stop) => break,
+        };
+        match accepted {
+            Ok((stream, address)) => {
+                admit(&worker, &listener, &per_client, &refusals, stream, address);
+            }
+            Err(error) if is_clients(&error) => {}
+            Err(error) => {
+                log::error("listen", format!("cannot accept on {}: {error}", listener.address));
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    let cx = &mut std::task::Context::from_waker(std::task::Waker::noop());
+    while let std::task::Poll::Ready(Ok((stream, address))) = socket.poll_accept(cx) {
+        admit(&worker, &listener, &per_client, &refusals, stream, address);
+    }
+}
+
+/// Errors of one connection that was gone before it was accepted.
+fn is_clients(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
+}
+
+/// Starts a connection, or refuses it.
+fn admit(
+    worker: &Rc<Worker>,
+    listener: &Rc<Listener>,
+    per_client: &PerClient,
+    refusals: &Rc<()>,
+    stream: TcpStream,
+    address: SocketAddr,
+) {
+    let limits = worker.pin().limits;
+    let counters = worker.counters();
+    counters.accepted.add(1);
+    if listener.proxy_protocol.as_ref().is_some_and(|trusted| !covers(trusted, address.ip())) {
+        // Whoever may not speak for others could otherwise name any client it likes.
+        counters.refused_total.add(1);
+        return;
+    }
+    // Responses are written whole; Nagle's delay would only hold back their ends.
+    let _ = stream.set_nodelay(true);
+    let open = worker.metrics.connections.fetch_add(1, Ordering::Relaxed);
+    if open >= limits.connections_max {
+        worker.metrics.connections.fetch_sub(1, Ordering::Relaxed);
+        counters.refused_total.add(1);
+        refuse(refusals, stream);
+        return;
+    }
+    if !per_client.enter(address.ip(), limits.connections_per_client_max) {
+        worker.metrics.connections.fetch_sub(1, Ordering::Relaxed);
+        counters.refused_per_client.add(1);
+        refuse(refusals, stream);
+        return;
+    }
+    counters.open.add(1);
+    let open = Open { worker: Rc::clone(worker), per_client: per_client.clone(), address };
+    let running =
+        Connection::run(Rc::clone(worker), Rc::clone(listener), Socket::Tcp(stream), address);
+    tokio::task::spawn_local(async move {
+        let _open = open;
+        running.await;
+    });
+}
+
+/// Counts a connection out again, however it ends.
+struct Open {
+    worker: Rc<Worker>,
+    per_client: PerClient,
+    address: SocketAddr,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.worker.metrics.connections.fetch_sub(1, Ordering::Relaxed);
+        self.worker.counters().open.sub(1);
+        self.per_client.leave(self.address.ip());
+    }
+}
+
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     Content-Type: application/problem+json\r\n\
     Content-Length: 75\r\n\
