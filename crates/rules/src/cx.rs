@@ -13,8 +13,8 @@ use crate::trail::Trail;
 pub struct Cx {
     /// Monotonic nanoseconds, read once per request by the engine.
     pub now_ns: u64,
-    /// Unpredictable bits, drawn once per request. 128 of them, so that an id made from them does
-    /// not repeat within any log's lifetime.
+    /// Random bits, drawn once per request. 128 of them, so that an id made from them does not
+    /// repeat within any log's lifetime. Good for chance, not for secrets.
     pub random: u128,
     /// The client as far as it can be believed: the peer, or whom trusted proxies named.
     pub client: IpAddr,
@@ -101,9 +101,15 @@ impl RequestId {
     /// A fresh id: 32 hex digits.
     #[must_use]
     pub fn made(random: u128) -> Self {
-        let mut text = [0; REQUEST_ID_BYTES_MAX];
-        write_hex(&random.to_be_bytes(), &mut text);
-        Self { text, bytes: 32 }
+        let mut id = Self::default();
+        id.make(random);
+        id
+    }
+
+    /// Becomes a fresh id: 32 hex digits.
+    pub(crate) fn make(&mut self, random: u128) {
+        write_hex(&random.to_be_bytes(), &mut self.text);
+        self.bytes = 32;
     }
 
     /// The text; empty before the id is known.

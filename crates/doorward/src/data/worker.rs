@@ -34,8 +34,7 @@ pub(crate) struct Worker {
     pub(crate) trails: Trails,
     scratch: RefCell<Vec<Box<Scratch>>>,
     started: Instant,
-    hasher: RandomState,
-    drawn: Cell<u64>,
+    random_state: Cell<u64>,
     turns: RefCell<Vec<usize>>,
     date: RefCell<DateLine>,
     /// Whether connections are to end as soon as they can.
@@ -65,8 +64,7 @@ impl Worker {
             access_log,
             trails,
             scratch: RefCell::default(),
-            hasher: RandomState::new(),
-            drawn: Cell::new(0),
+            random_state: Cell::new(RandomState::new().hash_one(index)),
             turns: RefCell::default(),
             date: RefCell::new(DateLine::now()),
             draining: Cell::new(false),
@@ -94,12 +92,19 @@ impl Worker {
         u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// 128 bits that nobody outside can foresee: a keyed hash of a counter.
+    /// 128 random bits: two outputs of SplitMix64, whose start is the operating system's randomness.
+    /// Ids and chances are made of them, never secrets.
     #[inline]
     pub(crate) fn random(&self) -> u128 {
-        let drawn = self.drawn.get();
-        self.drawn.set(drawn + 2);
-        u128::from(self.hasher.hash_one(drawn)) << 64 | u128::from(self.hasher.hash_one(drawn + 1))
+        u128::from(self.draw()) << 64 | u128::from(self.draw())
+    }
+
+    fn draw(&self) -> u64 {
+        let state = self.random_state.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.random_state.set(state);
+        let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
     }
 
     /// A number that is one higher each time, for the service at `index`.
