@@ -9,7 +9,7 @@ use wire::{Method, RequestHead, ResponseHead};
 
 use crate::files::{Candidate, Files};
 use crate::filter::Outcome;
-use crate::route::{Action, Found, Table};
+use crate::route::{Action, Building, Found, Table};
 use crate::{Cx, Fault, Reply, Route, RouteId, Service, ServiceId};
 
 /// The compiled routes and services of one configuration. Immutable.
@@ -81,22 +81,27 @@ impl Rules {
     ) -> Option<Self> {
         let errors = report.has_errors();
         let mut linking = Linking::new(services);
-        let links = routes
-            .iter()
-            .map(|(place, route)| linking.link(*place, route, report));
-        let links: Box<[Link]> = links.collect();
+        let mut table = Building::new(routes.len());
+        let mut links = Vec::with_capacity(routes.len());
+        let mut kept = Vec::with_capacity(routes.len());
+        // One pass: fetching a route into the cache costs more than all that is done with it.
+        for (place, route) in routes {
+            links.push(linking.link(*place, route, report));
+            table.add(route);
+            kept.push(Arc::clone(route));
+        }
         if !errors {
             // Routes that could not be built may have led there.
             linking.report_unused(report);
         }
-        let table = Table::build(routes, report);
+        let table = table.finish(routes, report);
         if errors || report.has_errors() {
             return None;
         }
         Some(Self {
             table,
-            routes: routes.iter().map(|(_, route)| Arc::clone(route)).collect(),
-            links,
+            routes: kept.into(),
+            links: links.into(),
             services: services
                 .iter()
                 .filter_map(|(_, service)| service.clone())

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use config::Network;
 use tokio::net::TcpListener;
@@ -36,7 +35,7 @@ impl Shared {
             index,
             Arc::clone(&self.published),
             Arc::clone(&self.metrics),
-            AccessLog::new(self.access.clone(), Arc::clone(&self.metrics), index),
+            AccessLog::new(self.access.clone()),
             self.trails.clone(),
         )
     }
@@ -50,14 +49,8 @@ enum Command {
         proxy_protocol: Option<Arc<[Network]>>,
         stop: watch::Receiver<bool>,
     },
-    /// No new requests; end when the last one has.
     Drain,
-    /// End now.
-    CutOff,
 }
-
-/// How often to look whether the threads have ended: nothing announces it.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// All worker threads.
 pub(crate) struct Workers {
@@ -120,18 +113,9 @@ impl Workers {
         }
     }
 
-    /// Tells all workers to end at once, with whatever they are doing.
-    pub(crate) fn cut_off(&self) {
-        for worker in &self.commands {
-            let _ = worker.send(Command::CutOff);
-        }
-    }
-
-    /// Waits until all workers have ended.
-    pub(crate) async fn ended(&self) {
-        while !self.threads.iter().all(JoinHandle::is_finished) {
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
+    /// Whether all workers have ended.
+    pub(crate) fn have_ended(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
     }
 }
 
@@ -148,19 +132,14 @@ pub(crate) fn runtime() -> io::Result<LocalRuntime> {
 async fn work(index: usize, shared: Shared, mut commands: mpsc::UnboundedReceiver<Command>) {
     let worker = shared.worker(index);
     tokio::task::spawn_local(Rc::clone(&worker).keep_time());
-    let mut draining = false;
-    loop {
-        let command = tokio::select! {
-            command = commands.recv() => command,
-            () = worker.drained(), if draining => break,
-        };
+    while let Some(command) = commands.recv().await {
         match command {
-            Some(Command::Listen {
+            Command::Listen {
                 socket,
                 address,
                 proxy_protocol,
                 stop,
-            }) => {
+            } => {
                 let listener = Rc::new(Listener {
                     address,
                     proxy_protocol,
@@ -180,11 +159,11 @@ async fn work(index: usize, shared: Shared, mut commands: mpsc::UnboundedReceive
                     Err(error) => log::error("listen", format!("{address}: {error}")),
                 }
             }
-            Some(Command::Drain) => {
+            Command::Drain => {
                 worker.drain();
-                draining = true;
+                break;
             }
-            Some(Command::CutOff) | None => break,
         }
     }
+    worker.drained().await;
 }

@@ -3,4 +3,3 @@
 pub(crate) mod access;
 pub(crate) mod log;
 pub(crate) mod trails;
-mod writer;

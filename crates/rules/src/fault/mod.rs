@@ -158,7 +158,7 @@ pub enum Retry {
 }
 
 impl Fault {
-    /// The fault of refusing a request for what its codec found.
+    /// Where in its life the request was.
     #[must_use]
     pub const fn stage(self) -> Stage {
         match self {
@@ -489,21 +489,6 @@ impl Fault {
         match self.status() {
             503 => Some(1),
             _ => None,
-        }
-    }
-
-    /// Whether the connection to the client cannot go on: what follows on it may be anything.
-    #[must_use]
-    pub const fn ends_connection(self) -> bool {
-        match self.stage() {
-            Stage::Head | Stage::Body | Stage::Accept | Stage::Deliver => true,
-            Stage::Route
-            | Stage::Files
-            | Stage::Endpoint
-            | Stage::Connect
-            | Stage::Send
-            | Stage::Wait
-            | Stage::Receive => false,
         }
     }
 }

@@ -28,7 +28,7 @@ use condition::Condition;
 use pattern::{HostPattern, PathPattern};
 pub(crate) use search::Found;
 use search::Unwatched;
-pub(crate) use table::Table;
+pub(crate) use table::{Building, Table};
 pub use text::{OneOrMany, RouteConfig, Wanted};
 
 /// The place of a route in [`Rules::routes`](crate::Rules::routes).

@@ -5,7 +5,7 @@ use config::{At, Report};
 use crate::percent;
 
 /// The longest literal segment, in decoded bytes: what fits a buffer on the stack.
-pub(super) const LITERAL_BYTES_MAX: usize = 255;
+pub(super) const LITERAL_BYTES_MAX: usize = u8::MAX as usize;
 /// The most segments of a pattern; bounds the recursion of the search.
 const SEGMENTS_MAX: usize = 64;
 /// The most parameters of a pattern; bounds the captures that a search keeps on the stack.
@@ -13,20 +13,30 @@ pub(super) const PARAMS_MAX: usize = 16;
 /// The longest host name (RFC 1035, 2.3.4, without the final dot).
 pub(super) const HOST_BYTES_MAX: usize = 253;
 
-/// A path to match.
+/// A path to match. Few and small allocations: at 50,000 routes, fetching them is what building the
+/// table costs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PathPattern {
-    pub(super) segments: Box<[Segment]>,
+    /// The kinds of the segments, and how long each literal is.
+    kinds: Box<[Kind]>,
+    /// The literals, decoded, one behind the other.
+    literals: Box<[u8]>,
     pub(super) end: End,
     /// The names of the parameters; the last one is `*` for a nameless rest.
     pub(super) params: Box<[Box<str>]>,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Literal { bytes: u8 },
+    Parameter,
+}
+
 /// One segment of a path to match.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Segment {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Segment<'p> {
     /// These bytes, decoded.
-    Literal(Box<[u8]>),
+    Literal(&'p [u8]),
     /// Any one segment.
     Parameter,
 }
@@ -75,7 +85,8 @@ impl PathPattern {
             }
         }
         Some(Self {
-            segments: pattern.segments.into(),
+            kinds: pattern.kinds.into(),
+            literals: pattern.literals.into(),
             end: pattern.end,
             params: pattern.params.into(),
         })
@@ -83,14 +94,30 @@ impl PathPattern {
 }
 
 impl PathPattern {
+    pub(super) fn segments(&self) -> impl Iterator<Item = Segment<'_>> {
+        let mut rest = &*self.literals;
+        self.kinds.iter().map(move |kind| match kind {
+            Kind::Parameter => Segment::Parameter,
+            Kind::Literal { bytes } => {
+                let (literal, behind) = rest.split_at(usize::from(*bytes));
+                rest = behind;
+                Segment::Literal(literal)
+            }
+        })
+    }
+
+    /// Whether two patterns match the same paths.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        (&self.kinds, &self.literals, self.end) == (&other.kinds, &other.literals, other.end)
+    }
+
     /// Whether this pattern alone matches `path`. The table is quicker; this is for explanations.
     pub(super) fn matches(&self, path: &[u8]) -> bool {
         let mut given = path
             .split(|&byte| byte == b'/')
             .filter(|segment| !segment.is_empty());
         let fits = self
-            .segments
-            .iter()
+            .segments()
             .all(|segment| match (segment, given.next()) {
                 (_, None) => false,
                 (Segment::Parameter, Some(_)) => true,
@@ -108,7 +135,8 @@ impl PathPattern {
 }
 
 struct Reading {
-    segments: Vec<Segment>,
+    kinds: Vec<Kind>,
+    literals: Vec<u8>,
     end: End,
     params: Vec<Box<str>>,
 }
@@ -116,7 +144,8 @@ struct Reading {
 impl Default for Reading {
     fn default() -> Self {
         Self {
-            segments: Vec::new(),
+            kinds: Vec::new(),
+            literals: Vec::new(),
             end: End::Exact,
             params: Vec::new(),
         }
@@ -126,7 +155,7 @@ impl Default for Reading {
 impl Reading {
     /// Reads one part between slashes; the error is what is wrong, and advice.
     fn part(&mut self, part: &str, last: bool) -> Result<(), (String, String)> {
-        if self.segments.len() == SEGMENTS_MAX {
+        if self.kinds.len() == SEGMENTS_MAX {
             return Err((
                 format!("there are more than {SEGMENTS_MAX} segments"),
                 "end it with `/*` earlier".to_owned(),
@@ -184,7 +213,7 @@ impl Reading {
         if rest {
             self.end = End::Prefix;
         } else {
-            self.segments.push(Segment::Parameter);
+            self.kinds.push(Kind::Parameter);
         }
         self.param(name)
     }
@@ -207,20 +236,21 @@ impl Reading {
     }
 
     fn literal(&mut self, part: &str) -> Result<(), (String, String)> {
-        let decoded: Box<[u8]> = percent::decoded(part.as_bytes()).collect();
+        let decoded: Vec<u8> = percent::decoded(part.as_bytes()).collect();
         if matches!(*decoded, [b'.'] | [b'.', b'.']) {
             return Err((
                 format!("`{part}` can never match"),
                 "requests come here with dot segments resolved".to_owned(),
             ));
         }
-        if decoded.len() > LITERAL_BYTES_MAX {
+        let Ok(bytes) = u8::try_from(decoded.len()) else {
             return Err((
                 format!("a segment has more than {LITERAL_BYTES_MAX} bytes"),
                 "match it with a parameter".to_owned(),
             ));
-        }
-        self.segments.push(Segment::Literal(decoded));
+        };
+        self.kinds.push(Kind::Literal { bytes });
+        self.literals.extend_from_slice(&decoded);
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use wire::{Method, RequestHead};
 
 use super::condition::Methods;
 use super::pattern::{End, Segment};
-use super::{Found, Route, RouteConfig, Table};
+use super::{Building, Found, Route, RouteConfig, Table};
 use crate::harness::{cx, head};
 
 /// xorshift: small, and the same everywhere.
@@ -121,8 +121,7 @@ fn specification(routes: &[(Place, Arc<Route>)], head: &RequestHead) -> Found {
         }
         let mut path: Vec<u8> = matching
             .path
-            .segments
-            .iter()
+            .segments()
             .map(|segment| match segment {
                 Segment::Literal(_) => 2,
                 Segment::Parameter => 1,
@@ -153,6 +152,12 @@ fn build(text: &str) -> Arc<Route> {
     Arc::new(route.unwrap_or_else(|| panic!("{report}")))
 }
 
+fn table_of(routes: &[(Place, Arc<Route>)], report: &mut Report) -> Table {
+    let mut building = Building::new(routes.len());
+    routes.iter().for_each(|(_, route)| building.add(route));
+    building.finish(routes, report)
+}
+
 #[test]
 fn the_table_finds_what_a_look_at_all_routes_finds() {
     const SEED: u64 = 0x5eed_d002;
@@ -160,13 +165,13 @@ fn the_table_finds_what_a_look_at_all_routes_finds() {
         let seed = SEED + round;
         let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let mut routes: Vec<(Place, Arc<Route>)> = Vec::new();
-        let mut table = Table::build(&routes, &mut Report::new());
+        let mut table = table_of(&routes, &mut Report::new());
         let mut texts = Vec::new();
         for _ in 0..1 + random.below(16) {
             let text = random.route();
             routes.push((Place::NONE, build(&text)));
             let mut report = Report::new();
-            let next = Table::build(&routes, &mut report);
+            let next = table_of(&routes, &mut report);
             if report.has_errors() {
                 // A rival of one that is there: the report is right to refuse it.
                 routes.pop();

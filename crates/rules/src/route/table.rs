@@ -64,15 +64,6 @@ pub(super) struct Candidate {
 }
 
 impl Table {
-    /// Builds the table; routes that could match one request with equal right are reported.
-    pub(crate) fn build(routes: &[(Place, Arc<Route>)], report: &mut Report) -> Self {
-        let mut building = Building::new(routes);
-        for (index, (_, route)) in routes.iter().enumerate() {
-            building.route(u32::try_from(index).unwrap_or(NONE), route);
-        }
-        building.finish(routes, report)
-    }
-
     /// The candidates of a leaf, the most specific first.
     pub(super) fn leaf(&self, leaf: u32) -> &[Candidate] {
         let at = leaf as usize;
@@ -95,38 +86,41 @@ impl Table {
     }
 }
 
-/// A table while it is built.
-struct Building {
+/// A table while it is built, route by route.
+pub(crate) struct Building {
     table: Table,
     /// Each leaf's candidates, unsorted: the leaf and the candidate.
     placed: Vec<(u32, Candidate)>,
+    routes: u32,
     leaves: u32,
 }
 
 impl Building {
-    fn new(routes: &[(Place, Arc<Route>)]) -> Self {
-        let edges: usize = routes
-            .iter()
-            .map(|(_, route)| route.matching.path.segments.len() + 1)
-            .sum();
+    /// A table for about so many routes.
+    pub(crate) fn new(routes: usize) -> Self {
         let mut building = Self {
             table: Table {
-                nodes: Vec::with_capacity(routes.len() + 1),
-                edges: Edges::with_capacity(edges.min(4 * routes.len())),
+                nodes: Vec::with_capacity(routes + 1),
+                // Routes share most segments but the last; where they do not, the table grows.
+                edges: Edges::with_capacity(routes),
                 text: Vec::new(),
                 starts: Vec::new(),
                 candidates: Vec::new(),
                 methods: Vec::new(),
                 has_hosts: false,
             },
-            placed: Vec::with_capacity(routes.len()),
+            placed: Vec::with_capacity(routes),
+            routes: 0,
             leaves: 0,
         };
         building.node(NONE, b"");
         building
     }
 
-    fn route(&mut self, index: u32, route: &Route) {
+    /// Adds a route; their order is that of their indices.
+    pub(crate) fn add(&mut self, route: &Route) {
+        let index = self.routes;
+        self.routes += 1;
         let matching = &route.matching;
         let methods = match &*matching.methods {
             [] => Methods::ANY,
@@ -157,7 +151,7 @@ impl Building {
 
     fn path(&mut self, root: u32, route: &Route, candidate: Candidate) {
         let mut at = root;
-        for segment in &route.matching.path.segments {
+        for segment in route.matching.path.segments() {
             at = match segment {
                 Segment::Literal(literal) => {
                     self.table.nodes[at as usize].literals = true;
@@ -217,8 +211,9 @@ impl Building {
         child
     }
 
-    /// Sorts the candidates into their leaves and looks for rivals.
-    fn finish(mut self, routes: &[(Place, Arc<Route>)], report: &mut Report) -> Table {
+    /// Sorts the candidates into their leaves, and reports routes that could match one request with
+    /// equal right.
+    pub(crate) fn finish(mut self, routes: &[(Place, Arc<Route>)], report: &mut Report) -> Table {
         let mut table = self.table;
         if table.methods.len() > OTHER_METHODS_MAX {
             let place = routes.first().map_or(Place::NONE, |(place, _)| *place);

@@ -16,12 +16,7 @@ impl ResponseHead {
         scan: &mut HeadScan,
         limits: &HeadLimits,
     ) -> Result<Option<usize>, Malformed> {
-        let read = scan.read(bytes, limits, |head| self.read_head(head, limits));
-        if !matches!(read, Ok(Some(_))) {
-            // Half a head has lines without their text.
-            self.clear();
-        }
-        read
+        scan.read(bytes, limits, |head| self.read_head(head, limits))
     }
 
     /// Reads the whole head `bytes`, as [`super::HeadScan`] found it, into `self`.
@@ -29,15 +24,10 @@ impl ResponseHead {
     /// # Errors
     /// The same as for [`ResponseHead::read`].
     pub fn parse(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<(), Malformed> {
-        let read = match self.read_head(bytes, limits) {
-            Ok(end) if end == bytes.len() => Ok(()),
-            Ok(_) => Err(Malformed::FieldLine),
-            Err(malformed) => Err(malformed),
-        };
-        if read.is_err() {
-            self.clear();
+        match self.read_head(bytes, limits)? {
+            end if end == bytes.len() => Ok(()),
+            _ => Err(Malformed::FieldLine),
         }
-        read
     }
 
     /// Reads a head up to its end, wherever that is; [`Malformed::Truncated`] if it has none.
