@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-/// Routes beyond this share the label `other`: a scrape must stay small however many routes there
+use rules::RouteId;
+
+/// Routes behind this one share the label `other`: a scrape must stay small however many routes there
 /// are, and a time series costs its store a kilobyte or more.
 pub(crate) const ROUTES_LABELLED_MAX: usize = 1000;
 
@@ -97,6 +99,35 @@ impl RouteMetrics {
     }
 }
 
+/// The counters of all routes of one snapshot.
+#[derive(Debug)]
+pub(crate) struct RouteCounters {
+    /// Of the first routes, by `RouteId`.
+    own: Box<[Arc<RouteMetrics>]>,
+    /// Of all others.
+    other: Arc<RouteMetrics>,
+}
+
+impl RouteCounters {
+    pub(crate) fn new(own: Box<[Arc<RouteMetrics>]>, other: Arc<RouteMetrics>) -> Self {
+        Self { own, other }
+    }
+
+    /// Where requests of `route` are counted.
+    #[inline]
+    pub(crate) fn of(&self, route: RouteId) -> &RouteMetrics {
+        self.own.get(route.0 as usize).unwrap_or(&self.other)
+    }
+
+    /// All counters; those that several routes share come as often as they are shared.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &RouteMetrics> {
+        self.own
+            .iter()
+            .chain([&self.other])
+            .map(|counters| &**counters)
+    }
+}
+
 /// What one worker counted about one service.
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -171,6 +202,7 @@ impl Default for WorkerMetrics {
 #[derive(Debug)]
 pub(crate) struct Metrics {
     pub(crate) started: Instant,
+    /// Of each worker; the last is the control thread's own, which serves operators.
     pub(crate) workers: Box<[WorkerMetrics]>,
     /// The kinds of fault seen so far, in the order in which they came up.
     fault_slugs: [OnceLock<&'static str>; FAULT_KINDS_MAX],
@@ -200,6 +232,12 @@ impl Metrics {
     /// Milliseconds since the process started; the clock of all workers.
     pub(crate) fn now_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The workers that serve clients.
+    pub(crate) fn client_workers(&self) -> &[WorkerMetrics] {
+        let count = self.workers.len().saturating_sub(1);
+        &self.workers[..count]
     }
 
     /// Where faults called `slug` are counted.

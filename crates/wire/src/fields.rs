@@ -15,6 +15,8 @@ pub struct Fields {
     pub(crate) list: Vec<Field>,
     /// The bits of the known names that are present.
     pub(crate) known: u64,
+    /// The first letters of the names that are not known, as [`initial`] has them.
+    pub(crate) initials: u32,
 }
 
 /// Where one line lies. Offsets are bytes in the text of its [`Fields`].
@@ -46,6 +48,7 @@ impl Fields {
         self.text.clear();
         self.list.clear();
         self.known = 0;
+        self.initials = 0;
     }
 
     /// Gives back memory beyond `bytes` that one unusually large message made it take.
@@ -71,6 +74,14 @@ impl Fields {
     #[inline]
     pub fn has(&self, known: Known) -> bool {
         self.known & known.bit() != 0
+    }
+
+    /// Whether a name that is not known may be present that begins with a letter in `set`, which is
+    /// made of [`initial`]s. A no is certain; it spares a look at every name.
+    #[must_use]
+    #[inline]
+    pub fn may_have_unknown(&self, set: u32) -> bool {
+        self.initials & set != 0
     }
 
     /// Whether any of the names whose bits are in `set` is present.
@@ -138,6 +149,9 @@ impl Fields {
         self.text.extend_from_slice(b"\r\n");
         let known = Known::of(name.as_bytes());
         self.known |= known.bit();
+        if known == Known::Other {
+            self.initials |= initial(name.as_bytes()[0]);
+        }
         self.list.push(Field {
             start: offset(start),
             end: offset(self.text.len()),
@@ -216,6 +230,13 @@ pub const FIELDS_MAX: usize = 256;
 
 pub(crate) fn offset(at: usize) -> u32 {
     u32::try_from(at).expect("a head and its edits stay far below 4 GiB")
+}
+
+/// The bit of a first letter in a set of them, whatever its case.
+#[must_use]
+#[inline]
+pub const fn initial(letter: u8) -> u32 {
+    1 << (letter & 31)
 }
 
 /// RFC 9110, 5.6.2: `tchar`.

@@ -75,12 +75,14 @@ impl Admin {
     async fn reply(&self, scratch: &Scratch, content: &[u8]) -> Reply {
         let request = &scratch.request;
         let path = std::str::from_utf8(request.path()).unwrap_or_default();
-        let read = matches!(request.method, Method::Get | Method::Head);
         match path {
-            "/" if read => text(200, INDEX),
-            "/livez" if read => json_reply(200, &json!({ "live": true })),
-            "/readyz" if read => self.readiness(),
-            "/metrics" if read => {
+            "/" | "/livez" | "/readyz" | "/metrics" if !is_read(request.method) => {
+                not_allowed("GET, HEAD")
+            }
+            "/" => text(200, INDEX),
+            "/livez" => json_reply(200, &json!({ "live": true })),
+            "/readyz" => self.readiness(),
+            "/metrics" => {
                 let rendered = prometheus::render(&self.metrics, &self.published.current());
                 Reply::status(200)
                     .header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
@@ -114,6 +116,9 @@ impl Admin {
                     None => json_reply(404, &problem(404, "No explained request has this id")),
                 }
             }
+            (_, "status") => not_allowed("GET, HEAD"),
+            (_, "reload" | "explain") => not_allowed("POST"),
+            (_, trail) if trail.starts_with("trails/") => not_allowed("GET, HEAD"),
             _ => json_reply(
                 404,
                 &problem(404, "There is nothing here; GET / lists what is"),
@@ -197,13 +202,13 @@ impl Admin {
             .collect();
         let open: u64 = self
             .metrics
-            .workers
+            .client_workers()
             .iter()
             .map(|worker| worker.open.read())
             .sum();
         let requests: u64 = self
             .metrics
-            .workers
+            .client_workers()
             .iter()
             .map(|worker| worker.requests.read())
             .sum();
@@ -211,7 +216,7 @@ impl Admin {
             "version": env!("CARGO_PKG_VERSION"),
             "pid": std::process::id(),
             "uptime-seconds": self.metrics.started.elapsed().as_secs(),
-            "workers": self.metrics.workers.len() - 1,
+            "workers": self.metrics.client_workers().len(),
             "connections": open,
             "requests": requests,
             "config": *self.status.borrow(),
@@ -273,6 +278,15 @@ fn text(status: u16, text: &str) -> Reply {
     Reply::status(status)
         .header("Content-Type", "text/plain; charset=utf-8")
         .body(text.as_bytes().to_vec())
+}
+
+fn is_read(method: Method) -> bool {
+    matches!(method, Method::Get | Method::Head)
+}
+
+fn not_allowed(allow: &'static str) -> Reply {
+    let title = format!("This takes {allow} only");
+    json_reply(405, &problem(405, &title)).header("Allow", allow)
 }
 
 fn problem(status: u16, title: &str) -> Value {

@@ -94,7 +94,7 @@ fn process(out: &mut String, metrics: &Metrics, snapshot: &Snapshot) {
 fn connections(out: &mut String, metrics: &Metrics) {
     let sum = |which: fn(&WorkerMetrics) -> &Counter| -> u64 {
         metrics
-            .workers
+            .client_workers()
             .iter()
             .map(|worker| which(worker).read())
             .sum()
@@ -167,12 +167,12 @@ fn connections(out: &mut String, metrics: &Metrics) {
         &[],
         sum(|worker| &worker.upgraded),
     );
-    let name = "doorward_log_batches_dropped_total";
+    let name = "doorward_log_lines_dropped_total";
     family(
         out,
         name,
         "counter",
-        "Batches of access log lines that nobody took in time.",
+        "Lines of the access log that nobody took in time.",
     );
     line(out, name, &[], sum(|worker| &worker.log_lines_dropped));
     family(
@@ -183,7 +183,7 @@ fn connections(out: &mut String, metrics: &Metrics) {
     );
     for (index, slug) in metrics.faults() {
         let count = metrics
-            .workers
+            .client_workers()
             .iter()
             .map(|worker| worker.faults[index].read())
             .sum();
@@ -194,7 +194,7 @@ fn connections(out: &mut String, metrics: &Metrics) {
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 fn routes(out: &mut String, snapshot: &Snapshot) {
-    let mut routes: Vec<_> = snapshot.route_metrics.iter().collect();
+    let mut routes: Vec<_> = snapshot.route_metrics.all().collect();
     // Routes that share a label share their counters.
     routes.sort_by(|a, b| a.label.cmp(&b.label));
     routes.dedup_by(|a, b| a.label == b.label);

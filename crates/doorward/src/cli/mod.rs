@@ -9,9 +9,12 @@ pub(crate) mod status;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+
+use crate::observe::log;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -90,6 +93,9 @@ impl From<io::Error> for Failure {
     }
 }
 
+/// How long the last lines of the log may take to be read.
+const LAST_WORDS_LIMIT: Duration = Duration::from_secs(1);
+
 /// Does what the command line says.
 pub(crate) fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
@@ -108,6 +114,7 @@ pub(crate) fn main() -> ExitCode {
             .map(|()| ExitCode::SUCCESS)
             .map_err(Failure::from),
     };
+    log::finish(LAST_WORDS_LIMIT);
     outcome.unwrap_or_else(|failure| {
         let colour = is_colourful(&io::stderr());
         let (red, plain) = if colour {

@@ -73,17 +73,17 @@ pub(crate) fn access(config: &Config, dev: bool) -> AccessFormat {
     }
 }
 
-/// Where started services find this gateway: its first listener, on this machine.
-pub(crate) fn door_url(bound: &[SocketAddr]) -> String {
-    let Some(first) = bound.first() else {
+/// Where started services on this machine find the listener at `bound`.
+pub(crate) fn door_url(bound: Option<SocketAddr>) -> String {
+    let Some(bound) = bound else {
         return String::new();
     };
-    let host = match first.ip() {
+    let host = match bound.ip() {
         ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
         std::net::IpAddr::V6(ip) => format!("[{ip}]"),
         ip => ip.to_string(),
     };
-    format!("http://{host}:{}", first.port())
+    format!("http://{host}:{}", bound.port())
 }
 
 /// The processes that `rules` wants, as the supervisor takes them.

@@ -1,6 +1,5 @@
 //! The sockets that clients connect to: opened, kept over reloads, taken from systemd.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -10,6 +9,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::watch;
 
 use super::workers::Workers;
+use crate::observe::log;
 
 /// An address to listen on, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,9 +25,17 @@ const BACKLOG: i32 = 4096;
 
 /// The open listeners.
 pub(crate) struct Listeners {
-    open: HashMap<SocketAddr, Open>,
-    /// Sockets that systemd opened for us.
-    inherited: Vec<TcpListener>,
+    /// In the order of the configuration.
+    open: Vec<Open>,
+    /// Sockets that systemd opened for us, each with whether it was ever used.
+    inherited: Vec<(TcpListener, bool)>,
+}
+
+/// What becomes of one wanted listener.
+enum Planned {
+    /// It is open already, at this place.
+    Kept(usize),
+    New(Vec<TcpListener>),
 }
 
 struct Open {
@@ -43,14 +51,35 @@ impl Listeners {
         let mut inherited = Vec::new();
         let mut passed = listenfd::ListenFd::from_env();
         for index in 0..passed.len() {
-            if let Ok(Some(socket)) = passed.take_tcp_listener(index) {
-                inherited.push(socket);
+            match passed.take_tcp_listener(index) {
+                Ok(Some(socket)) => inherited.push((socket, false)),
+                Ok(None) => {}
+                Err(error) => log::warn("listen", format!("socket {index} of systemd: {error}")),
             }
         }
         Self {
-            open: HashMap::new(),
+            open: Vec::new(),
             inherited,
         }
+    }
+
+    /// The sockets that systemd opened and nothing uses: their clients would wait in vain.
+    pub(crate) fn unused(&self) -> Vec<SocketAddr> {
+        let unused = self.inherited.iter().filter(|(_, used)| !used);
+        unused
+            .filter_map(|(socket, _)| socket.local_addr().ok())
+            .collect()
+    }
+
+    /// Looks whether `wanted` can be had, without keeping it.
+    ///
+    /// # Errors
+    /// The first address that cannot, and why.
+    pub(crate) fn probe(&mut self, wanted: &[ListenSpec]) -> Result<(), (SocketAddr, io::Error)> {
+        wanted.iter().try_for_each(|spec| {
+            let sockets = self.sockets(spec.address, 1);
+            sockets.map(drop).map_err(|error| (spec.address, error))
+        })
     }
 
     /// Opens what is wanted and not open, then closes what is open and not wanted.
@@ -62,62 +91,71 @@ impl Listeners {
         wanted: &[ListenSpec],
         workers: &Workers,
     ) -> Result<(), (SocketAddr, io::Error)> {
-        let mut opened = Vec::new();
+        let mut left: Vec<usize> = (0..self.open.len()).collect();
+        let mut plan = Vec::new();
         for spec in wanted {
-            if !self.open.contains_key(&spec.address) {
-                let sockets = self
-                    .sockets(spec.address, workers.count())
-                    .map_err(|error| (spec.address, error))?;
-                opened.push((spec.clone(), sockets));
+            let known = left
+                .iter()
+                .position(|&at| self.open[at].spec.address == spec.address);
+            plan.push(match known {
+                Some(known) => Planned::Kept(left.remove(known)),
+                None => Planned::New(
+                    self.sockets(spec.address, workers.count())
+                        .map_err(|error| (spec.address, error))?,
+                ),
+            });
+        }
+        let mut before: Vec<Option<Open>> = self.open.drain(..).map(Some).collect();
+        for (planned, spec) in plan.into_iter().zip(wanted) {
+            match planned {
+                Planned::Kept(at) => self.open.extend(before[at].take()),
+                Planned::New(sockets) => {
+                    let bound = sockets[0].local_addr().unwrap_or(spec.address);
+                    let (stop, stopped) = watch::channel(false);
+                    workers.listen(sockets, bound, spec.proxy_protocol.as_ref(), &stopped);
+                    let spec = spec.clone();
+                    self.open.push(Open { spec, bound, stop });
+                }
             }
         }
-        self.open.retain(|address, open| {
-            let kept = wanted.iter().find(|spec| spec.address == *address);
-            if kept.is_none() {
-                open.stop.send_replace(true);
-            }
-            kept.is_some()
-        });
-        for (spec, sockets) in opened {
-            let bound = sockets[0].local_addr().unwrap_or(spec.address);
-            let (stop, stopped) = watch::channel(false);
-            workers.listen(sockets, bound, spec.proxy_protocol.as_ref(), &stopped);
-            self.open.insert(spec.address, Open { spec, bound, stop });
+        for open in before.into_iter().flatten() {
+            open.stop.send_replace(true);
         }
         Ok(())
     }
 
     /// Whether a listener that stays would have to change its protocol, which takes a restart.
     pub(crate) fn changed_protocol(&self, wanted: &[ListenSpec]) -> Option<SocketAddr> {
-        wanted
-            .iter()
-            .find(|spec| {
-                self.open
-                    .get(&spec.address)
-                    .is_some_and(|open| open.spec != **spec)
-            })
-            .map(|spec| spec.address)
+        let changed = wanted.iter().find(|spec| {
+            let same = |open: &&Open| open.spec.address == spec.address;
+            self.open
+                .iter()
+                .find(same)
+                .is_some_and(|open| open.spec != **spec)
+        });
+        changed.map(|spec| spec.address)
     }
 
     /// Stops accepting everywhere.
     pub(crate) fn stop(&mut self) {
-        for open in self.open.values() {
+        for open in &self.open {
             open.stop.send_replace(true);
         }
     }
 
-    /// Where we listen.
+    /// Where we listen, in the order of the configuration.
     pub(crate) fn bound(&self) -> Vec<SocketAddr> {
-        let mut bound: Vec<SocketAddr> = self.open.values().map(|open| open.bound).collect();
-        bound.sort_unstable();
-        bound
+        self.open.iter().map(|open| open.bound).collect()
     }
 
     /// One socket for each worker. With `SO_REUSEPORT` the kernel spreads connections over them, so
     /// workers do not meet at one queue.
-    fn sockets(&self, address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
-        let same = |socket: &&TcpListener| socket.local_addr().is_ok_and(|at| at == address);
-        if let Some(inherited) = self.inherited.iter().find(same) {
+    fn sockets(&mut self, address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
+        let same = |(socket, _): &&mut (TcpListener, bool)| {
+            socket.local_addr().is_ok_and(|at| at == address)
+        };
+        if let Some((inherited, used)) = self.inherited.iter_mut().find(same) {
+            *used = true;
             inherited.set_nonblocking(true)?;
             return (0..count).map(|_| inherited.try_clone()).collect();
         }

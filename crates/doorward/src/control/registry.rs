@@ -1,6 +1,6 @@
 //! What outlives a reload: endpoints with what is known about them, and counters, each by its name.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use rules::service::{Endpoint as Written, Source};
 use rules::{Route, Service as ServiceRules};
 
 use super::snapshot::{Address, Endpoint, Service, Times};
-use crate::metrics::{ROUTES_LABELLED_MAX, RouteMetrics, ServiceMetrics};
+use crate::metrics::{ROUTES_LABELLED_MAX, RouteCounters, RouteMetrics, ServiceMetrics};
 
 /// Addresses that are known only at run time.
 #[derive(Default)]
@@ -19,6 +19,9 @@ pub(crate) struct Found {
     /// Of started instances that are ready, by service.
     pub(crate) instances: HashMap<Box<str>, Vec<SocketAddr>>,
 }
+
+/// The label of routes that have none of their own.
+const OTHER: &str = "other";
 
 /// Everything that is lent to each new snapshot.
 pub(crate) struct Registry {
@@ -40,7 +43,7 @@ impl Registry {
             endpoints: HashMap::new(),
             next_index: 0,
             routes: HashMap::new(),
-            other_routes: Arc::new(RouteMetrics::new("other", workers)),
+            other_routes: Arc::new(RouteMetrics::new(OTHER, workers)),
             services: HashMap::new(),
         }
     }
@@ -55,8 +58,10 @@ impl Registry {
             .iter()
             .map(|rules| Arc::new(self.service(rules, found)))
             .collect();
-        self.services
-            .retain(|name, _| services.iter().any(|service| service.name == *name));
+        if self.services.len() > services.len() {
+            let named: HashSet<&str> = services.iter().map(|service| &*service.name).collect();
+            self.services.retain(|name, _| named.contains(&**name));
+        }
         ready
     }
 
@@ -108,29 +113,24 @@ impl Registry {
         forgotten.map(|((_, address), _)| address).collect()
     }
 
-    /// The counters of `routes`, in their order.
-    pub(crate) fn routes(&mut self, routes: &[Arc<Route>]) -> Arc<[Arc<RouteMetrics>]> {
-        let workers = self.workers;
-        let mut kept = HashMap::new();
-        let counters = routes
+    /// The counters of `routes`. Routes of one name share them, and so do all behind the first
+    /// [`ROUTES_LABELLED_MAX`]: of 50,000 routes, only those cost a reload anything.
+    pub(crate) fn routes(&mut self, routes: &[Arc<Route>]) -> RouteCounters {
+        let mut before = std::mem::take(&mut self.routes);
+        let mut kept = HashMap::from([(OTHER.into(), Arc::clone(&self.other_routes))]);
+        let labelled = &routes[..routes.len().min(ROUTES_LABELLED_MAX)];
+        let own = labelled
             .iter()
             .map(|route| {
-                if let Some(known) = kept.get(&route.name) {
-                    return Arc::clone(known);
-                }
-                let known = match self.routes.remove(&route.name) {
-                    Some(known) => known,
-                    None if kept.len() < ROUTES_LABELLED_MAX => {
-                        Arc::new(RouteMetrics::new(&route.name, workers))
-                    }
-                    None => return Arc::clone(&self.other_routes),
-                };
-                kept.insert(route.name.clone(), Arc::clone(&known));
-                known
+                let counters = kept.entry(route.name.clone()).or_insert_with(|| {
+                    let new = || Arc::new(RouteMetrics::new(&route.name, self.workers));
+                    before.remove(&route.name).unwrap_or_else(new)
+                });
+                Arc::clone(counters)
             })
             .collect();
         self.routes = kept;
-        counters
+        RouteCounters::new(own, Arc::clone(&self.other_routes))
     }
 }
 

@@ -9,12 +9,13 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::compile;
 use super::listeners::Listeners;
 use super::load::{Compiled, Loaded, Loader};
+use super::model::{Config, Secret};
 use super::notify;
 use super::process::{EndpointsChanged, Supervision};
 use super::registry::{Found, Registry};
@@ -33,6 +34,8 @@ pub(crate) struct Reloaded {
     pub(crate) milliseconds: f64,
     /// What is wrong, as `check` shows it; also the warnings about what was applied.
     pub(crate) report: String,
+    /// What changed in the file and only takes effect at the next start.
+    pub(crate) needs_restart: Vec<&'static str>,
 }
 
 /// How the configuration stands, for `status`.
@@ -46,6 +49,8 @@ pub(crate) struct ConfigStatus {
     pub(crate) loaded_unix: u64,
     /// The problems of the newest file, if it was refused.
     pub(crate) refused: Option<String>,
+    /// What changed in the file and only takes effect at the next start.
+    pub(crate) needs_restart: Vec<&'static str>,
     pub(crate) listening: Vec<SocketAddr>,
     pub(crate) draining: bool,
 }
@@ -59,7 +64,96 @@ pub(crate) enum Event {
 
 /// How often `dev` looks whether a file has changed, and everyone whether a retired endpoint is
 /// free of requests.
-const LOOK_EVERY: Duration = Duration::from_millis(300);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// How long workers may take to let go of what they were told to cut off.
+const END_LIMIT: Duration = Duration::from_secs(1);
+
+/// What the process is told from outside.
+pub(crate) struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Takes signals from now on; before, each would end the process at once.
+    ///
+    /// # Errors
+    /// If they cannot be received.
+    pub(crate) fn take() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits until the process is to end.
+    pub(crate) async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// What a running process cannot change.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Fixed {
+    workers: Option<u16>,
+    admin: SocketAddr,
+    token: Option<Secret>,
+}
+
+impl Fixed {
+    pub(crate) fn of(config: &Config) -> Self {
+        Self {
+            workers: config.runtime.workers.as_ref().map(|workers| **workers),
+            admin: config.admin.listen.0,
+            token: config.admin.token.as_deref().cloned(),
+        }
+    }
+
+    /// What differs in `wanted`, by its name in the configuration.
+    fn changes(&self, wanted: &Self) -> Vec<&'static str> {
+        let changes = [
+            (self.workers != wanted.workers, "[runtime] workers"),
+            (self.admin != wanted.admin, "[admin] listen"),
+            (self.token != wanted.token, "[admin] token"),
+        ];
+        let changed = changes.into_iter().filter(|(changed, _)| *changed);
+        changed.map(|(_, name)| name).collect()
+    }
+}
+
+/// When each file of the configuration was last written, and how long it is.
+type Stamps = HashMap<PathBuf, Option<(SystemTime, u64)>>;
+
+/// What a watcher of files has seen.
+struct Watched {
+    /// As the configuration in use found them.
+    used: Stamps,
+    /// As they were at the last look.
+    last: Stamps,
+}
+
+impl Watched {
+    fn new(stamps: Stamps) -> Self {
+        Self {
+            used: stamps.clone(),
+            last: stamps,
+        }
+    }
+
+    /// Whether there is something new to read. A file that changed since the last look may still be
+    /// being written.
+    fn look(&mut self, now: Stamps) -> bool {
+        let settled = now == self.last;
+        self.last = now;
+        settled && self.last != self.used
+    }
+}
 
 /// Everything that lives as long as the process.
 pub(crate) struct Control {
@@ -77,46 +171,46 @@ pub(crate) struct Control {
     pub(crate) dev: bool,
     pub(crate) version: u64,
     pub(crate) status: watch::Sender<ConfigStatus>,
+    /// What the process was started with.
+    pub(crate) fixed: Fixed,
+    /// The listener that started services call. It stays the same while it is open: another one
+    /// would restart them all.
+    pub(crate) door: Option<SocketAddr>,
+    /// Replaced snapshots that may still be in use. Whoever lets go of a large one last pays for it,
+    /// and that is not to be a worker.
+    pub(crate) retired: Vec<Arc<Snapshot>>,
 }
 
 impl Control {
     /// Runs until the process is to end; returns when everything is drained, or the time limit is
     /// over.
-    ///
-    /// # Errors
-    /// If signals cannot be received.
     pub(crate) async fn run(
         mut self,
         mut events: mpsc::UnboundedReceiver<Event>,
-    ) -> io::Result<()> {
-        let mut hangup = signal(SignalKind::hangup())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+        mut signals: Signals,
+    ) {
         let mut look = tokio::time::interval(LOOK_EVERY);
-        let mut files = self.stamp_files();
+        let mut files = Watched::new(self.stamp_files());
         loop {
             tokio::select! {
-                _ = hangup.recv() => {
+                _ = signals.hangup.recv() => {
                     self.reload();
-                    files = self.stamp_files();
+                    files = Watched::new(self.stamp_files());
                 }
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
+                _ = signals.terminate.recv() => break,
+                _ = signals.interrupt.recv() => break,
                 _ = look.tick() => {
                     self.release_retired();
-                    if self.dev {
-                        let now = self.stamp_files();
-                        if now != files {
-                            files = now;
-                            self.reload();
-                        }
+                    if self.dev && files.look(self.stamp_files()) {
+                        self.reload();
+                        // It may have other files now.
+                        files = Watched::new(self.stamp_files());
                     }
                 }
                 Some(event) = events.recv() => self.on_event(event),
             }
         }
-        self.drain(terminate, interrupt).await;
-        Ok(())
+        self.drain(signals).await;
     }
 
     fn on_event(&mut self, event: Event) {
@@ -141,7 +235,7 @@ impl Control {
     /// Reads the configuration again. With problems nothing changes, and everyone is told.
     pub(crate) fn reload(&mut self) -> Reloaded {
         let began = Instant::now();
-        notify::systemd("RELOADING=1");
+        notify::reloading();
         let loaded = self.loader.load();
         let outcome = self.apply(loaded);
         notify::systemd("READY=1");
@@ -158,11 +252,17 @@ impl Control {
                     "config",
                     format!("version {version} applied in {milliseconds:.1} ms"),
                 );
+                let restart = self.status.borrow().needs_restart.clone();
+                if !restart.is_empty() {
+                    let what = restart.join(", ");
+                    log::warn("config", format!("a change of {what} takes a restart"));
+                }
                 Reloaded {
                     applied: true,
                     version,
                     milliseconds,
                     report: warnings,
+                    needs_restart: restart,
                 }
             }
             Err(report) => {
@@ -179,6 +279,7 @@ impl Control {
                     version,
                     milliseconds,
                     report,
+                    needs_restart: Vec::new(),
                 }
             }
         }
@@ -196,20 +297,20 @@ impl Control {
         self.listeners
             .apply(&wanted, &self.workers)
             .map_err(|(address, error)| format!("cannot listen on {address}: {error}\n"))?;
-        if compiled.config.runtime.workers != self.compiled.config.runtime.workers {
-            log::warn("config", "a change of `workers` takes a restart");
-        }
         self.compiled = compiled;
+        log::set_level(self.compiled.config.log.level);
         self.start_services();
         self.publish();
         let (version, listening) = (self.version, self.listeners.bound());
         let rules = Arc::clone(&self.compiled.rules);
+        let needs_restart = self.fixed.changes(&Fixed::of(&self.compiled.config));
         self.status.send_modify(|status| {
             status.version = version;
             status.routes = rules.routes().len();
             status.services = rules.services().len();
             status.loaded_unix = unix_now();
             status.refused = None;
+            status.needs_restart = needs_restart;
             status.listening = listening;
         });
         Ok(report)
@@ -219,7 +320,10 @@ impl Control {
     pub(crate) fn start_services(&mut self) {
         let rules = &self.compiled.rules;
         let folder = folder_of(self.loader.path());
-        let door_url = compile::door_url(&self.listeners.bound());
+        let bound = self.listeners.bound();
+        let open = self.door.filter(|door| bound.contains(door));
+        self.door = open.or(bound.first().copied());
+        let door_url = compile::door_url(self.door);
         self.supervision
             .apply(compile::processes(rules, &folder, &door_url));
         self.resolver
@@ -230,7 +334,7 @@ impl Control {
     pub(crate) fn publish(&mut self) {
         self.version += 1;
         let snapshot = self.snapshot();
-        self.published.publish(snapshot);
+        self.retired.push(self.published.publish(snapshot));
     }
 
     fn snapshot(&mut self) -> Snapshot {
@@ -247,8 +351,11 @@ impl Control {
         }
     }
 
-    /// Tells the supervisor which retired instances have no request left.
+    /// Drops snapshots that nobody uses any more, and tells the supervisor which retired instances
+    /// have no request left.
     fn release_retired(&mut self) {
+        self.retired
+            .retain(|snapshot| Arc::strong_count(snapshot) > 1);
         for address in self.registry.forget_unused() {
             if let Address::Tcp(address) = address {
                 self.supervision.drained(address);
@@ -256,11 +363,11 @@ impl Control {
         }
     }
 
-    /// When each file of the configuration was last written.
-    fn stamp_files(&self) -> HashMap<PathBuf, Option<SystemTime>> {
+    fn stamp_files(&self) -> Stamps {
         let stamp = |path: &Path| {
-            let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified());
-            (path.to_owned(), modified.ok())
+            let stamp = std::fs::metadata(path)
+                .and_then(|metadata| Ok((metadata.modified()?, metadata.len())));
+            (path.to_owned(), stamp.ok())
         };
         if self.dev {
             self.loader.seen().map(stamp).collect()
@@ -269,12 +376,9 @@ impl Control {
         }
     }
 
-    /// Stops accepting, lets requests finish within the time limit, then stops the services.
-    async fn drain(
-        mut self,
-        mut terminate: tokio::signal::unix::Signal,
-        mut interrupt: tokio::signal::unix::Signal,
-    ) {
+    /// Stops accepting, lets requests finish within the time limit, then stops the services. Told
+    /// again, it waits for nothing and nobody.
+    async fn drain(mut self, mut signals: Signals) {
         notify::systemd("STOPPING=1");
         let limit = Duration::from(*self.compiled.config.runtime.drain);
         log::info(
@@ -284,18 +388,28 @@ impl Control {
         self.status.send_modify(|status| status.draining = true);
         self.listeners.stop();
         self.workers.drain();
-        let ended = async {
-            while !self.workers.have_ended() {
-                tokio::time::sleep(Duration::from_millis(20)).await;
+        let told_again = tokio::select! {
+            () = self.workers.ended() => {
+                log::info("control", "all requests are finished");
+                false
             }
+            () = tokio::time::sleep(limit) => {
+                let open = self.metrics.connections.load(Ordering::Relaxed);
+                log::warn("control", format!("the time is over: {open} connections are cut off"));
+                false
+            }
+            () = signals.end() => true,
         };
-        tokio::select! {
-            () = ended => log::info("control", "all requests are finished"),
-            () = tokio::time::sleep(limit) => log::warn("control", "the time limit for draining is over"),
-            _ = terminate.recv() => log::warn("control", "told to stop again: not waiting any longer"),
-            _ = interrupt.recv() => log::warn("control", "told to stop again: not waiting any longer"),
+        self.workers.cut_off();
+        // A worker that is stuck in a system call is not waited for.
+        let _ = tokio::time::timeout(END_LIMIT, self.workers.ended()).await;
+        if !told_again {
+            tokio::select! {
+                () = self.supervision.stop() => return,
+                () = signals.end() => {}
+            }
         }
-        self.supervision.stop().await;
+        log::warn("control", "told to stop again: not waiting any longer");
     }
 }
 

@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rules::Rules;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use wire::h1::{BodyLimits, HeadLimits};
 
-use crate::metrics::{RouteMetrics, ServiceMetrics};
+use crate::metrics::{RouteCounters, ServiceMetrics};
 use crate::observe::access::AccessFormat;
 
 /// Everything that a request needs to know. Immutable: a request keeps the one it began with.
@@ -18,8 +20,7 @@ pub(crate) struct Snapshot {
     pub(crate) rules: Arc<Rules>,
     /// By `ServiceId`.
     pub(crate) services: Box<[Arc<Service>]>,
-    /// By `RouteId`.
-    pub(crate) route_metrics: Arc<[Arc<RouteMetrics>]>,
+    pub(crate) route_metrics: RouteCounters,
     pub(crate) limits: Limits,
     /// Peers whose word about others is taken.
     pub(crate) trust: Arc<[config::Network]>,
@@ -129,6 +130,7 @@ impl Endpoint {
 pub(crate) struct Published {
     version: AtomicU64,
     current: Mutex<Arc<Snapshot>>,
+    changed: Notify,
 }
 
 impl Published {
@@ -136,6 +138,7 @@ impl Published {
         Self {
             version: AtomicU64::new(first.version),
             current: Mutex::new(Arc::new(first)),
+            changed: Notify::new(),
         }
     }
 
@@ -148,10 +151,19 @@ impl Published {
         Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Replaces the snapshot; requests that have begun keep theirs.
-    pub(crate) fn publish(&self, next: Snapshot) {
+    /// Replaces the snapshot, and returns the one before; requests that have begun keep it.
+    pub(crate) fn publish(&self, next: Snapshot) -> Arc<Snapshot> {
         let version = next.version;
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *current, Arc::new(next));
+        drop(current);
         self.version.store(version, Ordering::Release);
+        self.changed.notify_waiters();
+        before
+    }
+
+    /// Waits for the next [`Self::publish`], from the first time that this is polled or enabled.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
     }
 }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
+use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
@@ -17,7 +18,9 @@ use super::load::{Compiled, Loader};
 use super::process::{Entries, journal, run_builds, supervisor};
 use super::registry::{Found, Registry};
 use super::resolve::Resolver;
-use super::run::{ConfigStatus, Control, ControlHandle, Event, folder_of, unix_now};
+use super::run::{
+    ConfigStatus, Control, ControlHandle, Event, Fixed, Signals, folder_of, unix_now,
+};
 use super::snapshot::{Published, Snapshot};
 use super::workers::{Shared, Workers, runtime};
 use super::{compile, notify, token};
@@ -61,8 +64,22 @@ pub(crate) fn start(
     // The control thread has a worker of its own, for the admin side.
     let metrics = Metrics::new(count + 1);
     count_panics(&metrics);
-    runtime()?.block_on(assemble(loader, compiled, dev, count, metrics, greet))
+    log::set_level(compiled.config.log.level);
+    let access = AccessSink::start()?;
+    let shown = access.clone();
+    let runtime = runtime()?;
+    let ran = runtime.block_on(async move {
+        let assembling = assemble(loader, compiled, dev, count, metrics, shown, greet);
+        assembling.await
+    });
+    // What is still running here is killed with it, such as services that were not waited for.
+    drop(runtime);
+    access.finish(LAST_WORDS_LIMIT);
+    ran
 }
+
+/// How long the logs may take to be written when everything else has ended.
+const LAST_WORDS_LIMIT: Duration = Duration::from_secs(1);
 
 async fn assemble(
     loader: Loader,
@@ -70,18 +87,26 @@ async fn assemble(
     dev: bool,
     count: usize,
     metrics: Arc<Metrics>,
+    access: AccessSink,
     greet: impl FnOnce(&Running, &Compiled),
 ) -> io::Result<()> {
+    let mut signals = Signals::take()?;
+    // What cannot work is found before anything is built or started.
+    let admin_socket = bind_admin(compiled.config.admin.listen.0).await?;
+    let mut listeners = Listeners::new();
+    let wanted = compile::listen_specs(&compiled.config);
+    let no_listener = |(address, error): (_, _)| cannot_listen(address, &error);
+    listeners.probe(&wanted).map_err(no_listener)?;
     let (sink, entries) = journal();
     tokio::task::spawn_local(show_services(entries));
     if dev {
         let builds = compile::builds(&compiled.rules, &folder_of(loader.path()));
-        for build in &builds {
-            log::info("build", format!("{}: {}", build.service, build.command));
+        tokio::select! {
+            built = run_builds(&builds, &sink) => {
+                built.map_err(|failure| io::Error::other(failure.to_string()))?;
+            }
+            () = signals.end() => return Ok(()),
         }
-        run_builds(&builds, &sink)
-            .await
-            .map_err(|failure| io::Error::other(failure.to_string()))?;
     }
     let (token, token_path) = admin_token(&loader, &compiled)?;
     let token: Arc<str> = token.into();
@@ -107,16 +132,16 @@ async fn assemble(
     let shared = Shared {
         published: Arc::new(Published::new(snapshot)),
         metrics: Arc::clone(&metrics),
-        access: AccessSink::start()?,
+        access,
         trails: Trails::default(),
         per_client: PerClient::default(),
     };
     let workers = Workers::start(count, &shared)?;
-    let mut listeners = Listeners::new();
-    let wanted = compile::listen_specs(&compiled.config);
-    listeners
-        .apply(&wanted, &workers)
-        .map_err(|(address, error)| cannot_listen(address, &error))?;
+    listeners.apply(&wanted, &workers).map_err(no_listener)?;
+    for unused in listeners.unused() {
+        let text = format!("systemd opened {unused}, which is not in `[listen]`: it is not used");
+        log::warn("listen", text);
+    }
     let (status, status_seen) = watch::channel(ConfigStatus {
         path: loader.path().display().to_string(),
         version: 1,
@@ -124,6 +149,7 @@ async fn assemble(
         services: compiled.rules.services().len(),
         loaded_unix: unix_now(),
         refused: None,
+        needs_restart: Vec::new(),
         listening: listeners.bound(),
         draining: false,
     });
@@ -136,8 +162,7 @@ async fn assemble(
         trails: shared.trails.clone(),
         status: status_seen,
     };
-    let (stop_admin, admin_address) =
-        serve_admin(&shared, count, admin, compiled.config.admin.listen.0).await?;
+    let (stop_admin, admin_address) = serve_admin(&shared, count, admin, admin_socket)?;
     let running = Running {
         path: loader.path().to_owned(),
         listening: listeners.bound(),
@@ -145,6 +170,9 @@ async fn assemble(
         token_path,
     };
     let mut control = Control {
+        fixed: Fixed::of(&compiled.config),
+        door: None,
+        retired: Vec::new(),
         loader,
         compiled,
         registry,
@@ -168,21 +196,23 @@ async fn assemble(
         format!("http on {}, admin on {admin_address}", addresses.join(", ")),
     );
     greet(&running, &control.compiled);
-    let ran = control.run(received).await;
+    control.run(received, signals).await;
     stop_admin.send_replace(true);
-    ran
+    Ok(())
+}
+
+async fn bind_admin(address: SocketAddr) -> io::Result<TcpListener> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|error| cannot_listen(address, &error))
 }
 
 /// Serves the admin side on this thread.
-async fn serve_admin(
+fn serve_admin(
     shared: &Shared,
     index: usize,
     admin: Admin,
-    address: SocketAddr,
+    socket: TcpListener,
 ) -> io::Result<(watch::Sender<bool>, SocketAddr)> {
-    let socket = TcpListener::bind(address)
-        .await
-        .map_err(|error| cannot_listen(address, &error))?;
     let address = socket.local_addr()?;
     let worker = shared.worker(index);
     tokio::task::spawn_local(Rc::clone(&worker).keep_time());
@@ -267,5 +297,9 @@ fn count_panics(metrics: &Arc<Metrics>) {
     std::panic::set_hook(Box::new(move |panic| {
         metrics.bugs.fetch_add(1, Ordering::Relaxed);
         log::error("bug", panic.to_string());
+        if thread::current().name() == Some("main") {
+            // It ends the process; a worker's does not.
+            log::finish(LAST_WORDS_LIMIT);
+        }
     }));
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use config::Network;
 use tokio::net::TcpListener;
@@ -35,7 +36,7 @@ impl Shared {
             index,
             Arc::clone(&self.published),
             Arc::clone(&self.metrics),
-            AccessLog::new(self.access.clone()),
+            AccessLog::new(self.access.clone(), Arc::clone(&self.metrics), index),
             self.trails.clone(),
         )
     }
@@ -49,8 +50,14 @@ enum Command {
         proxy_protocol: Option<Arc<[Network]>>,
         stop: watch::Receiver<bool>,
     },
+    /// No new requests; end when the last one has.
     Drain,
+    /// End now.
+    CutOff,
 }
+
+/// How often to look whether the threads have ended: nothing announces it.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// All worker threads.
 pub(crate) struct Workers {
@@ -113,9 +120,18 @@ impl Workers {
         }
     }
 
-    /// Whether all workers have ended.
-    pub(crate) fn have_ended(&self) -> bool {
-        self.threads.iter().all(JoinHandle::is_finished)
+    /// Tells all workers to end at once, with whatever they are doing.
+    pub(crate) fn cut_off(&self) {
+        for worker in &self.commands {
+            let _ = worker.send(Command::CutOff);
+        }
+    }
+
+    /// Waits until all workers have ended.
+    pub(crate) async fn ended(&self) {
+        while !self.threads.iter().all(JoinHandle::is_finished) {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 }
 
@@ -132,14 +148,19 @@ pub(crate) fn runtime() -> io::Result<LocalRuntime> {
 async fn work(index: usize, shared: Shared, mut commands: mpsc::UnboundedReceiver<Command>) {
     let worker = shared.worker(index);
     tokio::task::spawn_local(Rc::clone(&worker).keep_time());
-    while let Some(command) = commands.recv().await {
+    let mut draining = false;
+    loop {
+        let command = tokio::select! {
+            command = commands.recv() => command,
+            () = worker.drained(), if draining => break,
+        };
         match command {
-            Command::Listen {
+            Some(Command::Listen {
                 socket,
                 address,
                 proxy_protocol,
                 stop,
-            } => {
+            }) => {
                 let listener = Rc::new(Listener {
                     address,
                     proxy_protocol,
@@ -159,11 +180,11 @@ async fn work(index: usize, shared: Shared, mut commands: mpsc::UnboundedReceive
                     Err(error) => log::error("listen", format!("{address}: {error}")),
                 }
             }
-            Command::Drain => {
+            Some(Command::Drain) => {
                 worker.drain();
-                break;
+                draining = true;
             }
+            Some(Command::CutOff) | None => break,
         }
     }
-    worker.drained().await;
 }

@@ -21,7 +21,7 @@ pub(crate) fn record(
         counters.faults[worker.metrics.fault_index(fault.slug())].add(1);
     }
     if let Some(route) = done.route {
-        let shard = &snapshot.route_metrics[route.0 as usize].shards[worker.index];
+        let shard = &snapshot.route_metrics.of(route).shards[worker.index];
         shard.responses[usize::from(done.status / 100).clamp(1, 5) - 1].add(1);
         shard.request_body_bytes.add(done.request_bytes);
         shard.response_body_bytes.add(done.response_bytes);
@@ -35,7 +35,6 @@ pub(crate) fn record(
         worker.access_log.write(
             snapshot.access,
             &Entry { request: &scratch.request, cx: &scratch.cx, done, duration_us, route },
-            counters,
         );
     }
 }

@@ -58,6 +58,7 @@ impl Connection {
         socket: Socket,
         address: SocketAddr,
     ) {
+        worker.wake();
         let watch = Watch::new(Rc::clone(&worker.deadlines)).await;
         let peer = Peer { address: Some(address), trusted: false, https: false };
         let client = Side::new(socket);

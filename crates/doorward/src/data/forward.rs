@@ -47,14 +47,25 @@ pub(crate) async fn forward(
     scratch.lines.clear();
     rules::forward::append(&scratch.request, connection.peer, &scratch.cx, &mut scratch.lines);
     let index = service_id.0 as usize;
-    let sent = send(connection, snapshot, scratch, (service, index), body.framing, bytes_max).await;
+    // Filled by `send` and used by `deliver` where it lies: it is too large to be handed around.
+    let mut exchange = None;
+    let sent = send(
+        connection,
+        snapshot,
+        scratch,
+        (service, index),
+        (body.framing, bytes_max),
+        &mut exchange,
+    )
+    .await;
     let counters = &service.metrics.shards[connection.worker.index];
     match sent {
-        Ok((exchange, endpoint)) => {
+        Ok(endpoint) => {
             let status = scratch.response.status;
             counters.responses[usize::from(status / 100).saturating_sub(1)].add(1);
             let waited_ns = connection.worker.now_ns() - scratch.cx.now_ns;
             counters.first_byte.record(waited_ns / 1000);
+            let exchange = &mut exchange;
             deliver(connection, snapshot, scratch, route, service, endpoint, exchange).await
         }
         Err(fault) => {
@@ -71,9 +82,9 @@ async fn send<'s>(
     snapshot: &Pinned,
     scratch: &mut Scratch,
     (service, service_index): (&'s Service, usize),
-    framing: Framing,
-    bytes_max: u64,
-) -> Result<(Exchange, &'s Endpoint), Fault> {
+    (framing, bytes_max): (Framing, u64),
+    slot: &mut Option<Exchange>,
+) -> Result<&'s Endpoint, Fault> {
     let counters = &service.metrics.shards[connection.worker.index];
     let limits = &snapshot.limits;
     let turn = connection.worker.turn(service_index);
@@ -112,13 +123,13 @@ async fn send<'s>(
             Some(transfer) => transfer.rewind(head).map_err(|_| last)?,
         };
         let pace = Pace::new(limits.body_idle_ms, limits.body_rate);
-        let mut exchange = Exchange::new(side, transfer, pace, service.times, reused);
-        match final_head(connection, scratch, &mut exchange).await {
+        let exchange = slot.insert(Exchange::new(side, transfer, pace, service.times, reused));
+        match final_head(connection, scratch, exchange).await {
             Ok(()) => {
                 scratch.cx.note("status", scratch.response.status);
                 scratch.cx.note("connection", if reused { "reused" } else { "new" });
                 scratch.cx.record("upstream", "answer", "the endpoint answered");
-                return Ok((exchange, endpoint));
+                return Ok(endpoint);
             }
             Err(fault) => {
                 scratch.cx.record("upstream", "failed", fault.reason());
@@ -133,7 +144,7 @@ async fn send<'s>(
                 }
                 counters.retries.add(1);
                 (last, pooled) = (fault, false);
-                carried = Some(exchange.request);
+                carried = slot.take().map(|exchange| exchange.request);
             }
         }
     }
@@ -219,9 +230,10 @@ async fn deliver(
     route: RouteId,
     service: &Service,
     endpoint: &Endpoint,
-    mut exchange: Exchange,
+    slot: &mut Option<Exchange>,
 ) -> Done {
     if scratch.response.status == 101 {
+        let exchange = slot.take().expect("`send` filled it");
         return Box::pin(tunnel::open(connection, snapshot, scratch, route, exchange)).await;
     }
     let h1::ResponseFraming { announced, body: framing } =
@@ -232,16 +244,17 @@ async fn deliver(
                 return respond::fault(connection, scratch, Some(route), fault, None).await;
             }
         };
+    let exchange = slot.as_mut().expect("`send` filled it");
     snapshot.rules.on_response(route, &mut scratch.response, &scratch.request, &mut scratch.cx);
     let to = client_framing(announced, scratch.request.version);
     let persist = exchange.is_sent()
         && to != Framing::UntilClose
-        && respond::wants_to_persist(connection, scratch);
+        && respond::wants_to_persist(connection, scratch, &snapshot.limits);
     scratch.out = exchange.request.reclaim();
     respond::write_head(connection, scratch, to, persist);
     let head = std::mem::take(&mut scratch.out);
     let mut answer = Transfer::new(framing, to, snapshot.limits.body, u64::MAX, head);
-    let relayed = relay(connection, &snapshot.limits, &mut exchange, &mut answer).await;
+    let relayed = relay(connection, &snapshot.limits, exchange, &mut answer).await;
 
     let mut done = Done::new(Some(route), scratch.response.status, After::Persist);
     done.response_bytes = answer.bytes;
@@ -260,7 +273,7 @@ async fn deliver(
         && framing != Framing::UntilClose
         && scratch.response.connection.persists(scratch.response.version)
         && exchange.side.incoming.is_empty();
-    if reusable {
+    if let Some(exchange) = slot.take().filter(|_| reusable) {
         connection.worker.pools.put(
             endpoint.index,
             exchange.side,

@@ -70,6 +70,9 @@ fn group(client: IpAddr) -> IpAddr {
 /// they are just closed.
 const REFUSALS_MAX: usize = 256;
 
+/// Open connections to the admin side.
+const OPERATORS_MAX: u64 = 256;
+
 /// Pause after `accept` failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -134,7 +137,12 @@ fn admit(
     // Responses are written whole; Nagle's delay would only hold back their ends.
     let _ = stream.set_nodelay(true);
     let open = worker.metrics.connections.fetch_add(1, Ordering::Relaxed);
-    if open >= limits.connections_max {
+    let full = match listener.admin {
+        // Clients must not be able to lock operators out.
+        Some(_) => counters.open.read() >= OPERATORS_MAX,
+        None => open >= limits.connections_max,
+    };
+    if full {
         worker.metrics.connections.fetch_sub(1, Ordering::Relaxed);
         counters.refused_total.add(1);
         refuse(refusals, stream);

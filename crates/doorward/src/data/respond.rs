@@ -12,6 +12,7 @@ use super::connection::{After, Connection};
 use super::pace::Pace;
 use super::scratch::Scratch;
 use super::serve::{Body, Done};
+use crate::control::snapshot::Limits;
 
 /// How much of an unread request body is worth reading to keep the connection. Beyond it a new
 /// connection is cheaper for both sides.
@@ -100,12 +101,15 @@ pub(crate) fn may_persist(connection: &Connection, scratch: &Scratch, body: Body
         }
         Framing::Chunked | Framing::UntilClose => false,
     };
-    body_is_short && wants_to_persist(connection, scratch)
+    body_is_short && wants_to_persist(connection, scratch, &connection.worker.pin().limits)
 }
 
 /// Whether client and configuration let the connection go on.
-pub(crate) fn wants_to_persist(connection: &Connection, scratch: &Scratch) -> bool {
-    let limits = connection.worker.pin().limits;
+pub(crate) fn wants_to_persist(
+    connection: &Connection,
+    scratch: &Scratch,
+    limits: &Limits,
+) -> bool {
     scratch.request.connection.persists(scratch.request.version)
         && !connection.worker.draining.get()
         && connection.served < limits.requests_per_connection_max

@@ -76,6 +76,18 @@ impl Outgoing {
         self.head.len() + data + self.tail.len() + self.trailers.len()
     }
 
+    /// Moves the head in front of the data, where the head that was read mostly leaves room for it:
+    /// then both leave in one plain write.
+    fn join(&mut self) {
+        let Some((buffer, data)) = &mut self.data else { return };
+        if self.written == 0 && self.head.len() <= data.start {
+            let start = data.start - self.head.len();
+            buffer[start..data.start].copy_from_slice(&self.head);
+            data.start = start;
+            self.head.clear();
+        }
+    }
+
     #[inline]
     fn poll_flush(&mut self, socket: &mut Socket, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let len = self.len();
@@ -287,6 +299,7 @@ impl Transfer {
                 self.out.tail = &[];
             } else {
                 self.out.data = Some((buffer, data));
+                self.out.join();
             }
         }
         if self.decoder.is_done() {

@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher, RandomState};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -140,7 +141,7 @@ impl Worker {
         loop {
             if self.deadlines.in_use() == 0 && self.pools.is_empty() {
                 self.access_log.flush();
-                self.deadlines.used().await;
+                self.rest().await;
             }
             self.deadlines.sweep(self.now_ns() / 1_000_000);
             sweeps += 1;
@@ -152,6 +153,26 @@ impl Worker {
                 drop(self.pin());
             }
             tokio::time::sleep(SWEEP).await;
+        }
+    }
+
+    /// Waits until a connection comes. A snapshot that is replaced meanwhile is let go of.
+    async fn rest(&self) {
+        loop {
+            let mut changed = pin!(self.published.changed());
+            changed.as_mut().enable();
+            drop(self.pin());
+            tokio::select! {
+                () = self.deadlines.used() => return,
+                () = changed => {}
+            }
+        }
+    }
+
+    /// Looks at the calendar, which nobody does while no connection is open.
+    pub(crate) fn wake(&self) {
+        if self.deadlines.in_use() == 0 {
+            self.date.borrow_mut().renew();
         }
     }
 

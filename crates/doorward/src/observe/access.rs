@@ -5,15 +5,15 @@
 
 use std::cell::RefCell;
 use std::io::{self, Write};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rules::Cx;
 use wire::RequestHead;
 
+use super::writer::Writer;
 use crate::data::serve::Done;
-use crate::metrics::WorkerMetrics;
+use crate::metrics::Metrics;
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ const BATCHES_MAX: usize = 256;
 
 /// Where batches go.
 #[derive(Clone)]
-pub(crate) struct AccessSink(SyncSender<Vec<u8>>);
+pub(crate) struct AccessSink(Writer);
 
 impl AccessSink {
     /// Starts the thread that writes to standard output.
@@ -39,25 +39,29 @@ impl AccessSink {
     /// # Errors
     /// If no thread can be had.
     pub(crate) fn start() -> io::Result<Self> {
-        let (sender, receiver) = sync_channel(BATCHES_MAX);
-        thread::Builder::new()
-            .name("access-log".into())
-            .spawn(move || write_batches(&receiver))?;
-        Ok(Self(sender))
+        Writer::start("access-log", BATCHES_MAX, io::stdout()).map(Self)
     }
-}
 
-fn write_batches(receiver: &Receiver<Vec<u8>>) {
-    while let Ok(batch) = receiver.recv() {
-        // A closed pipe must not end the gateway; the lines are lost as they would be anyway.
-        let _ = io::stdout().lock().write_all(&batch);
+    /// Waits until everything is written, for `limit` at most.
+    pub(crate) fn finish(&self, limit: Duration) {
+        self.0.finish(limit);
     }
 }
 
 /// One worker's end of the log.
 pub(crate) struct AccessLog {
     sink: AccessSink,
-    lines: RefCell<Vec<u8>>,
+    metrics: Arc<Metrics>,
+    /// The index of the worker.
+    worker: usize,
+    lines: RefCell<Lines>,
+}
+
+/// Lines that are not handed over yet.
+#[derive(Default)]
+struct Lines {
+    text: Vec<u8>,
+    count: u64,
 }
 
 /// What a line tells.
@@ -70,37 +74,47 @@ pub(crate) struct Entry<'a> {
 }
 
 impl AccessLog {
-    pub(crate) fn new(sink: AccessSink) -> Self {
+    /// For the worker at the index `worker`.
+    pub(crate) fn new(sink: AccessSink, metrics: Arc<Metrics>, worker: usize) -> Self {
         Self {
             sink,
+            metrics,
+            worker,
             lines: RefCell::default(),
         }
     }
 
-    pub(crate) fn write(&self, format: AccessFormat, entry: &Entry<'_>, counters: &WorkerMetrics) {
+    pub(crate) fn write(&self, format: AccessFormat, entry: &Entry<'_>) {
         let full = {
             let lines = &mut *self.lines.borrow_mut();
             // Writing to a vector cannot fail.
             let _ = match format {
                 AccessFormat::Off => Ok(()),
-                AccessFormat::Json => write_json(lines, entry),
-                AccessFormat::Text => write_text(lines, entry),
+                AccessFormat::Json => write_json(&mut lines.text, entry),
+                AccessFormat::Text => write_text(&mut lines.text, entry),
             };
-            lines.len() >= BATCH_BYTES
+            lines.count += 1;
+            lines.text.len() >= BATCH_BYTES
         };
-        if full && !self.flush() {
-            counters.log_lines_dropped.add(1);
+        if full {
+            self.flush();
         }
     }
 
-    /// Hands the gathered lines over; false if they had to be dropped.
-    pub(crate) fn flush(&self) -> bool {
+    /// Hands the gathered lines over. If nobody takes them in time, they are dropped and counted.
+    pub(crate) fn flush(&self) {
         let mut lines = self.lines.borrow_mut();
-        if lines.is_empty() {
-            return true;
+        if lines.text.is_empty() {
+            return;
         }
-        let batch = std::mem::replace(&mut *lines, Vec::with_capacity(BATCH_BYTES + 4096));
-        self.sink.0.try_send(batch).is_ok()
+        let room = Vec::with_capacity(lines.text.len());
+        let batch = std::mem::replace(&mut lines.text, room);
+        let count = std::mem::take(&mut lines.count);
+        if !self.sink.0.write(batch) {
+            self.metrics.workers[self.worker]
+                .log_lines_dropped
+                .add(count);
+        }
     }
 }
 

@@ -1,49 +1,84 @@
 //! The program's own log: a readable line on a terminal, JSON when piped, always to stderr.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::sync::OnceLock;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::writer::Writer;
+pub(crate) use crate::control::model::Level;
 use crate::control::process::{self, Entry, Said};
 
-/// How much a line matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Level {
-    Error,
-    Warn,
-    Info,
+/// Lines that may wait for whoever reads them.
+const WAITING_MAX: usize = 4096;
+
+/// The program's own lines that matter less than this are not written.
+static LEVEL: AtomicU8 = AtomicU8::new(Level::Info as u8);
+
+static WRITER: OnceLock<Option<Writer>> = OnceLock::new();
+
+/// Lines that nobody took in time, and that nobody was told about yet.
+static LOST: AtomicU64 = AtomicU64::new(0);
+
+/// From now on, lines that matter less than `level` are not written.
+pub(crate) fn set_level(level: Level) {
+    LEVEL.store(level as u8, Ordering::Relaxed);
 }
 
-static TERMINAL: OnceLock<bool> = OnceLock::new();
+/// Has `text` written to standard error behind everything before it.
+pub(crate) fn show(text: String) {
+    let start = || Writer::start("log", WAITING_MAX, io::stderr()).ok();
+    let Some(writer) = WRITER.get_or_init(start) else {
+        return;
+    };
+    let lost = LOST.swap(0, Ordering::Relaxed);
+    let text = match lost {
+        0 => text,
+        _ => rendered(Level::Warn, "log", &format!("{lost} lines were lost")) + &text,
+    };
+    if !writer.write(text.into_bytes()) {
+        LOST.fetch_add(lost + 1, Ordering::Relaxed);
+    }
+}
+
+/// Waits until everything is written, for `limit` at most.
+pub(crate) fn finish(limit: Duration) {
+    if let Some(Some(writer)) = WRITER.get() {
+        writer.finish(limit);
+    }
+}
 
 /// Writes one line about `station` (the part of the house that speaks).
-pub(crate) fn line(level: Level, station: &str, message: &str) {
-    let terminal = *TERMINAL.get_or_init(|| io::stderr().is_terminal());
-    let text = if terminal {
-        let (colour, name) = match level {
-            Level::Error => ("\x1b[31m", "error"),
-            Level::Warn => ("\x1b[33m", "warn"),
-            Level::Info => ("\x1b[36m", "info"),
-        };
-        format!("{colour}{name:<5}\x1b[0m \x1b[1m{station}\x1b[0m {message}\n")
-    } else {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let level = match level {
-            Level::Error => "error",
-            Level::Warn => "warn",
-            Level::Info => "info",
-        };
-        let time = format!("{}.{:03}", now.as_secs(), now.subsec_millis());
-        let message = serde_json::Value::from(message);
-        let station = serde_json::Value::from(station);
-        format!(
-            "{{\"time\":{time},\"level\":\"{level}\",\"station\":{station},\"message\":{message}}}\n"
-        )
+fn line(level: Level, station: &str, message: &str) {
+    if level as u8 <= LEVEL.load(Ordering::Relaxed) {
+        show(rendered(level, station, message));
+    }
+}
+
+fn rendered(level: Level, station: &str, message: &str) -> String {
+    let name = match level {
+        Level::Error => "error",
+        Level::Warn => "warn",
+        Level::Info => "info",
     };
-    // Nobody reads stderr any more: there is nowhere to say so.
-    let _ = io::stderr().lock().write_all(text.as_bytes());
+    if io::stderr().is_terminal() {
+        let [colour, bold, plain] = match (crate::cli::is_colourful(&io::stderr()), level) {
+            (false, _) => ["", "", ""],
+            (true, Level::Error) => ["\x1b[31m", "\x1b[1m", "\x1b[0m"],
+            (true, Level::Warn) => ["\x1b[33m", "\x1b[1m", "\x1b[0m"],
+            (true, Level::Info) => ["\x1b[36m", "\x1b[1m", "\x1b[0m"],
+        };
+        return format!("{colour}{name:<5}{plain} {bold}{station}{plain} {message}\n");
+    }
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let (seconds, milliseconds) = (now.as_secs(), now.subsec_millis());
+    let message = serde_json::Value::from(message);
+    let station = serde_json::Value::from(station);
+    format!(
+        "{{\"time\":{seconds}.{milliseconds:03},\"level\":\"{name}\",\"station\":{station},\"message\":{message}}}\n"
+    )
 }
 
 /// Shows what a service printed, or what happened to it.
@@ -53,7 +88,8 @@ pub(crate) fn service(entry: &Entry) {
         None => entry.service.to_string(),
     };
     match &entry.said {
-        Said::Line { text, .. } => line(Level::Info, &who, text),
+        // What services print is theirs: the level is about what the program itself says.
+        Said::Line { text, .. } => show(rendered(Level::Info, &who, text)),
         Said::Event { level, text } => {
             let level = match level {
                 process::Level::Info => Level::Info,

@@ -3,3 +3,4 @@
 pub(crate) mod access;
 pub(crate) mod log;
 pub(crate) mod trails;
+mod writer;

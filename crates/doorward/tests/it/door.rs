@@ -12,12 +12,11 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-#[allow(unused_imports, reason = "each topic takes what it needs")]
-pub(crate) use crate::wire::{End, Service, Upstream, Wire};
+pub(crate) use crate::wire::{End, Upstream, Wire};
 
 /// How long anything may take. A test that gets here has failed; a busy machine must not.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
@@ -57,7 +56,13 @@ impl Drop for Folder {
 
 /// Lines that the program writes, as they come.
 #[derive(Clone, Default)]
-pub(crate) struct Lines(Arc<(Mutex<(Vec<String>, bool)>, Condvar)>);
+pub(crate) struct Lines(Arc<(Mutex<Written>, Condvar)>);
+
+#[derive(Default)]
+struct Written {
+    lines: Vec<String>,
+    ended: bool,
+}
 
 impl Lines {
     fn follow(&self, stream: impl Read + Send + 'static) {
@@ -65,13 +70,13 @@ impl Lines {
         thread::spawn(move || {
             for line in BufReader::new(stream).lines() {
                 let Ok(line) = line else { break };
-                lines.change(|(lines, _)| lines.push(line));
+                lines.change(|written| written.lines.push(line));
             }
-            lines.change(|(_, ended)| *ended = true);
+            lines.change(|written| written.ended = true);
         });
     }
 
-    fn change(&self, change: impl FnOnce(&mut (Vec<String>, bool))) {
+    fn change(&self, change: impl FnOnce(&mut Written)) {
         let (state, changed) = &*self.0;
         change(&mut state.lock().unwrap_or_else(PoisonError::into_inner));
         changed.notify_all();
@@ -81,7 +86,7 @@ impl Lines {
     pub(crate) fn all(&self) -> Vec<String> {
         let (state, _) = &*self.0;
         let state = state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.0.clone()
+        state.lines.clone()
     }
 
     /// Waits for a line with `words` in it.
@@ -111,9 +116,9 @@ impl Lines {
     fn wait(&self, enough: impl Fn(&[String]) -> bool) -> bool {
         let (state, changed) = &*self.0;
         let state = state.lock().unwrap_or_else(PoisonError::into_inner);
-        let waiting = |state: &mut (Vec<String>, bool)| !state.1 && !enough(&state.0);
+        let waiting = |written: &mut Written| !written.ended && !enough(&written.lines);
         let waited = changed.wait_timeout_while(state, LIMIT, waiting);
-        waited.unwrap_or_else(PoisonError::into_inner).0.1
+        waited.unwrap_or_else(PoisonError::into_inner).0.ended
     }
 }
 

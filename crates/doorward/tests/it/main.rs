@@ -3,7 +3,8 @@
 mod config;
 #[allow(dead_code, reason = "each topic takes what it needs")]
 mod door;
+#[allow(dead_code, reason = "each topic takes what it needs")]
+mod http;
 mod manual;
-mod relay;
 #[allow(dead_code, reason = "each topic takes what it needs")]
 mod wire;

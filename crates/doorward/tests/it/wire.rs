@@ -3,11 +3,13 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use socket2::SockRef;
+use socket2::{SockRef, Socket};
 
 use crate::door::LIMIT;
 
@@ -22,21 +24,42 @@ pub(crate) enum End {
 
 /// One end of a connection.
 pub(crate) struct Wire {
-    stream: TcpStream,
+    stream: Socket,
     /// Read too far.
     ahead: Vec<u8>,
-    /// Everything that was read, for messages.
+    /// What was read, for messages; only the start of it.
     heard: Vec<u8>,
 }
+
+/// How much of what was heard stands in a message.
+const HEARD_BYTES_MAX: usize = 4096;
 
 impl Wire {
     #[track_caller]
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        Self::over(TcpStream::connect_timeout(&address, LIMIT).expect("somebody listens"))
+        let stream = TcpStream::connect_timeout(&address, LIMIT).expect("somebody listens");
+        stream.set_nodelay(true).expect("a socket");
+        Self::over(stream)
     }
 
-    pub(crate) fn over(stream: TcpStream) -> Self {
-        stream.set_nodelay(true).expect("a socket");
+    /// A client from `source`, which must be an address of this machine.
+    #[track_caller]
+    pub(crate) fn connect_from(source: &str, address: SocketAddr) -> Self {
+        let source: SocketAddr = format!("{source}:0").parse().expect("an address");
+        let socket = Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+        let socket = socket.expect("a socket");
+        socket
+            .bind(&source.into())
+            .expect("an address of this machine");
+        socket
+            .connect_timeout(&address.into(), LIMIT)
+            .expect("somebody listens");
+        socket.set_tcp_nodelay(true).expect("a socket");
+        Self::over(socket)
+    }
+
+    pub(crate) fn over(stream: impl Into<Socket>) -> Self {
+        let stream = stream.into();
         stream.set_write_timeout(Some(LIMIT)).expect("a socket");
         Self {
             stream,
@@ -45,20 +68,39 @@ impl Wire {
         }
     }
 
-    pub(crate) fn stream(&self) -> &TcpStream {
-        &self.stream
-    }
-
     /// Says `bytes`.
     #[track_caller]
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let sent = self.stream.write_all(bytes.as_ref());
-        sent.unwrap_or_else(|error| panic!("cannot send: {error}; heard {}", self.heard()));
+        sent.unwrap_or_else(|error| panic!("cannot send: {error}; {self:?}"));
     }
 
     /// Says `bytes` as far as the other side still listens.
     pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.write_all(bytes.as_ref())
+    }
+
+    /// Says as much of `bytes` as fits, until the other side takes no more for `pause`.
+    pub(crate) fn send_until_stuck(&mut self, bytes: &[u8], pause: Duration) -> usize {
+        self.stream
+            .set_write_timeout(Some(pause))
+            .expect("a socket");
+        let mut sent = 0;
+        while let Ok(count) = self.stream.write(&bytes[sent..]) {
+            sent += count;
+            if sent == bytes.len() {
+                break;
+            }
+        }
+        self.stream
+            .set_write_timeout(Some(LIMIT))
+            .expect("a socket");
+        sent
+    }
+
+    /// A second handle of the same connection, for another thread.
+    pub(crate) fn other_hand(&self) -> Self {
+        Self::over(self.stream.try_clone().expect("a descriptor"))
     }
 
     /// Ends our side; the other may go on.
@@ -72,22 +114,31 @@ impl Wire {
         linger.expect("a socket");
     }
 
-    /// Reads more; zero bytes are the end.
+    /// Takes little at a time from the other side, so that it has to wait.
+    pub(crate) fn narrow(&self) {
+        self.stream
+            .set_recv_buffer_size(16 * 1024)
+            .expect("a socket");
+    }
+
+    /// Reads more until `until`; an error is the end.
     #[track_caller]
-    fn fill(&mut self, until: Instant) -> Result<usize, End> {
+    fn fill(&mut self, until: Instant) -> Result<(), End> {
         let left = until.saturating_duration_since(Instant::now());
         let left = left.max(Duration::from_millis(1));
         self.stream.set_read_timeout(Some(left)).expect("a socket");
         let mut bytes = [0; 64 * 1024];
         match self.stream.read(&mut bytes) {
+            Ok(0) => Err(End::Closed),
             Ok(count) => {
                 self.ahead.extend_from_slice(&bytes[..count]);
-                self.heard.extend_from_slice(&bytes[..count]);
-                Ok(count)
+                let room = HEARD_BYTES_MAX.saturating_sub(self.heard.len());
+                self.heard.extend_from_slice(&bytes[..count.min(room)]);
+                Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Err(End::Reset),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.fill(until),
-            Err(error) => panic!("waited in vain: {error}; heard {}", self.heard()),
+            Err(error) => panic!("waited in vain: {error}; {self:?}"),
         }
     }
 
@@ -95,10 +146,7 @@ impl Wire {
     #[track_caller]
     pub(crate) fn has_more(&mut self) -> bool {
         // An idle connection may be kept for longer than a test waits for anything.
-        !self.ahead.is_empty()
-            || self
-                .fill(Instant::now() + 10 * LIMIT)
-                .is_ok_and(|read| read > 0)
+        !self.ahead.is_empty() || self.fill(Instant::now() + 10 * LIMIT).is_ok()
     }
 
     /// Everything up to the end, and how it ended.
@@ -106,110 +154,11 @@ impl Wire {
     pub(crate) fn read_to_end(&mut self) -> (Vec<u8>, End) {
         let until = Instant::now() + LIMIT;
         let end = loop {
-            match self.fill(until) {
-                Ok(0) => break End::Closed,
-                Ok(_) => {}
-                Err(end) => break end,
+            if let Err(end) = self.fill(until) {
+                break end;
             }
         };
         (std::mem::take(&mut self.ahead), end)
-    }
-
-    /// Exactly `count` bytes.
-    #[track_caller]
-    pub(crate) fn read_exact(&mut self, count: usize) -> Vec<u8> {
-        let until = Instant::now() + LIMIT;
-        while self.ahead.len() < count {
-            match self.fill(until) {
-                Ok(0) | Err(_) => panic!("ended early; heard {}", self.heard()),
-                Ok(_) => {}
-            }
-        }
-        self.ahead.drain(..count).collect()
-    }
-
-    /// Everything up to `mark`, and `mark`.
-    #[track_caller]
-    pub(crate) fn read_until(&mut self, mark: &[u8]) -> Vec<u8> {
-        let until = Instant::now() + LIMIT;
-        loop {
-            let at = self
-                .ahead
-                .windows(mark.len())
-                .position(|bytes| bytes == mark);
-            if let Some(at) = at {
-                return self.ahead.drain(..at + mark.len()).collect();
-            }
-            match self.fill(until) {
-                Ok(0) | Err(_) => panic!("ended early; heard {}", self.heard()),
-                Ok(_) => {}
-            }
-        }
-    }
-
-    /// The next head, with the empty line behind it.
-    #[track_caller]
-    pub(crate) fn read_head(&mut self) -> String {
-        text(&self.read_until(b"\r\n\r\n"))
-    }
-
-    /// A request, head and body, as its bytes are.
-    #[track_caller]
-    pub(crate) fn read_request(&mut self) -> String {
-        let head = self.read_head();
-        let body = self.read_body(&head, false);
-        head + &text(&body)
-    }
-
-    /// A final response, with the interim ones before it, as its bytes are. A body that lasts until
-    /// the end is read until then.
-    #[track_caller]
-    pub(crate) fn read_response(&mut self) -> String {
-        let mut before = String::new();
-        loop {
-            let head = self.read_head();
-            if head.starts_with("HTTP/1.1 1") && !head.starts_with("HTTP/1.1 101") {
-                before += &head;
-                continue;
-            }
-            let status = head.get(9..12).expect("a status line");
-            let body = match status {
-                "101" | "204" | "304" => Vec::new(),
-                _ => self.read_body(&head, true),
-            };
-            return before + &head + &text(&body);
-        }
-    }
-
-    #[track_caller]
-    fn read_body(&mut self, head: &str, until_close: bool) -> Vec<u8> {
-        if let Some(coding) = field(head, "transfer-encoding") {
-            assert_eq!(coding, "chunked", "{head}");
-            let mut body = Vec::new();
-            loop {
-                let line = self.read_until(b"\r\n");
-                let digits = text(&line);
-                body.extend(line);
-                let digits = digits.trim_end().split(';').next().unwrap_or_default();
-                let count = usize::from_str_radix(digits, 16).expect("a chunk size");
-                if count == 0 {
-                    break;
-                }
-                body.extend(self.read_exact(count + 2));
-            }
-            loop {
-                let line = self.read_until(b"\r\n");
-                body.extend(&line);
-                if line == b"\r\n" {
-                    return body;
-                }
-            }
-        }
-        match field(head, "content-length") {
-            Some(count) => self.read_exact(count.parse().expect("a length")),
-            None if until_close => self.read_to_end().0,
-            None => Vec::new(),
-        }
     }
 
     /// Waits for the end; nothing may come before it.
@@ -220,14 +169,114 @@ impl Wire {
         end
     }
 
-    fn heard(&self) -> String {
-        format!("{:?}", text(&self.heard))
+    /// Exactly `count` bytes.
+    #[track_caller]
+    pub(crate) fn read_exact(&mut self, count: usize) -> Vec<u8> {
+        self.take(count)
+            .unwrap_or_else(|end| panic!("{end:?} too early; {self:?}"))
+    }
+
+    /// Everything up to `mark`, and `mark`.
+    #[track_caller]
+    pub(crate) fn read_until(&mut self, mark: &str) -> String {
+        let read = self.take_until(mark.as_bytes());
+        text(&read.unwrap_or_else(|end| panic!("{end:?} too early; {self:?}")))
+    }
+
+    /// The next head, with the empty line behind it.
+    #[track_caller]
+    pub(crate) fn read_head(&mut self) -> String {
+        self.read_until("\r\n\r\n")
+    }
+
+    /// A request, head and body, as its bytes are.
+    #[track_caller]
+    pub(crate) fn read_request(&mut self) -> String {
+        self.take_message(false)
+            .unwrap_or_else(|end| panic!("{end:?} too early; {self:?}"))
+    }
+
+    /// A final response, with the interim ones before it, as its bytes are. A body that lasts until
+    /// the end is read until then.
+    #[track_caller]
+    pub(crate) fn read_response(&mut self) -> String {
+        let mut all = String::new();
+        loop {
+            all += &self
+                .take_message(true)
+                .unwrap_or_else(|end| panic!("{end:?} too early; {self:?}"));
+            let last = all.rfind("HTTP/1.1 ").expect("a status line");
+            if !all[last + 9..].starts_with('1') || all[last + 9..].starts_with("101") {
+                return all;
+            }
+        }
+    }
+
+    fn take(&mut self, count: usize) -> Result<Vec<u8>, End> {
+        let until = Instant::now() + LIMIT;
+        while self.ahead.len() < count {
+            self.fill(until)?;
+        }
+        Ok(self.ahead.drain(..count).collect())
+    }
+
+    fn take_until(&mut self, mark: &[u8]) -> Result<Vec<u8>, End> {
+        let until = Instant::now() + LIMIT;
+        loop {
+            let at = self
+                .ahead
+                .windows(mark.len())
+                .position(|bytes| bytes == mark);
+            if let Some(at) = at {
+                return Ok(self.ahead.drain(..at + mark.len()).collect());
+            }
+            self.fill(until)?;
+        }
+    }
+
+    fn take_message(&mut self, response: bool) -> Result<String, End> {
+        let mut message = self.take_until(b"\r\n\r\n")?;
+        let head = text(&message);
+        let status = if response {
+            head.get(9..12).unwrap_or_default()
+        } else {
+            ""
+        };
+        let bodiless = status.starts_with('1') || matches!(status, "204" | "304");
+        if bodiless {
+            return Ok(head);
+        }
+        if let Some(coding) = field(&head, "transfer-encoding") {
+            assert_eq!(coding, "chunked", "{head}");
+            loop {
+                let line = self.take_until(b"\r\n")?;
+                message.extend(&line);
+                let line = text(&line);
+                let digits = line.trim_end().split(';').next().unwrap_or_default();
+                match usize::from_str_radix(digits, 16).expect("a chunk size") {
+                    0 => break,
+                    count => message.extend(self.take(count + 2)?),
+                }
+            }
+            loop {
+                let line = self.take_until(b"\r\n")?;
+                message.extend(&line);
+                if line == b"\r\n" {
+                    break;
+                }
+            }
+        } else if let Some(count) = field(&head, "content-length") {
+            message.extend(self.take(count.parse().expect("a length"))?);
+        } else if response {
+            message.extend(self.read_to_end().0);
+        }
+        Ok(text(&message))
     }
 }
 
 impl fmt::Debug for Wire {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a connection that has heard {}", self.heard())
+        write!(f, "the connection heard {:?}", text(&self.heard))
     }
 }
 
@@ -249,7 +298,12 @@ pub(crate) struct Upstream(TcpListener);
 
 impl Upstream {
     pub(crate) fn new() -> Self {
-        Self(TcpListener::bind("127.0.0.1:0").expect("a free port"))
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        // A receive time-out bounds `accept` too.
+        SockRef::from(&listener)
+            .set_read_timeout(Some(LIMIT))
+            .expect("a socket");
+        Self(listener)
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -259,62 +313,60 @@ impl Upstream {
     /// The next connection.
     #[track_caller]
     pub(crate) fn accept(&self) -> Wire {
-        let until = Instant::now() + LIMIT;
-        self.0.set_nonblocking(false).expect("a socket");
-        // A receive time-out bounds `accept` too.
-        let left = until.saturating_duration_since(Instant::now());
-        SockRef::from(&self.0)
-            .set_read_timeout(Some(left))
-            .expect("a socket");
         match self.0.accept() {
-            Ok((stream, _)) => Wire::over(stream),
+            Ok((stream, _)) => {
+                stream.set_nodelay(true).expect("a socket");
+                Wire::over(stream)
+            }
             Err(error) => panic!("nobody connected: {error}"),
         }
     }
+}
 
-    /// Whether a connection waits to be accepted.
-    pub(crate) fn has_visitor(&self) -> bool {
-        self.0.set_nonblocking(true).expect("a socket");
-        let accepted = self.0.accept();
-        self.0.set_nonblocking(false).expect("a socket");
-        accepted.is_ok()
+/// [`Upstream`] on a Unix socket.
+pub(crate) struct UnixUpstream(UnixListener);
+
+impl UnixUpstream {
+    pub(crate) fn new(path: &Path) -> Self {
+        let listener = UnixListener::bind(path).expect("a short enough path");
+        SockRef::from(&listener)
+            .set_read_timeout(Some(LIMIT))
+            .expect("a socket");
+        Self(listener)
     }
 
-    /// Nobody listens there any more.
-    pub(crate) fn close(self) -> SocketAddr {
-        self.address()
+    #[track_caller]
+    pub(crate) fn accept(&self) -> Wire {
+        let accepted: io::Result<(UnixStream, _)> = self.0.accept();
+        Wire::over(accepted.expect("the door connects").0)
     }
 }
 
 /// An upstream that answers by itself, each connection in a thread, and remembers what it was sent.
 pub(crate) struct Service {
     address: SocketAddr,
-    received: Arc<Mutex<Vec<String>>>,
+    received: Arc<(Mutex<Vec<String>>, Condvar)>,
 }
 
 impl Service {
-    /// Answers each request with what `answer` makes of its bytes. An answer that says `Connection:
-    /// close`, or has no length, ends the connection.
+    /// Answers each request with what `answer` makes of its bytes. An answer with `Connection:
+    /// close` in it ends the connection.
     pub(crate) fn new(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
         let upstream = Upstream::new();
         let address = upstream.address();
-        let received = Arc::<Mutex<Vec<String>>>::default();
+        let received = Arc::<(Mutex<Vec<String>>, Condvar)>::default();
         let (answer, kept) = (Arc::new(answer), Arc::clone(&received));
         thread::spawn(move || {
-            while let Ok((stream, _)) = upstream.0.accept() {
+            SockRef::from(&upstream.0)
+                .set_read_timeout(None)
+                .expect("a socket");
+            loop {
+                let Ok((stream, _)) = upstream.0.accept() else {
+                    return;
+                };
+                stream.set_nodelay(true).expect("a socket");
                 let (answer, kept) = (Arc::clone(&answer), Arc::clone(&kept));
-                thread::spawn(move || {
-                    let mut wire = Wire::over(stream);
-                    while wire.has_more() {
-                        let request = wire.read_request();
-                        let answer = answer(&request);
-                        lock(&kept).push(request);
-                        let ends = answer.contains("\r\nConnection: close\r\n");
-                        if wire.try_send(answer).is_err() || ends {
-                            break;
-                        }
-                    }
-                });
+                thread::spawn(move || answer_all(Wire::over(stream), &*answer, &kept));
             }
         });
         Self { address, received }
@@ -322,8 +374,7 @@ impl Service {
 
     /// Answers each request with `200` and `body`.
     pub(crate) fn saying(body: &str) -> Self {
-        let length = body.len();
-        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}");
+        let answer = ok(body);
         Self::new(move |_| answer.clone())
     }
 
@@ -331,12 +382,50 @@ impl Service {
         self.address
     }
 
-    /// The requests so far, or since this was last called.
+    /// The requests since this was last called.
     pub(crate) fn take_received(&self) -> Vec<String> {
-        std::mem::take(&mut *lock(&self.received))
+        std::mem::take(&mut *lock(&self.received.0))
+    }
+
+    /// Waits until `count` requests have been received since they were last taken, and takes them.
+    #[track_caller]
+    pub(crate) fn wait_received(&self, count: usize) -> Vec<String> {
+        let (received, changed) = &*self.received;
+        let missing = |received: &mut Vec<String>| received.len() < count;
+        let waited = changed.wait_timeout_while(lock(received), LIMIT, missing);
+        let (mut received, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        assert!(!waited.timed_out(), "only received {received:?}");
+        std::mem::take(&mut *received)
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn answer_all(
+    mut wire: Wire,
+    answer: &dyn Fn(&str) -> String,
+    kept: &(Mutex<Vec<String>>, Condvar),
+) {
+    while wire.has_more() {
+        // What breaks off is no request.
+        let Ok(request) = wire.take_message(false) else {
+            return;
+        };
+        let answer = answer(&request);
+        lock(&kept.0).push(request);
+        kept.1.notify_all();
+        if wire.try_send(&answer).is_err() || answer.contains("\r\nConnection: close\r\n") {
+            return;
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A whole `200`.
+pub(crate) fn ok(body: &str) -> String {
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
 }

@@ -13,6 +13,7 @@ mod trace;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use wire::fields::initial;
 use wire::{Known, RequestHead, Version};
 
 use crate::{Cx, RequestId};
@@ -149,14 +150,11 @@ fn separate(out: &mut Vec<u8>, start: usize) {
 /// Drops fields that a service may take for ones that it believes: with `_` for `-`, as CGI and WSGI
 /// cannot tell them apart; and from peers that are not trusted, the names that other proxies use.
 fn drop_look_alikes(head: &mut RequestHead, believed: bool) {
+    const INITIALS: u32 = initial(b'x') | initial(b'f') | initial(b't') | initial(b'c');
+    if !head.fields.may_have_unknown(INITIALS) {
+        return;
+    }
     let is_look_alike = |name: &[u8]| {
-        // Nearly every name ends here.
-        if !matches!(
-            name.first(),
-            Some(b'x' | b'X' | b'f' | b'F' | b't' | b'T' | b'c' | b'C')
-        ) {
-            return false;
-        }
         let spelt_so = |known: &str| {
             name.len() == known.len()
                 && name.iter().zip(known.bytes()).all(|(byte, known)| {

@@ -2,7 +2,7 @@
 
 use super::Malformed;
 use super::block::{self, BLOCK};
-use crate::fields::{Field, Fields, HEAD_BYTES_MAX, is_token_byte};
+use crate::fields::{Field, Fields, HEAD_BYTES_MAX, initial, is_token_byte};
 use crate::known::Known;
 
 /// Where the line that starts at `from` ends: at its CR LF. `junk` is said of a control in it.
@@ -56,13 +56,13 @@ pub(super) fn read_fields(
     if text.len() > HEAD_BYTES_MAX {
         return Err(Malformed::HeadTooLarge);
     }
-    let (mut known, mut lookalike) = (0, false);
+    let (mut known, mut initials, mut lookalike) = (0, 0, false);
     let mut at = from;
     loop {
         let line = &text[at..];
         let Some(name) = read_name(line) else {
             if let [b'\r', b'\n', ..] = line {
-                fields.known = known;
+                (fields.known, fields.initials) = (known, initials);
                 let end = at + 2;
                 return Ok(Lines { end, lookalike });
             }
@@ -84,6 +84,7 @@ pub(super) fn read_fields(
             value_end -= 1;
         }
         known |= name.known.bit();
+        initials |= if name.known == Known::Other { initial(line[0]) } else { 0 };
         lookalike |= name.lookalike;
         fields.list.push(Field {
             start: at as u32,

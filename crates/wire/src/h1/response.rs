@@ -16,7 +16,12 @@ impl ResponseHead {
         scan: &mut HeadScan,
         limits: &HeadLimits,
     ) -> Result<Option<usize>, Malformed> {
-        scan.read(bytes, limits, |head| self.read_head(head, limits))
+        let read = scan.read(bytes, limits, |head| self.read_head(head, limits));
+        if !matches!(read, Ok(Some(_))) {
+            // Half a head has lines without their text.
+            self.clear();
+        }
+        read
     }
 
     /// Reads the whole head `bytes`, as [`super::HeadScan`] found it, into `self`.
@@ -24,10 +29,15 @@ impl ResponseHead {
     /// # Errors
     /// The same as for [`ResponseHead::read`].
     pub fn parse(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<(), Malformed> {
-        match self.read_head(bytes, limits)? {
-            end if end == bytes.len() => Ok(()),
-            _ => Err(Malformed::FieldLine),
+        let read = match self.read_head(bytes, limits) {
+            Ok(end) if end == bytes.len() => Ok(()),
+            Ok(_) => Err(Malformed::FieldLine),
+            Err(malformed) => Err(malformed),
+        };
+        if read.is_err() {
+            self.clear();
         }
+        read
     }
 
     /// Reads a head up to its end, wherever that is; [`Malformed::Truncated`] if it has none.

@@ -14,7 +14,7 @@ use rules::service::ServiceConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use admin::Admin;
+pub(crate) use admin::{Admin, Secret};
 pub(crate) use limits::Limits;
 pub(crate) use listen::{Listen, Tls};
 
@@ -100,6 +100,7 @@ pub(crate) enum Access {
 /// How much a line of the log matters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[repr(u8)]
 pub(crate) enum Level {
     /// Something is broken.
     Error,

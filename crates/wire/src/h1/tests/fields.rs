@@ -336,3 +336,17 @@ fn names_are_known_in_any_case() {
         }
     }
 }
+
+#[test]
+fn a_refused_head_has_nothing_in_it() {
+    // Rules and logs look at a request whether it was understood or not.
+    let bytes = b"POST /a HTTP/1.1\r\nHost: h\r\nExpect: x\r\nA : b\r\n\r\n";
+    let mut head = RequestHead::default();
+    let limits = HeadLimits::default();
+    let read = head.read(bytes, &mut crate::h1::HeadScan::default(), &limits);
+    assert_eq!(read, Err(Malformed::FieldLine));
+    assert_eq!(head.parse(bytes, &limits), Err(Malformed::FieldLine));
+    assert!(head.fields.is_empty() && head.fields.iter().next().is_none());
+    assert!(!head.fields.has(Known::Expect));
+    assert_eq!((head.method_text(), head.path()), ("", &b""[..]));
+}
