@@ -139,8 +139,6 @@ pub(crate) struct ServiceShard {
     pub(crate) reuses: Counter,
     /// Requests that were sent once more.
     pub(crate) retries: Counter,
-    /// Requests in flight.
-    pub(crate) running: Counter,
     /// By the first digit of the status, 1 to 5.
     pub(crate) responses: [Counter; 5],
     /// Requests that got no answer that could be passed on.

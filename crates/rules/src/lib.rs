@@ -13,6 +13,7 @@ pub mod forward;
 #[cfg(test)]
 mod harness;
 mod percent;
+pub mod hops;
 pub mod route;
 mod rules;
 pub mod service;

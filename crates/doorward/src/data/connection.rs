@@ -1,7 +1,7 @@
 //! One client connection: requests one after the other, until either side has had enough.
 
 use std::future::poll_fn;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -184,11 +184,6 @@ impl Connection {
             self.peer.address = Some(source);
         }
         true
-    }
-
-    /// The address that limits and logs go by.
-    pub(crate) fn client_ip(&self) -> Option<IpAddr> {
-        self.peer.address.map(|address| address.ip())
     }
 
     /// Says that we are done, and waits until the client has noticed.

@@ -14,15 +14,15 @@ use super::buffer::{Buffer, LARGE_BYTES};
 use super::connection::{After, Connection};
 use super::respond;
 use super::scratch::Scratch;
-use super::serve::{Body, Done};
+use super::serve::{self, Body, Done};
+use super::worker::Pinned;
 
 /// Answers with the first of `candidates` that is there.
 pub(crate) async fn serve(
     connection: &mut Connection,
+    snapshot: &Pinned,
     scratch: &mut Scratch,
-    route: RouteId,
-    files: &Files,
-    candidates: Vec<Candidate>,
+    (route, files, candidates): (RouteId, &Files, Vec<Candidate>),
     body: Body,
 ) -> Done {
     for candidate in &candidates {
@@ -43,7 +43,7 @@ pub(crate) async fn serve(
             scratch.cx.note("file", &candidate.path);
             scratch.cx.note("status", answer.status);
             scratch.cx.record("files", "answer", "the file is there");
-            return send(connection, scratch, route, answer, file, body).await;
+            return send(connection, snapshot, scratch, route, (answer, file), body).await;
         }
     }
     respond::fault(connection, scratch, Some(route), Fault::FileNotFound, None).await
@@ -71,10 +71,10 @@ fn open(root: &std::path::Path, path: PathBuf) -> Result<(Found, Option<File>), 
 
 async fn send(
     connection: &mut Connection,
+    snapshot: &Pinned,
     scratch: &mut Scratch,
     route: RouteId,
-    answer: FileAnswer,
-    file: Option<File>,
+    (answer, file): (FileAnswer, Option<File>),
     body: Body,
 ) -> Done {
     scratch.response.clear();
@@ -82,6 +82,7 @@ async fn send(
     for (name, value) in &answer.fields {
         scratch.response.fields.push(name, value);
     }
+    serve::see_response(snapshot, scratch, route);
     let persist = respond::may_persist(connection, scratch, body) && !body.framing.has_body();
     let framing = answer.bytes.map_or(Framing::None, Framing::Length);
     respond::write_head(connection, scratch, framing, persist);

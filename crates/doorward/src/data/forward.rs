@@ -12,7 +12,7 @@ use super::connection::{After, Connection};
 use super::pace::Pace;
 use super::respond;
 use super::scratch::Scratch;
-use super::serve::{Body, Done};
+use super::serve::{self, Body, Done};
 use super::transfer::{Broken, Side, Transfer, Wait};
 use super::tunnel;
 use super::upstream::{self, Exchange};
@@ -245,7 +245,7 @@ async fn deliver(
             }
         };
     let exchange = slot.as_mut().expect("`send` filled it");
-    snapshot.rules.on_response(route, &mut scratch.response, &scratch.request, &mut scratch.cx);
+    serve::see_response(snapshot, scratch, route);
     let to = client_framing(announced, scratch.request.version);
     let persist = exchange.is_sent()
         && to != Framing::UntilClose
@@ -343,8 +343,8 @@ async fn relay(
 /// What it means that the answer could not be carried on.
 fn answer_fault(broken: &Broken) -> Fault {
     match broken {
-        Broken::Write(_) => Fault::ClientGone,
-        Broken::Read(_) | Broken::TooLarge | Broken::Malformed(h1::Malformed::Truncated) => {
+        Broken::Write => Fault::ClientGone,
+        Broken::Read | Broken::TooLarge | Broken::Malformed(h1::Malformed::Truncated) => {
             Fault::UpstreamTruncated
         }
         Broken::Malformed(malformed) => Fault::UpstreamMalformed(*malformed),

@@ -65,9 +65,4 @@ impl Pools {
     pub(crate) fn is_empty(&self) -> bool {
         self.0.borrow().iter().all(|pool| pool.idle.is_empty())
     }
-
-    /// How many connections are kept.
-    pub(crate) fn len(&self) -> usize {
-        self.0.borrow().iter().map(|pool| pool.idle.len()).sum()
-    }
 }

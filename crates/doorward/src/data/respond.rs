@@ -27,14 +27,25 @@ pub(crate) async fn reply(
     body: Body,
 ) -> Done {
     reply.fill(&mut scratch.response);
+    send(connection, scratch, route, &reply.body, body).await
+}
+
+/// Answers with the head in `scratch.response` and `content`.
+pub(crate) async fn send(
+    connection: &mut Connection,
+    scratch: &mut Scratch,
+    route: Option<RouteId>,
+    content: &[u8],
+    body: Body,
+) -> Done {
     let persist = may_persist(connection, scratch, body);
     let with_body = !scratch.response.is_bodiless() && scratch.request.method != Method::Head;
     let framing = match scratch.response.is_bodiless() {
         true => Framing::None,
-        false => Framing::Length(reply.body.len() as u64),
+        false => Framing::Length(content.len() as u64),
     };
     write_head(connection, scratch, framing, persist);
-    let bytes = if with_body { &reply.body[..] } else { &[] };
+    let bytes = if with_body { content } else { &[] };
     let head = std::mem::take(&mut scratch.out);
     let written = write_all(connection, &[&head, bytes]).await;
     scratch.out = head;
@@ -43,7 +54,7 @@ pub(crate) async fn reply(
         (Ok(()), false) => After::Close,
         (Ok(()), true) => discard_body(connection, body).await,
     };
-    let mut done = Done::new(route, reply.status, after);
+    let mut done = Done::new(route, scratch.response.status, after);
     done.response_bytes = bytes.len() as u64;
     done
 }

@@ -3,7 +3,8 @@
 //! listener -> connection -> **request -> route -> filters -> (cache) -> balancer -> upstream ->
 //! response**. Rules decide; this file does what they decided and keeps account of it.
 
-use rules::{Fault, RouteId, Verdict};
+use rules::hops::{self, Hops};
+use rules::{Fault, Reply, RouteId, Verdict};
 use wire::h1::{self, Framing};
 use wire::{Known, Method};
 
@@ -39,6 +40,9 @@ pub(crate) struct Body {
     pub(crate) awaits_continue: bool,
 }
 
+/// The methods that are carried at all, whatever routes say.
+const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
 /// Answers the request in `scratch`.
 pub(crate) async fn serve(
     connection: &mut Connection,
@@ -48,7 +52,11 @@ pub(crate) async fn serve(
     begin(connection, snapshot, scratch);
     let done = match check(connection, scratch) {
         Ok(body) => answer(connection, snapshot, scratch, body).await,
-        Err(fault) => respond::fault(connection, scratch, None, fault, None).await,
+        Err(fault) => {
+            // RFC 9110, 15.5.6: a 405 must say which methods are allowed.
+            let allow = (fault == Fault::MethodNotAllowed).then_some(ALLOWED);
+            respond::fault(connection, scratch, None, fault, allow).await
+        }
     };
     account::record(connection, snapshot, scratch, &done);
     done.after
@@ -61,8 +69,9 @@ pub(crate) async fn refuse(
     scratch: &mut Scratch,
     fault: Fault,
 ) -> After {
+    // What could be read of it is not to be believed.
+    scratch.request.clear();
     begin(connection, snapshot, scratch);
-    scratch.cx.request_id = rules::RequestId::made(scratch.cx.random);
     let done = respond::fault(connection, scratch, None, fault, None).await;
     account::record(connection, snapshot, scratch, &done);
     done.after
@@ -77,21 +86,39 @@ async fn answer(
     if let Some(admin) = connection.listener.admin.clone() {
         return Box::pin(admin.answer(connection, scratch, body)).await;
     }
+    match hops::count(&mut scratch.request) {
+        Hops::GoOn => {}
+        Hops::Last => {
+            let reply = Reply::status(204).header("Allow", ALLOWED);
+            return respond::reply(connection, scratch, None, &reply, body).await;
+        }
+        Hops::Circle => {
+            return respond::fault(connection, scratch, None, Fault::Loop, None).await;
+        }
+    }
     match snapshot.rules.decide(&mut scratch.request, &mut scratch.cx) {
         Verdict::Forward { route, service } => {
             forward::forward(connection, snapshot, scratch, route, service, body).await
         }
         Verdict::Reply { route, reply } => {
-            respond::reply(connection, scratch, Some(route), &reply, body).await
+            reply.fill(&mut scratch.response);
+            see_response(snapshot, scratch, route);
+            respond::send(connection, scratch, Some(route), &reply.body, body).await
         }
         Verdict::Files { route, files, candidates } => {
-            let serving = files::serve(connection, scratch, route, files, candidates, body);
+            let serving = files::serve(connection, snapshot, scratch, (route, files, candidates), body);
             Box::pin(serving).await
         }
         Verdict::Fault { route, fault, allow } => {
             respond::fault(connection, scratch, route, fault, allow.as_deref()).await
         }
     }
+}
+
+/// Lets the route's filters see the response, whoever made it.
+pub(crate) fn see_response(snapshot: &Pinned, scratch: &mut Scratch, route: RouteId) {
+    let Scratch { request, response, cx, .. } = scratch;
+    snapshot.rules.on_response(route, response, request, cx);
 }
 
 /// Collects the facts that rules may know.

@@ -47,13 +47,13 @@ pub(crate) enum Wait {
 #[derive(Debug)]
 pub(crate) enum Broken {
     /// The reading side failed.
-    Read(io::Error),
+    Read,
     /// The reading side sent what is not a body, or closed too early.
     Malformed(Malformed),
     /// The body is larger than the limit.
     TooLarge,
     /// The writing side failed.
-    Write(io::Error),
+    Write,
 }
 
 /// Up to here data is copied behind the head, because one `write` of a few kilobytes costs less
@@ -233,7 +233,7 @@ impl Transfer {
                 let before = self.out.written;
                 let flushed = self.out.poll_flush(to, cx);
                 self.progress += u32::from(flushed.is_ready() || self.out.written > before);
-                ready!(flushed).map_err(Broken::Write)?;
+                ready!(flushed).map_err(|_| Broken::Write)?;
             }
             if self.read_all {
                 return Poll::Ready(Ok(()));
@@ -248,7 +248,7 @@ impl Transfer {
     fn poll_read(&mut self, from: &mut Side, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         let mut buffer = if self.large { Buffer::large() } else { Buffer::small() };
         // More room than the body needs: only a short read tells that nothing is left to read.
-        let count = ready!(from.socket.poll_read(cx, &mut buffer)).map_err(Broken::Read)?;
+        let count = ready!(from.socket.poll_read(cx, &mut buffer)).map_err(|_| Broken::Read)?;
         self.progress += 1;
         if count == 0 {
             self.decoder.close().map_err(Broken::Malformed)?;

@@ -180,7 +180,7 @@ impl Exchange {
                 connection.watch.set(self.times.first_byte_ms);
                 Poll::Ready(Ok(()))
             }
-            Poll::Ready(Err(Broken::Write(_))) => {
+            Poll::Ready(Err(Broken::Write)) => {
                 // The service may have answered before it closed: read on to find out.
                 (self.request_done, self.refused_body) = (true, true);
                 connection.watch.set(self.times.first_byte_ms);
@@ -229,9 +229,9 @@ impl Exchange {
 /// What it means for the client that its request could not be carried on.
 fn request_fault(broken: &Broken) -> Fault {
     match broken {
-        Broken::Read(_) | Broken::Malformed(Malformed::Truncated) => Fault::ClientGone,
+        Broken::Read | Broken::Malformed(Malformed::Truncated) => Fault::ClientGone,
         Broken::Malformed(malformed) => Fault::BodyMalformed(*malformed),
         Broken::TooLarge => Fault::BodyTooLarge,
-        Broken::Write(_) => Fault::SendFailed,
+        Broken::Write => Fault::SendFailed,
     }
 }
