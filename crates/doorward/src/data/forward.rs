@@ -195,7 +195,7 @@ fn encode(
 
 /// The protocol that the request asks for. One with a body asks in vain: a server may always
 /// ignore `Upgrade` (RFC 9110, 7.8).
-fn upgrade(scratch: &Scratch, framing: Framing) -> Option<&[u8]> {
+pub(super) fn upgrade(scratch: &Scratch, framing: Framing) -> Option<&[u8]> {
     let request = &scratch.request;
     let possible = !framing.has_body() && request.version == Version::Http11;
     request.connection.upgrade_protocol(&request.fields).filter(|_| possible)
@@ -261,6 +261,10 @@ async fn deliver(
     done.request_bytes = exchange.request.bytes;
     scratch.out = answer.reclaim();
     done.after = match relayed {
+        Err(fault) if !answer.begun && fault.side() == rules::fault::Side::Upstream => {
+            // Not a byte of it went out: the client can still be told.
+            return respond::fault(connection, scratch, Some(route), fault, None).await;
+        }
         Err(fault) => {
             scratch.cx.record("fault", fault.slug(), fault.reason());
             done.fault = Some(fault);

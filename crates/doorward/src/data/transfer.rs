@@ -149,6 +149,8 @@ pub(crate) struct Transfer {
     pub(crate) wait: Wait,
     /// Counts steps forward, whatever they were.
     pub(crate) progress: u32,
+    /// Whether anything was written.
+    pub(crate) begun: bool,
     /// A copy of the data so far, for sending it again.
     copy: Option<Vec<u8>>,
 }
@@ -176,6 +178,7 @@ impl Transfer {
             bytes: 0,
             wait: Wait::Write,
             progress: 0,
+            begun: false,
             copy: None,
         }
     }
@@ -232,7 +235,9 @@ impl Transfer {
                 self.wait = Wait::Write;
                 let before = self.out.written;
                 let flushed = self.out.poll_flush(to, cx);
-                self.progress += u32::from(flushed.is_ready() || self.out.written > before);
+                let written = flushed.is_ready() || self.out.written > before;
+                self.progress += u32::from(written);
+                self.begun |= written;
                 ready!(flushed).map_err(|_| Broken::Write)?;
             }
             if self.read_all {

@@ -7,6 +7,7 @@ use rules::{Fault, RouteId};
 use wire::h1::{self, BodyLimits, Framing, ToClient};
 
 use super::connection::{After, Connection};
+use super::forward;
 use super::respond;
 use super::scratch::Scratch;
 use super::serve::Done;
@@ -23,10 +24,10 @@ pub(crate) async fn open(
     route: RouteId,
     exchange: Exchange,
 ) -> Done {
-    let asked = scratch.request.connection.upgrade_protocol(&scratch.request.fields).is_some();
     let response = &scratch.response;
     let protocol = response.connection.upgrade_protocol(&response.fields);
-    let (true, true, Some(protocol)) = (asked, exchange.is_sent(), protocol) else {
+    let protocol = protocol.filter(|protocol| exchange.is_sent() && was_offered(scratch, protocol));
+    let Some(protocol) = protocol else {
         return respond::fault(connection, scratch, Some(route), Fault::UpgradeFailed, None).await;
     };
     let mut head = Vec::new();
@@ -49,6 +50,16 @@ pub(crate) async fn open(
         done.after = After::Reset;
     }
     done
+}
+
+/// Whether the service was asked to switch to `protocol` (RFC 9110, 7.8: it must not switch to
+/// another one). Not every wish of a client is passed on.
+fn was_offered(scratch: &Scratch, protocol: &[u8]) -> bool {
+    let framing = h1::request_framing(&scratch.request).unwrap_or_default();
+    let offered = forward::upgrade(scratch, framing).unwrap_or_default();
+    offered
+        .split(|&byte| byte == b',')
+        .any(|offered| offered.trim_ascii().eq_ignore_ascii_case(protocol))
 }
 
 struct Tunnel {
