@@ -323,6 +323,24 @@ impl Upstream {
     }
 }
 
+/// An address that refuses connections, and that nobody else can get meanwhile.
+pub(crate) struct Refusing(Socket);
+
+impl Refusing {
+    pub(crate) fn new() -> Self {
+        let socket = Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+        let socket = socket.expect("a socket");
+        let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+        socket.bind(&any.into()).expect("a free port");
+        Self(socket)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        let address = self.0.local_addr().expect("it is bound");
+        address.as_socket().expect("it is of the Internet")
+    }
+}
+
 /// [`Upstream`] on a Unix socket.
 pub(crate) struct UnixUpstream(UnixListener);
 

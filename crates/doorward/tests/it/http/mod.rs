@@ -4,8 +4,13 @@
 //! `Via`, `X-Request-Id` and their like) are left out; `forwarding` is about these.
 
 mod answers;
+mod bodies;
+mod broken;
 mod forms;
+mod interim;
+mod persistence;
 mod refused;
+mod upgrade;
 
 use crate::door::{Door, End, Upstream, Wire};
 
