@@ -1,6 +1,7 @@
 //! How long it takes to read a configuration of 50 000 routes: at first, and again after one change.
 //!
 //! `cargo run --release -p config --example many_routes`
+#![expect(clippy::disallowed_methods, reason = "it measures time")]
 
 use std::hint::black_box;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
 //! The bodies of the fuzz targets, on their seeds and on what becomes of those by chance.
+#![expect(clippy::disallowed_methods, reason = "the seeds are files")]
 
 use std::path::Path;
 
