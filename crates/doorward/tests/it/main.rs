@@ -6,5 +6,6 @@ mod door;
 #[allow(dead_code, reason = "each topic takes what it needs")]
 mod http;
 mod manual;
+mod tidy;
 #[allow(dead_code, reason = "each topic takes what it needs")]
 mod wire;
