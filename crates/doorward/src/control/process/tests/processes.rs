@@ -131,7 +131,7 @@ fn what_cannot_start_says_why_and_touches_no_other() {
 fn a_slow_start_is_awaited_and_an_endless_one_is_not() {
     run(async {
         let mut endless = service("endless", "--status '503 Busy'");
-        endless.start_limit = Duration::from_millis(400);
+        endless.start_limit = Duration::from_secs(3);
         let mut slow = service("slow", "--after 0.5");
         slow.health.rise = 3;
         let mut plain = service("plain", "--after 0.2 --port {port}");
@@ -139,7 +139,7 @@ fn a_slow_start_is_awaited_and_an_endless_one_is_not() {
         let mut door = Door::new(vec![endless, slow, plain]);
         door.until_ready("slow", 1).await;
         door.until_ready("plain", 1).await;
-        door.until_told("was not healthy within 400ms: `/healthz` answered 503")
+        door.until_told("was not healthy within 3s: `/healthz` answered 503")
             .await;
         assert!(door.ready_of("endless").is_empty());
         door.stop().await;
