@@ -145,11 +145,11 @@ impl Admin {
     }
 
     fn is_authorized(&self, scratch: &Scratch) -> bool {
-        let value = scratch
-            .request
-            .fields
-            .get(Known::Authorization)
-            .unwrap_or_default();
+        let mut values = scratch.request.fields.all(Known::Authorization);
+        // Of two, nobody knows which one was meant.
+        let (Some(value), None) = (values.next(), values.next()) else {
+            return false;
+        };
         value
             .split_first_chunk::<7>()
             .is_some_and(|(scheme, token)| {
@@ -237,6 +237,9 @@ fn endpoints(snapshot: &Snapshot, at: usize, now_ms: u64) -> Vec<(String, bool)>
 async fn read_body(connection: &mut Connection, body: Body) -> Result<Vec<u8>, Fault> {
     let mut decoder = BodyDecoder::new(body.framing, BodyLimits::default());
     let mut content = Vec::new();
+    if matches!(body.framing, Framing::Length(bytes) if bytes > BODY_BYTES_MAX as u64) {
+        return Err(Fault::BodyTooLarge);
+    }
     if body.awaits_continue {
         respond::write_all(connection, &[b"HTTP/1.1 100 Continue\r\n\r\n"]).await?;
     }

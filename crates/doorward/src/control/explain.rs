@@ -117,6 +117,9 @@ fn head(question: &Question) -> Result<RequestHead, String> {
         .ok_or_else(|| format!("`{}` does not begin with http:// or https://", question.url))?;
     let at = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, target) = rest.split_at(at);
+    if authority.is_empty() {
+        return Err(format!("`{}` names no host", question.url));
+    }
     // What follows `#` never leaves the client.
     let target = target.split('#').next().unwrap_or_default();
     let target = match target {
@@ -124,6 +127,9 @@ fn head(question: &Question) -> Result<RequestHead, String> {
         query if query.starts_with('?') => format!("/{query}"),
         path => path.to_owned(),
     };
+    let is_host = |name: &str| name.eq_ignore_ascii_case("host");
+    let mut hosts = question.headers.iter().filter(|(name, _)| is_host(name));
+    let authority = hosts.next().map_or(authority, |(_, host)| host);
     let mut head = RequestHead::new(&question.method, authority, &target)
         .map_err(|malformed| malformed.reason().to_owned())?;
     for (name, value) in &question.headers {
@@ -133,9 +139,7 @@ fn head(question: &Question) -> Result<RequestHead, String> {
         if !value.bytes().all(wire::fields::is_value_byte) {
             return Err(format!("the value of `{name}` has a control character"));
         }
-        if name.eq_ignore_ascii_case("host") {
-            head.set_authority(value);
-        } else {
+        if !is_host(name) {
             head.fields.push(name, value.as_bytes());
         }
     }

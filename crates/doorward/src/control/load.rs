@@ -3,11 +3,12 @@
 //! `check`, `run` and a reload all come through here, so they find the same problems.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use config::{At, Document, Entry, Files, Memo, Reader, Report, Table, Value};
 use rules::Rules;
@@ -28,8 +29,23 @@ pub(crate) struct Loader {
     routes: Memo<Arc<Route>>,
     /// The first file, if it is on no disk.
     text: Option<Arc<str>>,
-    /// What the last reading looked at.
-    seen: BTreeSet<PathBuf>,
+    /// What the last reading looked at, as it was just before.
+    seen: Stamps,
+}
+
+/// What tells whether a file was written meanwhile: when it last was, and its length. `None` if it is
+/// not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp(Option<(SystemTime, u64)>);
+
+/// Files and folders, each with its stamp.
+pub(crate) type Stamps = BTreeMap<PathBuf, Stamp>;
+
+impl Stamp {
+    fn of(path: &Path) -> Self {
+        let stamp = |metadata: fs::Metadata| Ok((metadata.modified()?, metadata.len()));
+        Self(fs::metadata(path).and_then(stamp).ok())
+    }
 }
 
 /// A configuration, read and checked in all its parts.
@@ -68,7 +84,7 @@ impl Loader {
             path,
             routes: Memo::default(),
             text: None,
-            seen: BTreeSet::new(),
+            seen: Stamps::new(),
         }
     }
 
@@ -85,10 +101,16 @@ impl Loader {
         &self.path
     }
 
-    /// The files and folders that the last reading looked at, even in vain: when none of them changed,
-    /// neither did the configuration.
-    pub(crate) fn seen(&self) -> impl Iterator<Item = &Path> {
-        self.seen.iter().map(PathBuf::as_path)
+    /// The files and folders that the last reading looked at, even in vain, as they were just before:
+    /// while they are the same, so is the configuration.
+    pub(crate) fn seen(&self) -> &Stamps {
+        &self.seen
+    }
+
+    /// The same files and folders as they are now.
+    pub(crate) fn look(&self) -> Stamps {
+        let now = |path: &PathBuf| (path.clone(), Stamp::of(path));
+        self.seen.keys().map(now).collect()
     }
 
     /// Reads the configuration as it is now.
@@ -203,7 +225,7 @@ type Services = Vec<(At<String>, Option<Arc<Service>>)>;
 struct Disk {
     /// The first file, if it is none.
     given: Option<(PathBuf, Arc<str>)>,
-    seen: RefCell<BTreeSet<PathBuf>>,
+    seen: RefCell<Stamps>,
 }
 
 impl Disk {
@@ -213,6 +235,12 @@ impl Disk {
             given,
             seen: RefCell::default(),
         }
+    }
+
+    /// Notes that `path` is about to be looked at.
+    fn see(&self, path: &str) {
+        let stamp = Stamp::of(Path::new(path));
+        self.seen.borrow_mut().insert(path.into(), stamp);
     }
 }
 
@@ -232,7 +260,7 @@ impl Files for Disk {
         {
             return Ok(Arc::clone(text));
         }
-        self.seen.borrow_mut().insert(path.into());
+        self.see(path);
         let file = File::open(path).map_err(why)?;
         // A pipe has no size, and is read as far as it goes.
         let mut text = String::new();
@@ -247,7 +275,7 @@ impl Files for Disk {
 
     fn list(&self, folder: &str) -> Result<Vec<String>, String> {
         let folder = if folder.is_empty() { "." } else { folder };
-        self.seen.borrow_mut().insert(folder.into());
+        self.see(folder);
         let entries = match fs::read_dir(folder) {
             Ok(entries) => entries,
             Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

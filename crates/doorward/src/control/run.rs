@@ -1,6 +1,5 @@
 //! The life of the process: start, reload, drain.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -127,34 +126,6 @@ impl Fixed {
     }
 }
 
-/// When each file of the configuration was last written, and how long it is.
-type Stamps = HashMap<PathBuf, Option<(SystemTime, u64)>>;
-
-/// What a watcher of files has seen.
-struct Watched {
-    /// As the configuration in use found them.
-    used: Stamps,
-    /// As they were at the last look.
-    last: Stamps,
-}
-
-impl Watched {
-    fn new(stamps: Stamps) -> Self {
-        Self {
-            used: stamps.clone(),
-            last: stamps,
-        }
-    }
-
-    /// Whether there is something new to read. A file that changed since the last look may still be
-    /// being written.
-    fn look(&mut self, now: Stamps) -> bool {
-        let settled = now == self.last;
-        self.last = now;
-        settled && self.last != self.used
-    }
-}
-
 /// Everything that lives as long as the process.
 pub(crate) struct Control {
     pub(crate) loader: Loader,
@@ -190,21 +161,23 @@ impl Control {
         mut signals: Signals,
     ) {
         let mut look = tokio::time::interval(LOOK_EVERY);
-        let mut files = Watched::new(self.stamp_files());
+        let mut last_look = self.loader.seen().clone();
         loop {
             tokio::select! {
                 _ = signals.hangup.recv() => {
                     self.reload();
-                    files = Watched::new(self.stamp_files());
                 }
                 _ = signals.terminate.recv() => break,
                 _ = signals.interrupt.recv() => break,
                 _ = look.tick() => {
                     self.release_retired();
-                    if self.dev && files.look(self.stamp_files()) {
-                        self.reload();
-                        // It may have other files now.
-                        files = Watched::new(self.stamp_files());
+                    if self.dev {
+                        let now = self.loader.look();
+                        // A file that changed since the last look may still be being written.
+                        if now == last_look && now != *self.loader.seen() {
+                            self.reload();
+                        }
+                        last_look = now;
                     }
                 }
                 Some(event) = events.recv() => self.on_event(event),
@@ -360,19 +333,6 @@ impl Control {
             if let Address::Tcp(address) = address {
                 self.supervision.drained(address);
             }
-        }
-    }
-
-    fn stamp_files(&self) -> Stamps {
-        let stamp = |path: &Path| {
-            let stamp = std::fs::metadata(path)
-                .and_then(|metadata| Ok((metadata.modified()?, metadata.len())));
-            (path.to_owned(), stamp.ok())
-        };
-        if self.dev {
-            self.loader.seen().map(stamp).collect()
-        } else {
-            HashMap::new()
         }
     }
 

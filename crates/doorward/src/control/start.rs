@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::listeners::Listeners;
 use super::load::{Compiled, Loader};
-use super::process::{Entries, journal, run_builds, supervisor};
+use super::process::{BuildSpec, Entries, Sink, journal, run_builds, supervisor};
 use super::registry::{Found, Registry};
 use super::resolve::Resolver;
 use super::run::{
@@ -97,17 +98,15 @@ async fn assemble(
     let wanted = compile::listen_specs(&compiled.config);
     let no_listener = |(address, error): (_, _)| cannot_listen(address, &error);
     listeners.probe(&wanted).map_err(no_listener)?;
-    let (sink, entries) = journal();
-    tokio::task::spawn_local(show_services(entries));
+    let (sink, mut entries) = journal();
     if dev {
         let builds = compile::builds(&compiled.rules, &folder_of(loader.path()));
         tokio::select! {
-            built = run_builds(&builds, &sink) => {
-                built.map_err(|failure| io::Error::other(failure.to_string()))?;
-            }
+            built = build(&builds, &sink, &mut entries) => built?,
             () = signals.end() => return Ok(()),
         }
     }
+    tokio::task::spawn_local(show_services(entries));
     let (token, token_path) = admin_token(&loader, &compiled)?;
     let token: Arc<str> = token.into();
     let (events, received) = mpsc::unbounded_channel();
@@ -274,6 +273,21 @@ fn pass_on<T: 'static>(
             }
         }
     });
+}
+
+/// Runs `builds` and shows what they print.
+async fn build(builds: &[BuildSpec], sink: &Sink, entries: &mut Entries) -> io::Result<()> {
+    let mut running = pin!(run_builds(builds, sink));
+    let built = loop {
+        tokio::select! {
+            built = &mut running => break built,
+            entry = entries.next() => log::service(&entry),
+        }
+    };
+    while let Some(entry) = entries.take() {
+        log::service(&entry);
+    }
+    built.map_err(|failure| io::Error::other(failure.to_string()))
 }
 
 /// Shows what services print and what happens to them.

@@ -65,7 +65,7 @@ struct Written {
 }
 
 impl Lines {
-    fn follow(&self, stream: impl Read + Send + 'static) {
+    pub(crate) fn follow(&self, stream: impl Read + Send + 'static) {
         let lines = self.clone();
         thread::spawn(move || {
             for line in BufReader::new(stream).lines() {
@@ -145,19 +145,35 @@ impl Door {
     /// As [`Door::start`], beside the files in `folder`.
     #[track_caller]
     pub(crate) fn start_in(folder: Folder, config: &str) -> Self {
-        folder.write("doorward.toml", whole(config));
-        let mut child = Command::new(env!("CARGO_BIN_EXE_doorward"))
-            .args(["run", "doorward.toml"])
+        let command = Self::command(&folder, &["run", "doorward.toml"]);
+        Self::start_as(command, folder, config)
+    }
+
+    /// The program with `arguments` in `folder`, in an environment that says nothing.
+    pub(crate) fn command(folder: &Folder, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_doorward"));
+        command
+            .args(arguments)
             .current_dir(folder.path())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(Stdio::piped());
+        command
+    }
+
+    /// As [`Door::start_in`], by a command of the test's own.
+    #[track_caller]
+    pub(crate) fn start_as(mut command: Command, folder: Folder, config: &str) -> Self {
+        folder.write("doorward.toml", whole(config));
+        let mut child = command
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program is built");
         let (stdout, stderr) = (Lines::default(), Lines::default());
-        stdout.follow(child.stdout.take().expect("it is piped"));
+        if let Some(stream) = child.stdout.take() {
+            stdout.follow(stream);
+        }
         stderr.follow(child.stderr.take().expect("it is piped"));
         let listening = stderr.find("\"message\":\"http on ");
         let Some(listening) = listening else {

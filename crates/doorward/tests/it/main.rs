@@ -6,6 +6,7 @@ mod door;
 #[allow(dead_code, reason = "each topic takes what it needs")]
 mod http;
 mod manual;
+mod ops;
 mod tidy;
 #[allow(dead_code, reason = "each topic takes what it needs")]
 mod wire;

@@ -20,7 +20,7 @@ mod spec;
 mod supervisor;
 
 pub(crate) use build::{BuildSpec, run_builds};
-pub(crate) use journal::{Entries, Entry, Level, Said, journal};
+pub(crate) use journal::{Entries, Entry, Level, Said, Sink, journal};
 pub(crate) use spec::{CommandLine, Health, ServiceSpec};
 pub(crate) use supervisor::{EndpointsChanged, Supervision, supervisor};
 
