@@ -16,6 +16,7 @@ use rules::route::{Route, RouteConfig};
 use rules::service::{Service, ServiceConfig};
 
 use super::model::Config;
+use super::run::folder_of;
 
 /// The file that is meant where a folder is named.
 const FILE_NAME: &str = "doorward.toml";
@@ -117,13 +118,15 @@ impl Loader {
     pub(crate) fn load(&mut self) -> Loaded {
         let mut report = Report::new();
         let disk = Disk::new(self);
+        let folder = folder_of(&self.path);
         let document = read(
             &disk,
             &self.path,
             &mut self.routes,
             &mut report,
             &mut |value, report| {
-                let config: RouteConfig = report.read(value)?;
+                let mut config: RouteConfig = report.read(value)?;
+                anchor(&mut config, &folder);
                 Route::build(&config, report).map(Arc::new)
             },
         );
@@ -163,6 +166,21 @@ impl Loader {
             &mut |value, report| report.read::<RouteConfig>(value),
         );
         document.items.into_iter().map(|item| item.value).collect()
+    }
+}
+
+/// Makes the directory of files relative to where the program runs; it is written relative to the
+/// configuration.
+fn anchor(config: &mut RouteConfig, folder: &Path) {
+    let Some(files) = &mut config.files else {
+        return;
+    };
+    // An empty one is wrong, and is to be found so.
+    if !files.root.is_empty() {
+        let root = folder.join(&**files.root).to_string_lossy().into_owned();
+        let mut anchored = (**files).clone();
+        anchored.root = At::new(root, files.root.place());
+        *files = At::new(anchored, files.place());
     }
 }
 

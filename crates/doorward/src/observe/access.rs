@@ -164,6 +164,9 @@ fn write_json(out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
     )?;
     if let Some(fault) = done.fault {
         write!(out, ",\"fault\":\"{}\"", fault.slug())?;
+        out.extend_from_slice(b",\"reason\":\"");
+        escape_json(fault.reason().as_bytes(), out);
+        out.push(b'"');
     }
     out.extend_from_slice(b"}\n");
     Ok(())

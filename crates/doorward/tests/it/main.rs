@@ -7,6 +7,7 @@ mod door;
 mod http;
 mod manual;
 mod ops;
+mod paths;
 mod tidy;
 #[allow(dead_code, reason = "each topic takes what it needs")]
 mod wire;
