@@ -89,6 +89,10 @@ impl Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
+        // Whoever read our output has had enough of it: `doorward status | head`.
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self { message: String::new(), hint: None, code: 0 };
+        }
         Self::new(error.to_string())
     }
 }
@@ -116,6 +120,9 @@ pub(crate) fn main() -> ExitCode {
     };
     log::finish(LAST_WORDS_LIMIT);
     outcome.unwrap_or_else(|failure| {
+        if failure.code == 0 {
+            return ExitCode::SUCCESS;
+        }
         let colour = is_colourful(&io::stderr());
         let (red, plain) = if colour {
             ("\x1b[1;31m", "\x1b[0m")

@@ -112,24 +112,13 @@ pub(crate) enum Level {
 }
 
 /// What services are told about clients.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct Forwarding {
     /// The peers, such as a load balancer, that are believed when they say in `Forwarded` or
     /// `X-Forwarded-*` who the client is: ranges of addresses, `["10.0.0.0/8"]`. What anyone else says
     /// is dropped, since any client can write it.
     pub(crate) trust: Vec<Network>,
-    /// The name of this front door in `Via`, for services and clients.
-    pub(crate) via: At<String>,
-}
-
-impl Default for Forwarding {
-    fn default() -> Self {
-        Self {
-            trust: Vec::new(),
-            via: "doorward".to_owned().into(),
-        }
-    }
 }
 
 impl Config {
@@ -151,13 +140,6 @@ impl Config {
             Period::ZERO..=Period::from_secs(86_400),
         );
         self.limits.check(report);
-        // RFC 9110, section 7.6.3: a pseudonym is a token.
-        let via = &self.forwarding.via;
-        if via.is_empty() || !via.bytes().all(is_token_byte) {
-            report
-                .error(via, format!("`{via}` cannot stand in `Via`"))
-                .help("write one word of letters, digits, `-`, `_` and `.`");
-        }
     }
 
     /// Reports what is wrong with values beside each other. Not to be asked while one is left out for
@@ -167,11 +149,6 @@ impl Config {
         self.admin.check_together(&self.listen, report);
         self.limits.check_together(report);
     }
-}
-
-/// Whether `byte` may be part of a token (RFC 9110, section 5.6.2).
-fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]
