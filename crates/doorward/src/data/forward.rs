@@ -120,7 +120,7 @@ async fn send<'s>(
                 }
                 transfer
             }
-            Some(transfer) => transfer.rewind(head).map_err(|_| last)?,
+            Some(transfer) => transfer.rewind(head),
         };
         let pace = Pace::new(limits.body_idle_ms, limits.body_rate);
         let exchange = slot.insert(Exchange::new(side, transfer, pace, service.times, reused));
@@ -138,6 +138,7 @@ async fn send<'s>(
                 let repeat = exchange.reused
                     && !exchange.answered
                     && fault.retry() == rules::fault::Retry::IfReused
+                    && exchange.request.can_rewind()
                     && scratch.request.method.is_idempotent();
                 if !repeat {
                     return Err(fault);

@@ -151,8 +151,15 @@ pub(crate) struct Transfer {
     pub(crate) progress: u32,
     /// Whether anything was written.
     pub(crate) begun: bool,
-    /// A copy of the data so far, for sending it again.
-    copy: Option<Vec<u8>>,
+    /// A copy of what was carried so far, for sending it again.
+    copy: Option<Carried>,
+}
+
+#[derive(Default)]
+struct Carried {
+    data: Vec<u8>,
+    /// The last chunk with its trailers, if there are any.
+    trailers: Vec<u8>,
 }
 
 /// The most body bytes that are kept for sending a request again.
@@ -185,32 +192,36 @@ impl Transfer {
 
     /// Keeps a copy of the data, as long as it is small, for [`Transfer::rewind`].
     pub(crate) fn keep_copy(&mut self) {
-        self.copy = Some(Vec::new());
+        self.copy = Some(Carried::default());
     }
 
-    /// Makes the transfer start again from `head`, if what was sent so far is still known.
-    pub(crate) fn rewind(mut self, head: Vec<u8>) -> Result<Self, Vec<u8>> {
-        let sent = match (self.bytes, self.copy.take()) {
-            (0, copy) => copy.unwrap_or_default(),
-            (_, Some(copy)) => copy,
-            (_, None) => return Err(head),
-        };
+    /// Whether what was carried so far is still known.
+    pub(crate) fn can_rewind(&self) -> bool {
+        self.bytes == 0 || self.copy.is_some()
+    }
+
+    /// Makes the transfer start again from `head`; only if it [`can_rewind`](Self::can_rewind).
+    pub(crate) fn rewind(mut self, head: Vec<u8>) -> Self {
+        let carried = self.copy.take().unwrap_or_default();
         self.out = Outgoing { head, ..Outgoing::default() };
-        if !sent.is_empty() {
+        if !carried.data.is_empty() {
             if self.chunked {
-                let (line, bytes) = h1::chunk_head(sent.len());
+                let (line, bytes) = h1::chunk_head(carried.data.len());
                 self.out.head.extend_from_slice(&line[..bytes]);
             }
-            self.out.head.extend_from_slice(&sent);
+            self.out.head.extend_from_slice(&carried.data);
             if self.chunked {
                 self.out.head.extend_from_slice(b"\r\n");
             }
         }
         if self.read_all && self.chunked {
-            self.out.tail = h1::LAST_CHUNK;
+            match carried.trailers.is_empty() {
+                true => self.out.tail = h1::LAST_CHUNK,
+                false => self.out.trailers.clone_from(&carried.trailers),
+            }
         }
-        self.copy = Some(sent);
-        Ok(self)
+        self.copy = Some(carried);
+        self
     }
 
     /// The vector that held the head, for the next one; a new one while it is still needed.
@@ -321,6 +332,9 @@ impl Transfer {
         }
         if let Some(trailers) = self.decoder.take_trailers() {
             h1::encode_trailers(Some(&trailers), &mut self.out.trailers);
+            if let Some(copy) = &mut self.copy {
+                copy.trailers.clone_from(&self.out.trailers);
+            }
         } else if self.out.tail.is_empty() && self.out.data.is_none() {
             self.out.head.extend_from_slice(h1::LAST_CHUNK);
         } else {
@@ -330,8 +344,8 @@ impl Transfer {
 
     fn remember(&mut self, data: &[u8]) {
         if let Some(copy) = &mut self.copy {
-            if copy.len() + data.len() <= COPY_BYTES_MAX {
-                copy.extend_from_slice(data);
+            if copy.data.len() + data.len() <= COPY_BYTES_MAX {
+                copy.data.extend_from_slice(data);
             } else {
                 self.copy = None;
             }
