@@ -172,15 +172,15 @@ impl Wire {
     /// Exactly `count` bytes.
     #[track_caller]
     pub(crate) fn read_exact(&mut self, count: usize) -> Vec<u8> {
-        self.take(count)
-            .unwrap_or_else(|end| panic!("{end:?} too early; {self:?}"))
+        let taken = self.take(count);
+        self.whole(taken)
     }
 
     /// Everything up to `mark`, and `mark`.
     #[track_caller]
     pub(crate) fn read_until(&mut self, mark: &str) -> String {
-        let read = self.take_until(mark.as_bytes());
-        text(&read.unwrap_or_else(|end| panic!("{end:?} too early; {self:?}")))
+        let taken = self.take_until(mark.as_bytes());
+        text(&self.whole(taken))
     }
 
     /// The next head, with the empty line behind it.
@@ -192,8 +192,8 @@ impl Wire {
     /// A request, head and body, as its bytes are.
     #[track_caller]
     pub(crate) fn read_request(&mut self) -> String {
-        self.take_message(false)
-            .unwrap_or_else(|end| panic!("{end:?} too early; {self:?}"))
+        let taken = self.take_message(false);
+        self.whole(taken)
     }
 
     /// A final response, with the interim ones before it, as its bytes are. A body that lasts until
@@ -202,13 +202,20 @@ impl Wire {
     pub(crate) fn read_response(&mut self) -> String {
         let mut all = String::new();
         loop {
-            all += &self
-                .take_message(true)
-                .unwrap_or_else(|end| panic!("{end:?} too early; {self:?}"));
+            let taken = self.take_message(true);
+            all += &self.whole(taken);
             let last = all.rfind("HTTP/1.1 ").expect("a status line");
             if !all[last + 9..].starts_with('1') || all[last + 9..].starts_with("101") {
                 return all;
             }
+        }
+    }
+
+    #[track_caller]
+    fn whole<T>(&self, taken: Result<T, End>) -> T {
+        match taken {
+            Ok(taken) => taken,
+            Err(end) => panic!("{end:?} too early; {self:?}"),
         }
     }
 
@@ -298,12 +305,7 @@ pub(crate) struct Upstream(TcpListener);
 
 impl Upstream {
     pub(crate) fn new() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        // A receive time-out bounds `accept` too.
-        SockRef::from(&listener)
-            .set_read_timeout(Some(LIMIT))
-            .expect("a socket");
-        Self(listener)
+        Self(TcpListener::bind("127.0.0.1:0").expect("a free port"))
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -313,13 +315,18 @@ impl Upstream {
     /// The next connection.
     #[track_caller]
     pub(crate) fn accept(&self) -> Wire {
-        match self.0.accept() {
-            Ok((stream, _)) => {
-                stream.set_nodelay(true).expect("a socket");
-                Wire::over(stream)
-            }
-            Err(error) => panic!("nobody connected: {error}"),
-        }
+        self.try_accept(LIMIT).expect("the door connects")
+    }
+
+    /// The next connection, if it comes within `time`.
+    pub(crate) fn try_accept(&self, time: Duration) -> Option<Wire> {
+        // A receive time-out bounds `accept` too.
+        SockRef::from(&self.0)
+            .set_read_timeout(Some(time))
+            .expect("a socket");
+        let (stream, _) = self.0.accept().ok()?;
+        stream.set_nodelay(true).expect("a socket");
+        Some(Wire::over(stream))
     }
 }
 
@@ -333,6 +340,27 @@ impl Refusing {
         let any: SocketAddr = ([127, 0, 0, 1], 0).into();
         socket.bind(&any.into()).expect("a free port");
         Self(socket)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        let address = self.0.local_addr().expect("it is bound");
+        address.as_socket().expect("it is of the Internet")
+    }
+}
+
+/// An address that neither accepts nor refuses: its queue is full.
+pub(crate) struct Jammed(Socket, Vec<TcpStream>);
+
+impl Jammed {
+    pub(crate) fn new() -> Self {
+        let listener = Refusing::new().0;
+        listener.listen(0).expect("it is bound");
+        let mut jammed = Self(listener, Vec::new());
+        let pause = Duration::from_millis(200);
+        while let Ok(stream) = TcpStream::connect_timeout(&jammed.address(), pause) {
+            jammed.1.push(stream);
+        }
+        jammed
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

@@ -6,10 +6,15 @@
 mod answers;
 mod bodies;
 mod broken;
+mod faults;
 mod forms;
+mod forwarding;
 mod interim;
+mod limits;
 mod persistence;
+mod proxied;
 mod refused;
+mod reuse;
 mod upgrade;
 
 use crate::door::{Door, End, Upstream, Wire};
