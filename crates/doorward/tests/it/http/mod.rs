@@ -15,6 +15,7 @@ mod persistence;
 mod proxied;
 mod refused;
 mod reuse;
+mod streams;
 mod upgrade;
 
 use crate::door::{Door, End, Upstream, Wire};
