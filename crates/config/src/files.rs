@@ -4,10 +4,16 @@ use std::sync::Arc;
 
 /// Where files come from. Paths are relative as the first one was, with `/` between names.
 pub trait Files {
-    /// The text of a file, or why there is none.
+    /// The text of a file.
+    ///
+    /// # Errors
+    /// Why there is none, as a clause.
     fn read(&self, path: &str) -> Result<Arc<str>, String>;
 
-    /// The names of the files in a folder, or why there are none. `""` is the current folder.
+    /// The names of the files in a folder. `""` is the current folder.
+    ///
+    /// # Errors
+    /// Why there are none, as a clause.
     fn list(&self, folder: &str) -> Result<Vec<String>, String>;
 }
 

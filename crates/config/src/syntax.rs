@@ -81,7 +81,7 @@ pub(crate) fn explain(text: &str, table: &DeTable<'_>, errors: &[toml::de::Error
         wrongs.push(Wrong {
             message: format!(
                 "this `{}` is not closed",
-                &text[whole.start..whole.start + 1]
+                &text[whole.start..=whole.start]
             ),
             range: whole.start..whole.start + 1,
             help: None,

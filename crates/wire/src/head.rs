@@ -9,7 +9,7 @@ use crate::target::Target;
 
 /// The methods that rules name; all others are [`Method::Other`] and go through unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum Method {
     #[default]
     Get,
@@ -58,7 +58,7 @@ impl Method {
 
 /// The minor version of HTTP/1; later versions count as 1.1 here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum Version {
     Http10,
     #[default]

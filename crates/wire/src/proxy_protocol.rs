@@ -1,4 +1,4 @@
-//! The PROXY protocol header, versions 1 and 2 (HAProxy's `proxy-protocol.txt`).
+//! The PROXY protocol header, versions 1 and 2 (`proxy-protocol.txt` of HAProxy).
 //!
 //! A proxy before us sends it as the first bytes of a connection, to say who the client is.
 

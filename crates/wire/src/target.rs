@@ -221,7 +221,7 @@ pub(crate) fn check_authority(authority: &[u8]) -> Result<usize, Malformed> {
         [b':', digits @ ..] => {
             digits.len() <= 5
                 && digits.iter().all(u8::is_ascii_digit)
-                && number(digits) <= u32::from(u16::MAX)
+                && u16::try_from(number(digits)).is_ok()
         }
         _ => false,
     };

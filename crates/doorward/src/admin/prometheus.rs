@@ -244,11 +244,12 @@ fn routes(out: &mut String, snapshot: &Snapshot) {
 }
 
 fn services(out: &mut String, snapshot: &Snapshot) {
+    type Which = fn(&ServiceShard) -> &Counter;
     let services = &snapshot.services;
-    let sum = |shards: &[ServiceShard], which: fn(&ServiceShard) -> &Counter| -> u64 {
+    let sum = |shards: &[ServiceShard], which: Which| -> u64 {
         shards.iter().map(|shard| which(shard).read()).sum()
     };
-    let families: [(&str, &str, fn(&ServiceShard) -> &Counter); 5] = [
+    let families: [(&str, &str, Which); 5] = [
         (
             "doorward_upstream_connects_total",
             "Connections that were opened.",

@@ -100,7 +100,7 @@ pub(crate) fn processes(rules: &Rules, folder: &Path, door_url: &str) -> Vec<Ser
             let mut spec = ServiceSpec::new(&service.name, command(&run.command));
             spec.environment = environment(&run.environment);
             spec.directory = directory(folder, run.directory.as_deref());
-            spec.door_url = door_url.to_owned();
+            door_url.clone_into(&mut spec.door_url);
             spec.instances = run.instances;
             spec.stop_grace = run.stop_grace;
             spec.health = health(service);

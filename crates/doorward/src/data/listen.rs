@@ -193,7 +193,6 @@ fn refuse(refusals: &Rc<()>, stream: TcpStream) {
     }
     let held = Rc::clone(refusals);
     tokio::task::spawn_local(async move {
-        let _held = held;
         let _ = stream.try_write(REFUSAL);
         let _ = rustix::net::shutdown(&stream, rustix::net::Shutdown::Write);
         // A close with unread bytes would be a reset, and the answer lost with it.
@@ -208,6 +207,7 @@ fn refuse(refusals: &Rc<()>, stream: TcpStream) {
             }
         };
         let _ = tokio::time::timeout(Duration::from_secs(1), discard).await;
+        drop(held);
     });
 }
 

@@ -160,7 +160,9 @@ pub(crate) async fn write_all(connection: &mut Connection, parts: &[&[u8]]) -> R
         *one
     } else {
         joined.reserve(total);
-        parts.iter().for_each(|part| joined.extend_from_slice(part));
+        for part in parts {
+            joined.extend_from_slice(part);
+        }
         &joined
     };
     let mut armed_at = None;

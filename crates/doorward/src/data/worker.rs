@@ -33,6 +33,7 @@ pub(crate) struct Worker {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) access_log: AccessLog,
     pub(crate) trails: Trails,
+    #[expect(clippy::vec_box, reason = "lent and given back as a pointer")]
     scratch: RefCell<Vec<Box<Scratch>>>,
     started: Instant,
     random_state: Cell<u64>,
@@ -93,7 +94,7 @@ impl Worker {
         u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// 128 random bits: two outputs of SplitMix64, whose start is the operating system's randomness.
+    /// 128 random bits: two outputs of `SplitMix64`, whose start is the operating system's randomness.
     /// Ids and chances are made of them, never secrets.
     #[inline]
     pub(crate) fn random(&self) -> u128 {

@@ -89,7 +89,7 @@ pub enum Fault {
 
 /// Where in its life the request was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum Stage {
     Accept,
     Head,
@@ -126,7 +126,7 @@ impl Stage {
 
 /// Whose doing it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum Side {
     Client,
     Upstream,

@@ -169,9 +169,8 @@ fn form(accept: Option<&[u8]>) -> Form {
 
 /// A weight in thousandths (RFC 9110, 12.4.2), from `q=0.8`; 1000 if it is none.
 pub(crate) fn quality(parameter: &[u8]) -> u16 {
-    let value = match parameter {
-        [b'q' | b'Q', b'=', value @ ..] => value,
-        _ => return 1000,
+    let [b'q' | b'Q', b'=', value @ ..] = parameter else {
+        return 1000;
     };
     let text = std::str::from_utf8(value).unwrap_or_default();
     let weight: f32 = text.trim().parse().unwrap_or(1.0);

@@ -154,7 +154,9 @@ fn build(text: &str) -> Arc<Route> {
 
 fn table_of(routes: &[(Place, Arc<Route>)], report: &mut Report) -> Table {
     let mut building = Building::new(routes.len());
-    routes.iter().for_each(|(_, route)| building.add(route));
+    for (_, route) in routes {
+        building.add(route);
+    }
     building.finish(routes, report)
 }
 
@@ -167,7 +169,7 @@ fn the_table_finds_what_a_look_at_all_routes_finds() {
         let mut routes: Vec<(Place, Arc<Route>)> = Vec::new();
         let mut table = table_of(&routes, &mut Report::new());
         let mut texts = Vec::new();
-        for _ in 0..1 + random.below(16) {
+        for _ in 0..=random.below(16) {
             let text = random.route();
             routes.push((Place::NONE, build(&text)));
             let mut report = Report::new();

@@ -265,12 +265,9 @@ fn read_instances(instances: Option<&At<Instances>>, report: &mut Report) -> Opt
 }
 
 fn read_command(text: &At<String>, report: &mut Report) -> Option<Box<[Box<str>]>> {
-    let words = match shlex::split(text) {
-        Some(words) => words,
-        None => {
-            report.error(text, "a quote in the command is not closed");
-            return None;
-        }
+    let Some(words) = shlex::split(text) else {
+        report.error(text, "a quote in the command is not closed");
+        return None;
     };
     if words.is_empty() {
         report.error(text, "the command is empty");

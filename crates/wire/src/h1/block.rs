@@ -13,7 +13,7 @@ const HIGH: u64 = 0x80 * ONES;
 #[inline(always)]
 pub(crate) fn first_control(bytes: &[u8]) -> Option<usize> {
     // Signed, so that one comparison finds DEL too (0x7f + 1 is negative), and obs-text with it.
-    let unusual = |byte: u8| (byte.wrapping_add(1) as i8) < 0x21;
+    let unusual = |byte: u8| byte.wrapping_add(1).cast_signed() < 0x21;
     let mut at = 0;
     while let Some(block) = bytes[at..].first_chunk::<BLOCK>() {
         // "Any of sixteen" is what every target has an instruction for; "which" is not.

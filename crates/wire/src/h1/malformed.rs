@@ -3,7 +3,7 @@
 /// Why a message was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum Malformed {
     /// A line of the head ended in LF alone, or a CR stood without its LF.
     BareLineEnd,

@@ -37,7 +37,7 @@ pub(crate) fn read(text: &str) -> BTreeMap<String, Family> {
                 families.insert(name.to_owned(), family).is_none(),
                 "TYPE twice: {line}"
             );
-            current = name.to_owned();
+            name.clone_into(&mut current);
         } else {
             let (name, labels, value) = sample(line);
             let family = families.get_mut(&current).expect("a TYPE comes first");
