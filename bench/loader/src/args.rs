@@ -62,9 +62,7 @@ pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, String> {
             args.verify = true;
             continue;
         }
-        let value = words
-            .next()
-            .ok_or_else(|| format!("{name} wants a value"))?;
+        let value = words.next().ok_or_else(|| format!("{name} wants a value"))?;
         match name.as_str() {
             "--port" => args.port = number(&name, &value)?,
             "--origin-port" => args.origin_port = number(&name, &value)?,
@@ -110,9 +108,7 @@ pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, String> {
 }
 
 fn number<T: FromStr>(name: &str, value: &str) -> Result<T, String> {
-    value
-        .parse()
-        .map_err(|_| format!("{name}: {value} is not a number that fits"))
+    value.parse().map_err(|_| format!("{name}: {value} is not a number that fits"))
 }
 
 #[cfg(test)]
@@ -126,10 +122,7 @@ mod tests {
     #[test]
     fn takes_options_and_keeps_defaults() {
         let args = of("--port 8000 --size 16384 --rate 50000 --verify").unwrap();
-        assert_eq!(
-            (args.port, args.origin_port, args.size),
-            (8000, 9000, 16384)
-        );
+        assert_eq!((args.port, args.origin_port, args.size), (8000, 9000, 16384));
         assert_eq!(args.rate, Some(50000.0));
         assert!(args.verify);
         assert_eq!(args.headers, Headers::Rich);

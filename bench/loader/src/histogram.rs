@@ -11,11 +11,7 @@ pub struct Histogram {
 
 impl Histogram {
     pub fn new() -> Self {
-        Self {
-            counts: vec![0; bucket(u64::MAX) + 1],
-            total: 0,
-            max: 0,
-        }
+        Self { counts: vec![0; bucket(u64::MAX) + 1], total: 0, max: 0 }
     }
 
     pub fn add(&mut self, nanoseconds: u64) {
@@ -70,10 +66,7 @@ mod tests {
         for value in (0..2000).chain(powers.flat_map(|power| [power - 1, power, power + power / 3]))
         {
             let upper = upper_end(bucket(value));
-            assert!(
-                upper >= value && upper - value <= value / 64,
-                "{value} {upper}"
-            );
+            assert!(upper >= value && upper - value <= value / 64, "{value} {upper}");
         }
     }
 
@@ -83,10 +76,7 @@ mod tests {
         (1..=100_000).for_each(|value| histogram.add(value));
         for (share, exact) in [(0.5, 50_000), (0.99, 99_000), (1.0, 100_000)] {
             let found = histogram.quantile(share);
-            assert!(
-                found >= exact && found - exact <= exact / 64,
-                "{share} {found}"
-            );
+            assert!(found >= exact && found - exact <= exact / 64, "{share} {found}");
         }
     }
 

@@ -12,12 +12,7 @@ pub struct Pace {
 
 impl Pace {
     pub fn new(rate: f64, arrivals: Arrivals) -> Self {
-        Self {
-            gap: 1e9 / rate,
-            arrivals,
-            due: 0.0,
-            state: 0x2545_f491_4f6c_dd1d,
-        }
+        Self { gap: 1e9 / rate, arrivals, due: 0.0, state: 0x2545_f491_4f6c_dd1d }
     }
 
     /// The next arrival, if its time has come.

@@ -35,15 +35,7 @@ pub struct Report {
 
 impl Report {
     pub fn to_json(&self) -> String {
-        let Self {
-            verified,
-            requests,
-            seconds,
-            bad,
-            origin_connections,
-            behind,
-            ..
-        } = self;
+        let Self { verified, requests, seconds, bad, origin_connections, behind, .. } = self;
         let micros = |nanoseconds: u64| nanoseconds as f64 / 1000.0;
         let [p50, p90, p99, p999] =
             [0.5, 0.9, 0.99, 0.999].map(|share| micros(self.latency.quantile(share)));
@@ -102,9 +94,7 @@ impl<'a> Loop<'a> {
         let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, args.origin_port);
         let listener =
             TcpListener::bind(address).map_err(|error| format!("origin: {address}: {error}"))?;
-        listener
-            .set_nonblocking(true)
-            .map_err(|error| format!("origin: {error}"))?;
+        listener.set_nonblocking(true).map_err(|error| format!("origin: {error}"))?;
         let epoll = Epoll::new().map_err(|error| format!("epoll: {error}"))?;
         epoll
             .add(&listener, Interest::Read, LISTENER)
@@ -168,11 +158,7 @@ impl<'a> Loop<'a> {
         let mut turns = 0_u32;
         // A paced run never sleeps: it has to start requests on time, and a client that has to
         // be woken up would charge that to the proxy that sends to it.
-        let wait = if self.pace.is_some() {
-            Duration::ZERO
-        } else {
-            NAP
-        };
+        let wait = if self.pace.is_some() { Duration::ZERO } else { NAP };
         loop {
             if turns.is_multiple_of(TURNS_PER_CLOCK) || ready.is_empty() {
                 let elapsed = self.begin.elapsed();
@@ -185,9 +171,7 @@ impl<'a> Loop<'a> {
             }
             turns = turns.wrapping_add(1);
             self.start_requests();
-            self.epoll
-                .wait(&mut ready, wait)
-                .map_err(|error| format!("epoll: {error}"))?;
+            self.epoll.wait(&mut ready, wait).map_err(|error| format!("epoll: {error}"))?;
             for event in &ready {
                 self.handle(*event, &mut scratch)?;
             }

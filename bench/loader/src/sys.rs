@@ -41,18 +41,10 @@ impl Epoll {
                 Interest::Read => libc::EPOLLIN,
                 Interest::ReadWrite => libc::EPOLLIN | libc::EPOLLOUT,
             };
-        let mut event = libc::epoll_event {
-            events: flags as u32,
-            u64: token,
-        };
+        let mut event = libc::epoll_event { events: flags as u32, u64: token };
         // SAFETY: both descriptors are open, `event` lives through the call.
         let done = unsafe {
-            libc::epoll_ctl(
-                self.0.as_raw_fd(),
-                libc::EPOLL_CTL_ADD,
-                fd.as_raw_fd(),
-                &mut event,
-            )
+            libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_raw_fd(), &mut event)
         };
         check(done as isize).map(drop)
     }
@@ -93,10 +85,7 @@ impl AsRawFd for Socket {
 
 impl Socket {
     pub fn connect(port: u16) -> io::Result<Self> {
-        Self::prepare(TcpStream::connect(SocketAddrV4::new(
-            Ipv4Addr::LOCALHOST,
-            port,
-        ))?)
+        Self::prepare(TcpStream::connect(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))?)
     }
 
     /// The next waiting connection, if there is one.
@@ -118,12 +107,7 @@ impl Socket {
     pub fn recv(&self, into: &mut [u8]) -> io::Result<Option<usize>> {
         // SAFETY: writes at most `into.len()` bytes into `into`.
         let count = unsafe {
-            libc::recv(
-                self.0.as_raw_fd(),
-                into.as_mut_ptr().cast(),
-                into.len(),
-                libc::MSG_DONTWAIT,
-            )
+            libc::recv(self.0.as_raw_fd(), into.as_mut_ptr().cast(), into.len(), libc::MSG_DONTWAIT)
         };
         would_block(count)
     }

@@ -37,10 +37,7 @@ impl Wire {
             size: args.size,
             verify: args.verify,
             path: args.path.clone(),
-            headers: lines
-                .lines()
-                .filter_map(|line| line.split_once(": "))
-                .collect(),
+            headers: lines.lines().filter_map(|line| line.split_once(": ")).collect(),
             bytes: noise(args.size + BODIES),
         }
     }
@@ -49,11 +46,7 @@ impl Wire {
     pub fn request(&self, body: usize) -> Vec<u8> {
         let path = &self.path;
         let mark = if path.contains('?') { '&' } else { '?' };
-        let target = if self.verify {
-            format!("{path}{mark}body={body}")
-        } else {
-            path.clone()
-        };
+        let target = if self.verify { format!("{path}{mark}body={body}") } else { path.clone() };
         let mut request = format!("GET {target} HTTP/1.1\r\n");
         for (name, value) in &self.headers {
             request += &format!("{name}: {value}\r\n");
@@ -92,9 +85,7 @@ impl Wire {
         if fields.values("transfer-encoding").next().is_some() {
             return Err("response: transfer-encoding next to content-length".into());
         }
-        END_TO_END
-            .iter()
-            .try_for_each(|(name, value)| fields.expect(name, value))
+        END_TO_END.iter().try_for_each(|(name, value)| fields.expect(name, value))
     }
 
     /// What arrived at the origin has to be what the client sent. Returns the body asked for.
@@ -137,9 +128,7 @@ fn noise(length: usize) -> Vec<u8> {
 
 fn first_line(head: &[u8]) -> String {
     let line = head.split(|&byte| byte == b'\n').next().unwrap_or(head);
-    String::from_utf8_lossy(&line[..line.len().min(120)])
-        .trim_end()
-        .into()
+    String::from_utf8_lossy(&line[..line.len().min(120)]).trim_end().into()
 }
 
 /// The header lines of a head, for `--verify` only.
@@ -262,22 +251,13 @@ mod tests {
             ("200 OK", "502 Bad Gateway"),
             ("Content-Length: 1000", "Content-Length: 999"),
             ("Content-Length: 1000\r\n", ""),
-            (
-                "Content-Length: 1000",
-                "Content-Length: 1000\r\nContent-Length: 1000",
-            ),
-            (
-                "Content-Length: 1000",
-                "Content-Length: 1000\r\nTransfer-Encoding: chunked",
-            ),
+            ("Content-Length: 1000", "Content-Length: 1000\r\nContent-Length: 1000"),
+            ("Content-Length: 1000", "Content-Length: 1000\r\nTransfer-Encoding: chunked"),
             ("public, max-age=3600", "public"),
         ] {
             let changed = head.replace(from, to);
             assert_ne!(changed, head);
-            assert!(
-                wire.check_response_head(changed.as_bytes()).is_err(),
-                "{to}"
-            );
+            assert!(wire.check_response_head(changed.as_bytes()).is_err(), "{to}");
         }
         let request = String::from_utf8(wire.request(3)).unwrap();
         for (from, to) in [

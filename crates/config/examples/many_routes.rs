@@ -56,21 +56,14 @@ fn text(changed: usize) -> Arc<str> {
 
 fn read(text: &Arc<str>, memo: &mut Memo<Arc<Route>>) -> Duration {
     let files = OneFile(Arc::clone(text));
-    let reader = Reader {
-        files: &files,
-        variables: &|_| None,
-        items: "route",
-        shared: &["service"],
-    };
+    let reader =
+        Reader { files: &files, variables: &|_| None, items: "route", shared: &["service"] };
     let begin = Instant::now();
     let mut report = Report::new();
     let mut build = |value: &Value, report: &mut Report| report.read(value).map(Arc::new);
     let document = reader.read("doorward.toml", memo, &mut report, &mut build);
     let took = begin.elapsed();
-    assert!(
-        report.is_clean() && document.items.len() == 50_000,
-        "{report}"
-    );
+    assert!(report.is_clean() && document.items.len() == 50_000, "{report}");
     black_box(document);
     took
 }
@@ -85,9 +78,6 @@ fn main() {
     let mut memo = Memo::default();
     println!("first reading: {:?}", read(&texts[0], &mut memo));
     println!("the same again: {:?}", read(&texts[0], &mut memo));
-    let again: Vec<Duration> = texts[1..]
-        .iter()
-        .map(|text| read(text, &mut memo))
-        .collect();
+    let again: Vec<Duration> = texts[1..].iter().map(|text| read(text, &mut memo)).collect();
     println!("after one change each: {again:?}");
 }

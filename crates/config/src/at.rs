@@ -46,10 +46,7 @@ impl<T> At<T> {
 /// A value that was written nowhere, such as a default.
 impl<T> From<T> for At<T> {
     fn from(value: T) -> Self {
-        Self {
-            value,
-            place: Place::NONE,
-        }
+        Self { value, place: Place::NONE }
     }
 }
 
@@ -147,15 +144,10 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for AtVisitor<T> {
     /// Our own tree: the three numbers of the place, then the value.
     fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<At<T>, A::Error> {
         fn next<'de, V: Deserialize<'de>, A: SeqAccess<'de>>(parts: &mut A) -> Result<V, A::Error> {
-            parts
-                .next_element()?
-                .ok_or_else(|| de::Error::custom("a place has four parts"))
+            parts.next_element()?.ok_or_else(|| de::Error::custom("a place has four parts"))
         }
         let place = [next(&mut parts)?, next(&mut parts)?, next(&mut parts)?];
-        Ok(At {
-            value: next(&mut parts)?,
-            place: Place::from_parts(place),
-        })
+        Ok(At { value: next(&mut parts)?, place: Place::from_parts(place) })
     }
 }
 

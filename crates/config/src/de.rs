@@ -27,30 +27,15 @@ struct Inner {
 /// What went wrong.
 #[derive(Debug)]
 pub(crate) enum Kind {
-    UnknownKey {
-        name: String,
-        known: &'static [&'static str],
-    },
-    UnknownWord {
-        word: String,
-        known: &'static [&'static str],
-    },
-    MissingKey {
-        name: &'static str,
-    },
-    Other {
-        message: String,
-        help: Option<String>,
-    },
+    UnknownKey { name: String, known: &'static [&'static str] },
+    UnknownWord { word: String, known: &'static [&'static str] },
+    MissingKey { name: &'static str },
+    Other { message: String, help: Option<String> },
 }
 
 impl Error {
     fn new(kind: Kind) -> Self {
-        Self(Box::new(Inner {
-            kind,
-            place: None,
-            path: Vec::new(),
-        }))
+        Self(Box::new(Inner { kind, place: None, path: Vec::new() }))
     }
 
     pub(crate) fn kind(&self) -> &Kind {
@@ -114,37 +99,20 @@ impl std::error::Error for Error {}
 
 impl de::Error for Error {
     fn custom<T: Display>(message: T) -> Self {
-        Self::new(Kind::Other {
-            message: message.to_string(),
-            help: None,
-        })
+        Self::new(Kind::Other { message: message.to_string(), help: None })
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
         let expected = expected.to_string();
-        let message = format!(
-            "expected {}, found {}",
-            words::wanted(&expected),
-            spell(found)
-        );
-        Self::new(Kind::Other {
-            message,
-            help: None,
-        })
+        let message = format!("expected {}, found {}", words::wanted(&expected), spell(found));
+        Self::new(Kind::Other { message, help: None })
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
         let expected = expected.to_string();
         let Some((least, most)) = words::bounds(&expected) else {
-            let message = format!(
-                "expected {}, found {}",
-                words::wanted(&expected),
-                spell(found)
-            );
-            return Self::new(Kind::Other {
-                message,
-                help: None,
-            });
+            let message = format!("expected {}, found {}", words::wanted(&expected), spell(found));
+            return Self::new(Kind::Other { message, help: None });
         };
         let message = format!("{} is out of range", spell(found));
         let help = Some(format!("write a whole number from {least} to {most}"));
@@ -156,17 +124,11 @@ impl de::Error for Error {
     }
 
     fn unknown_variant(word: &str, known: &'static [&'static str]) -> Self {
-        Self::new(Kind::UnknownWord {
-            word: word.to_owned(),
-            known,
-        })
+        Self::new(Kind::UnknownWord { word: word.to_owned(), known })
     }
 
     fn unknown_field(name: &str, known: &'static [&'static str]) -> Self {
-        Self::new(Kind::UnknownKey {
-            name: name.to_owned(),
-            known,
-        })
+        Self::new(Kind::UnknownKey { name: name.to_owned(), known })
     }
 
     fn missing_field(name: &'static str) -> Self {
@@ -205,18 +167,15 @@ impl<'de> Deserializer<'de> for De<'de> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match &self.0.data {
-            Data::String(text) => visitor
-                .visit_borrowed_str(&text.filled)
-                .map_err(|err: Error| err.quoting(text)),
+            Data::String(text) => {
+                visitor.visit_borrowed_str(&text.filled).map_err(|err: Error| err.quoting(text))
+            }
             Data::Integer(number) => visitor.visit_i64(*number),
             Data::Float(number) => visitor.visit_f64(*number),
             Data::Boolean(yes) => visitor.visit_bool(*yes),
             Data::Datetime(text) => visitor.visit_borrowed_str(text),
             Data::Array(items) => visitor.visit_seq(Items { items, next: 0 }),
-            Data::Table(table) => visitor.visit_map(Entries {
-                entries: &table.entries,
-                next: 0,
-            }),
+            Data::Table(table) => visitor.visit_map(Entries { entries: &table.entries, next: 0 }),
         }
     }
 
@@ -230,11 +189,7 @@ impl<'de> Deserializer<'de> for De<'de> {
         visitor: V,
     ) -> Result<V::Value, Error> {
         if name == at::MAGIC {
-            return visitor.visit_seq(Placed {
-                place: self.0.place,
-                next: 0,
-                value: self,
-            });
+            return visitor.visit_seq(Placed { place: self.0.place, next: 0, value: self });
         }
         visitor.visit_newtype_struct(self)
     }
@@ -257,9 +212,7 @@ impl<'de> Deserializer<'de> for De<'de> {
                     known.join(", ")
                 ))),
             },
-            _ => self
-                .deserialize_any(ExpectWord(name))
-                .map(|never: Never| match never {}),
+            _ => self.deserialize_any(ExpectWord(name)).map(|never: Never| match never {}),
         }
     }
 
@@ -300,9 +253,7 @@ impl<'de> SeqAccess<'de> for Items<'de> {
         };
         let index = self.next;
         self.next += 1;
-        seed.deserialize(De(item))
-            .map(Some)
-            .map_err(|err| err.at_entry(index, item.place))
+        seed.deserialize(De(item)).map(Some).map_err(|err| err.at_entry(index, item.place))
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -337,8 +288,7 @@ impl<'de> MapAccess<'de> for Entries<'de> {
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
         let index = self.next - 1;
         let value = &self.entries[index].value;
-        seed.deserialize(De(value))
-            .map_err(|err| err.at_entry(index, value.place))
+        seed.deserialize(De(value)).map_err(|err| err.at_entry(index, value.place))
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -363,11 +313,7 @@ impl<'de> Deserializer<'de> for KeyDe<'de> {
         visitor: V,
     ) -> Result<V::Value, Error> {
         if name == at::MAGIC {
-            return visitor.visit_seq(Placed {
-                place: self.0.place(),
-                next: 0,
-                value: self,
-            });
+            return visitor.visit_seq(Placed { place: self.0.place(), next: 0, value: self });
         }
         visitor.visit_newtype_struct(self)
     }
@@ -419,9 +365,7 @@ impl<'de> EnumAccess<'de> for Choice<'de> {
 
     fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Error> {
         let word: StrDeserializer<'de, Error> = self.0.key.as_str().into_deserializer();
-        let variant = seed
-            .deserialize(word)
-            .map_err(|err| err.at_entry(0, self.0.key.place()))?;
+        let variant = seed.deserialize(word).map_err(|err| err.at_entry(0, self.0.key.place()))?;
         Ok((variant, self))
     }
 }

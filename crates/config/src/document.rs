@@ -71,13 +71,7 @@ impl Reader<'_> {
         let place = reading.file(path, Place::NONE, &mut Vec::new());
         let Reading { rest, items, .. } = reading;
         memo.end(items.len());
-        Document {
-            rest: Value {
-                place,
-                data: Data::Table(rest),
-            },
-            items,
-        }
+        Document { rest: Value { place, data: Data::Table(rest) }, items }
     }
 }
 
@@ -98,22 +92,17 @@ impl<T: Clone> Reading<'_, '_, T> {
         if above.iter().any(|above| above == path) {
             let chain = above.iter().skip_while(|above| *above != path);
             let chain: Vec<&str> = chain.map(String::as_str).chain([path]).collect();
-            self.report.error(
-                from,
-                format!("files include each other: {}", chain.join(" -> ")),
-            );
+            self.report.error(from, format!("files include each other: {}", chain.join(" -> ")));
             return Place::NONE;
         }
         if !self.seen.insert(path.to_owned()) {
-            self.report
-                .error(from, format!("`{path}` is included twice"));
+            self.report.error(from, format!("`{path}` is included twice"));
             return Place::NONE;
         }
         let text: Arc<str> = match self.reader.files.read(path) {
             Ok(text) => text,
             Err(why) => {
-                self.report
-                    .error(from, format!("cannot read `{path}`: {why}"));
+                self.report.error(from, format!("cannot read `{path}`: {why}"));
                 return Place::NONE;
             }
         };
@@ -195,10 +184,7 @@ impl<T: Clone> Reading<'_, '_, T> {
         {
             for item in items {
                 if let Some(value) = (self.build)(&item, self.report) {
-                    self.items.push(Item {
-                        place: item.place,
-                        value,
-                    });
+                    self.items.push(Item { place: item.place, value });
                 }
             }
         }
@@ -215,9 +201,7 @@ impl<T: Clone> Reading<'_, '_, T> {
             joined.push_str(&text[part.clone()]);
         }
         let place = |range: Range<usize>| {
-            let part = parts
-                .partition_point(|(at, _)| *at <= range.start)
-                .saturating_sub(1);
+            let part = parts.partition_point(|(at, _)| *at <= range.start).saturating_sub(1);
             let shift = parts.get(part).map_or(0, |(at, start)| start - at);
             Place::new(file, range.start + shift..range.end + shift)
         };
@@ -228,22 +212,17 @@ impl<T: Clone> Reading<'_, '_, T> {
     fn item(&mut self, file: FileId, text: &str, range: Range<usize>, number: Option<u32>) {
         let place = Place::new(file, range.clone());
         if let Some(number) = number {
-            self.items.push(Item {
-                place,
-                value: self.memo.recall(number),
-            });
+            self.items.push(Item { place, value: self.memo.recall(number) });
             return;
         }
         let text = &text[range];
         let problems = self.report.problems().len();
         self.report.piece = Some(place);
         let mut table = self.parse(text, &Place::in_piece);
-        let item = table
-            .take(self.reader.items)
-            .and_then(|entry| match entry.value.data {
-                Data::Array(items) => items.into_iter().next(),
-                _ => None,
-            });
+        let item = table.take(self.reader.items).and_then(|entry| match entry.value.data {
+            Data::Array(items) => items.into_iter().next(),
+            _ => None,
+        });
         let built = item.and_then(|item| (self.build)(&item, self.report));
         self.report.piece = None;
         if let Some(value) = built {
@@ -265,12 +244,7 @@ impl<T: Clone> Reading<'_, '_, T> {
 
     /// Adds the tables of one more file to what is there.
     fn merge(&mut self, table: Table) {
-        let Self {
-            rest,
-            report,
-            reader,
-            ..
-        } = self;
+        let Self { rest, report, reader, .. } = self;
         rest.dropped.extend(table.dropped);
         for new in table.entries {
             let Some(old) = rest.entries.iter_mut().find(|old| old.key == new.key) else {
@@ -299,9 +273,7 @@ impl<T: Clone> Reading<'_, '_, T> {
 
 /// Reports that `path` was defined before.
 fn twice(report: &mut Report, path: &str, new: &At<String>, old: &At<String>) {
-    report
-        .error(new, format!("`{path}` is defined twice"))
-        .other(old, "the first one is at");
+    report.error(new, format!("`{path}` is defined twice")).other(old, "the first one is at");
 }
 
 #[cfg(test)]

@@ -28,12 +28,7 @@ fn compare(text: &str, memo: &mut Memo<Arc<Value>>) {
 
     let files = OneFile(text.into());
     let keep = |name: &str| Some(format!("${{{name}}}"));
-    let reader = Reader {
-        files: &files,
-        variables: &keep,
-        items: "route",
-        shared: &[],
-    };
+    let reader = Reader { files: &files, variables: &keep, items: "route", shared: &[] };
     let mut report = Report::new();
     let mut build = |value: &Value, _: &mut Report| Some(Arc::new(value.clone()));
     let document = reader.read("fuzz.toml", memo, &mut report, &mut build);
@@ -42,11 +37,7 @@ fn compare(text: &str, memo: &mut Memo<Arc<Value>>) {
     if text.contains('$') || text.contains("include") {
         return;
     }
-    assert_eq!(
-        whole.is_clean(),
-        report.is_clean(),
-        "{text:?}\n{whole}\n{report}"
-    );
+    assert_eq!(whole.is_clean(), report.is_clean(), "{text:?}\n{whole}\n{report}");
     if whole.is_clean() {
         let items = document.items.iter().map(|item| (&*item.value, item.place));
         assert_eq!(expect, Dump::of(&report, &document.rest, items), "{text:?}");
@@ -58,14 +49,8 @@ fn take_items(value: &mut Value) -> Vec<Value> {
     let Some(table) = value.as_table_mut() else {
         return Vec::new();
     };
-    let is_array = table
-        .find("route")
-        .is_some_and(|entry| entry.value.as_array().is_some());
-    match is_array
-        .then(|| table.take("route"))
-        .flatten()
-        .map(|entry| entry.value.data)
-    {
+    let is_array = table.find("route").is_some_and(|entry| entry.value.as_array().is_some());
+    match is_array.then(|| table.take("route")).flatten().map(|entry| entry.value.data) {
         Some(Data::Array(items)) => items,
         _ => Vec::new(),
     }
@@ -77,10 +62,7 @@ fn check_report(report: &Report) {
         if let Some(file) = problem.place().file() {
             let range = problem.place().range();
             let text = report.sources().text(file);
-            assert!(
-                text.get(range.clone()).is_some(),
-                "{range:?} is not in {text:?}"
-            );
+            assert!(text.get(range.clone()).is_some(), "{range:?} is not in {text:?}");
         }
     }
     assert_eq!(report.is_clean(), report.to_string().is_empty());
@@ -91,11 +73,7 @@ struct OneFile(Arc<str>);
 
 impl Files for OneFile {
     fn read(&self, path: &str) -> Result<Arc<str>, String> {
-        if path == "fuzz.toml" {
-            Ok(Arc::clone(&self.0))
-        } else {
-            Err("no such file".to_owned())
-        }
+        if path == "fuzz.toml" { Ok(Arc::clone(&self.0)) } else { Err("no such file".to_owned()) }
     }
 
     fn list(&self, _: &str) -> Result<Vec<String>, String> {
@@ -116,10 +94,7 @@ impl<'r> Dump<'r> {
         rest: &Value,
         items: impl Iterator<Item = (&'v Value, Place)>,
     ) -> String {
-        let mut dump = Self {
-            report,
-            out: String::new(),
-        };
+        let mut dump = Self { report, out: String::new() };
         dump.data(rest, Place::NONE);
         items.for_each(|(item, piece)| dump.value(item, piece));
         dump.out
@@ -154,10 +129,7 @@ impl<'r> Dump<'r> {
         let range = place.range();
         let file = place.file().expect("places are absolute by now");
         let text = self.report.sources().text(file);
-        assert!(
-            text.get(range.clone()).is_some(),
-            "{range:?} is not in {text:?}"
-        );
+        assert!(text.get(range.clone()).is_some(), "{range:?} is not in {text:?}");
         let _ = write!(self.out, "{range:?} ");
     }
 }

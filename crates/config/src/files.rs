@@ -29,18 +29,11 @@ pub(crate) fn matching(files: &dyn Files, from: &str, pattern: &str) -> Result<V
     }
     if is_pattern(folder) {
         let message = format!("`{pattern}` has `*` or `?` in the name of a folder");
-        return Err((
-            message,
-            Some("they may stand in the name of the file only".to_owned()),
-        ));
+        return Err((message, Some("they may stand in the name of the file only".to_owned())));
     }
     let absolute = pattern.starts_with('/');
     let base = from.rsplit_once('/').map_or("", |(base, _)| base);
-    let base = if absolute || (base.is_empty() && from.starts_with('/')) {
-        "/"
-    } else {
-        base
-    };
+    let base = if absolute || (base.is_empty() && from.starts_with('/')) { "/" } else { base };
     let folder = join(base, folder);
     let path = |name: &str| match folder.as_str() {
         "" => name.to_owned(),
@@ -50,12 +43,9 @@ pub(crate) fn matching(files: &dyn Files, from: &str, pattern: &str) -> Result<V
     if !is_pattern(name) {
         return Ok(vec![path(name)]);
     }
-    let names = files.list(&folder).map_err(|why| {
-        (
-            format!("cannot read the folder of `{pattern}`: {why}"),
-            None,
-        )
-    })?;
+    let names = files
+        .list(&folder)
+        .map_err(|why| (format!("cannot read the folder of `{pattern}`: {why}"), None))?;
     let mut paths: Vec<String> = names
         .iter()
         .filter(|found| matches(name.as_bytes(), found.as_bytes()))
@@ -139,11 +129,7 @@ mod tests {
             ("*", "", true),
             ("", "a", false),
         ] {
-            assert_eq!(
-                matches(pattern.as_bytes(), name.as_bytes()),
-                expect,
-                "{pattern} {name}"
-            );
+            assert_eq!(matches(pattern.as_bytes(), name.as_bytes()), expect, "{pattern} {name}");
         }
     }
 

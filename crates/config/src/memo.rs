@@ -48,8 +48,7 @@ impl Texts {
         let known = &self.known[number as usize];
         // One that does not fit was probably changed: what followed it is still a good guess.
         self.guess = known.next;
-        text.starts_with(&*known.text)
-            .then_some((number, known.text.len()))
+        text.starts_with(&*known.text).then_some((number, known.text.len()))
     }
 
     /// The number of `text`, if it is known.
@@ -71,10 +70,7 @@ impl Texts {
 
 impl<T> Default for Memo<T> {
     fn default() -> Self {
-        Self {
-            texts: Texts::default(),
-            values: Vec::new(),
-        }
+        Self { texts: Texts::default(), values: Vec::new() }
     }
 }
 
@@ -114,11 +110,7 @@ impl<T: Clone> Memo<T> {
             return;
         }
         self.texts.numbers.insert(Arc::clone(&text), number);
-        self.texts.known.push(Known {
-            text,
-            next: None,
-            round: self.texts.round,
-        });
+        self.texts.known.push(Known { text, next: None, round: self.texts.round });
         self.values.push(value);
         self.texts.mark_used(number);
     }
@@ -132,10 +124,7 @@ impl<T: Clone> Memo<T> {
         let round = self.texts.round;
         let known = std::mem::take(&mut self.texts.known);
         let values = std::mem::take(&mut self.values);
-        self.texts = Texts {
-            round,
-            ..Texts::default()
-        };
+        self.texts = Texts { round, ..Texts::default() };
         for (known, value) in known.into_iter().zip(values) {
             if known.round == round {
                 self.keep(&known.text, value);

@@ -48,9 +48,7 @@ impl Network {
     fn lowest(self) -> IpAddr {
         match self.address {
             IpAddr::V4(address) => {
-                let mask = u32::MAX
-                    .checked_shl(32 - u32::from(self.prefix.min(32)))
-                    .unwrap_or(0);
+                let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix.min(32))).unwrap_or(0);
                 IpAddr::V4((u32::from(address) & mask).into())
             }
             IpAddr::V6(address) => {
@@ -148,10 +146,7 @@ mod tests {
         ] {
             let network: Network = range.parse().expect(range);
             let [inside, outside] = [inside, outside].map(|text| text.parse().expect("an address"));
-            assert!(
-                network.contains(inside) && !network.contains(outside),
-                "{range}"
-            );
+            assert!(network.contains(inside) && !network.contains(outside), "{range}");
             assert_eq!(network.to_string().parse(), Ok(network));
         }
     }
@@ -163,18 +158,9 @@ mod tests {
                 "10.0.0.1/8",
                 "`10.0.0.1/8` is an address inside a range: write \"10.0.0.0/8\" or \"10.0.0.1\"",
             ),
-            (
-                "10.0.0.0/33",
-                "`10.0.0.0/33` has more bits than the address: at most 32",
-            ),
-            (
-                "10.0.0/8",
-                "`10.0.0/8` is no range of addresses: write e.g. \"10.0.0.0/8\"",
-            ),
-            (
-                "all",
-                "`all` is no range of addresses: write e.g. \"10.0.0.0/8\"",
-            ),
+            ("10.0.0.0/33", "`10.0.0.0/33` has more bits than the address: at most 32"),
+            ("10.0.0/8", "`10.0.0/8` is no range of addresses: write e.g. \"10.0.0.0/8\""),
+            ("all", "`all` is no range of addresses: write e.g. \"10.0.0.0/8\""),
         ] {
             assert_eq!(range.parse::<Network>(), Err(why.to_owned()));
         }

@@ -36,12 +36,7 @@ impl<'a, 'r> Parser<'a, 'r> {
         place: &'a dyn Fn(Range<usize>) -> Place,
         variables: Option<Variables<'a>>,
     ) -> Self {
-        Self {
-            report,
-            place,
-            variables,
-            wrong: Vec::new(),
-        }
+        Self { report, place, variables, wrong: Vec::new() }
     }
 
     pub(crate) fn parse(mut self, text: &str) -> Value {
@@ -56,24 +51,15 @@ impl<'a, 'r> Parser<'a, 'r> {
                 }
             }
             if syntax::is_lost(&errors) {
-                return Value {
-                    place: (self.place)(0..0),
-                    data: Data::Table(Table::default()),
-                };
+                return Value { place: (self.place)(0..0), data: Data::Table(Table::default()) };
             }
             self.wrong = errors.iter().filter_map(toml::de::Error::span).collect();
         }
-        Value {
-            place: (self.place)(0..0),
-            data: Data::Table(self.table(table.into_inner())),
-        }
+        Value { place: (self.place)(0..0), data: Data::Table(self.table(table.into_inner())) }
     }
 
     fn table(&mut self, table: DeTable<'_>) -> Table {
-        let mut read = Table {
-            entries: Vec::with_capacity(table.len()),
-            dropped: Vec::new(),
-        };
+        let mut read = Table { entries: Vec::with_capacity(table.len()), dropped: Vec::new() };
         for (key, value) in table {
             let key = At::new(key.get_ref().to_string(), (self.place)(key.span()));
             match self.value(value) {
@@ -109,12 +95,9 @@ impl<'a, 'r> Parser<'a, 'r> {
             DeValue::Float(number) => Data::Float(number.as_str().parse().ok()?),
             DeValue::Boolean(yes) => Data::Boolean(yes),
             DeValue::Datetime(date) => Data::Datetime(date.to_string()),
-            DeValue::Array(items) => Data::Array(
-                items
-                    .into_iter()
-                    .filter_map(|item| self.value(item))
-                    .collect(),
-            ),
+            DeValue::Array(items) => {
+                Data::Array(items.into_iter().filter_map(|item| self.value(item)).collect())
+            }
             DeValue::Table(table) => Data::Table(self.table(table)),
         };
         Some(Value { place, data })
@@ -122,20 +105,11 @@ impl<'a, 'r> Parser<'a, 'r> {
 
     fn text(&mut self, text: String, place: Place) -> Option<Text> {
         let Some(variables) = self.variables else {
-            return Some(Text {
-                filled: text,
-                written: None,
-            });
+            return Some(Text { filled: text, written: None });
         };
         match substitute::fill(&text, variables) {
-            Ok(None) => Some(Text {
-                filled: text,
-                written: None,
-            }),
-            Ok(Some(filled)) => Some(Text {
-                filled,
-                written: Some(text),
-            }),
+            Ok(None) => Some(Text { filled: text, written: None }),
+            Ok(Some(filled)) => Some(Text { filled, written: Some(text) }),
             Err(faults) => {
                 for fault in faults {
                     let (message, help) = fault.words();

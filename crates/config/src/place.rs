@@ -23,11 +23,7 @@ const PIECE: u32 = u32::MAX - 1;
 
 impl Place {
     /// The place of what stands in no file, such as a default.
-    pub const NONE: Self = Self {
-        file: u32::MAX,
-        start: 0,
-        end: 0,
-    };
+    pub const NONE: Self = Self { file: u32::MAX, start: 0, end: 0 };
 
     /// The bytes `range` of `file`.
     pub fn new(file: FileId, range: Range<usize>) -> Self {
@@ -40,11 +36,7 @@ impl Place {
     }
 
     pub(crate) fn from_parts([file, start, end]: [u32; 3]) -> Self {
-        Self {
-            file,
-            start,
-            end: end.max(start),
-        }
+        Self { file, start, end: end.max(start) }
     }
 
     pub(crate) fn parts(self) -> [u32; 3] {
@@ -53,11 +45,7 @@ impl Place {
 
     fn raw(file: u32, range: Range<usize>) -> Self {
         let narrow = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-        Self {
-            file,
-            start: narrow(range.start),
-            end: narrow(range.end.max(range.start)),
-        }
+        Self { file, start: narrow(range.start), end: narrow(range.end.max(range.start)) }
     }
 
     /// Whether this is no place at all.
@@ -91,10 +79,7 @@ impl Place {
     /// The empty place at the end of this one.
     #[must_use]
     pub fn after(self) -> Self {
-        Self {
-            start: self.end,
-            ..self
-        }
+        Self { start: self.end, ..self }
     }
 }
 
@@ -173,9 +158,7 @@ impl Sources {
         let line = line.strip_suffix('\r').unwrap_or(line);
         // `start` may stand on the line break itself.
         let from = (start - line_start).min(line.len());
-        let to = boundary(text, end.max(start))
-            .saturating_sub(line_start)
-            .clamp(from, line.len());
+        let to = boundary(text, end.max(start)).saturating_sub(line_start).clamp(from, line.len());
         Some(Line {
             number: before.bytes().filter(|byte| *byte == b'\n').count() + 1,
             text: line,

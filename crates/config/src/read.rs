@@ -55,8 +55,8 @@ impl Report {
         let place = err.place().unwrap_or(value.place);
         match err.kind() {
             Kind::UnknownKey { name, known } => {
-                self.error(place, format!("there is no key `{name}` here"))
-                    .help = words::suggest(name, known);
+                self.error(place, format!("there is no key `{name}` here")).help =
+                    words::suggest(name, known);
             }
             Kind::UnknownWord { word, known } => {
                 let choices: Vec<String> = known.iter().map(|word| format!("\"{word}\"")).collect();
@@ -91,12 +91,11 @@ fn follows(rest: &Value, path: &[usize], err: &Error) -> bool {
 }
 
 fn find<'v>(value: &'v Value, path: &[usize]) -> Option<&'v Value> {
-    path.iter()
-        .try_fold(value, |value, index| match &value.data {
-            Data::Array(items) => items.get(*index),
-            Data::Table(table) => table.entries.get(*index).map(|entry| &entry.value),
-            _ => None,
-        })
+    path.iter().try_fold(value, |value, index| match &value.data {
+        Data::Array(items) => items.get(*index),
+        Data::Table(table) => table.entries.get(*index).map(|entry| &entry.value),
+        _ => None,
+    })
 }
 
 /// The key that the author probably meant by an unknown one: it is there, so it is not missing.

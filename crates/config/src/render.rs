@@ -19,10 +19,7 @@ pub struct Style {
 impl Default for Style {
     /// Plain, and as many problems as a person reads.
     fn default() -> Self {
-        Self {
-            color: false,
-            problems_max: 50,
-        }
+        Self { color: false, problems_max: 50 }
     }
 }
 
@@ -95,43 +92,28 @@ impl Report {
         let message = paint("1", &problem.message);
         let label = paint(color, label);
         let help = problem.help.as_deref().unwrap_or_default();
-        if let (Some(spot), Some(line)) = (
-            self.sources.locate(problem.place),
-            self.sources.line(problem.place),
-        ) {
+        if let (Some(spot), Some(line)) =
+            (self.sources.locate(problem.place), self.sources.line(problem.place))
+        {
             let place = format!("{}:{}:{}:", spot.file, spot.line, spot.column);
             *out += &format!("{} {label}{message}\n", paint("1", &place));
             let shown = Shown::new(line.text, line.marked);
             let rail = paint("34", "|");
-            *out += &format!(
-                "{} {rail} {}",
-                paint("34", &format!("{:>4}", line.number)),
-                shown.text
-            );
+            *out +=
+                &format!("{} {rail} {}", paint("34", &format!("{:>4}", line.number)), shown.text);
             // A mark below nothing says nothing: keep lines free of trailing blanks.
             out.truncate(out.trim_end().len());
             let mark = paint(color, &"^".repeat(shown.width));
             *out += &format!("\n     {rail} {}{mark}", " ".repeat(shown.indent));
-            *out += &if help.is_empty() {
-                "\n".to_owned()
-            } else {
-                format!(" {help}\n")
-            };
+            *out += &if help.is_empty() { "\n".to_owned() } else { format!(" {help}\n") };
         } else {
             *out += &format!("config: {label}{message}\n");
-            *out += &if help.is_empty() {
-                String::new()
-            } else {
-                format!("     = {help}\n")
-            };
+            *out += &if help.is_empty() { String::new() } else { format!("     = {help}\n") };
         }
         if let Some((place, words)) = &problem.other
             && let Some(spot) = self.sources.locate(*place)
         {
-            *out += &format!(
-                "     = {words} {}:{}:{}\n",
-                spot.file, spot.line, spot.column
-            );
+            *out += &format!("     = {words} {}:{}:{}\n", spot.file, spot.line, spot.column);
         }
     }
 }
@@ -149,16 +131,8 @@ impl Shown {
     fn new(line: &str, marked: std::ops::Range<usize>) -> Self {
         let columns_before: usize = line[..marked.start].chars().map(columns).sum();
         let too_long = columns_before > COLUMNS_MAX - COLUMNS_BEFORE;
-        let skip = if too_long {
-            columns_before - COLUMNS_BEFORE
-        } else {
-            0
-        };
-        let mut shown = Self {
-            text: String::new(),
-            indent: 0,
-            width: 0,
-        };
+        let skip = if too_long { columns_before - COLUMNS_BEFORE } else { 0 };
+        let mut shown = Self { text: String::new(), indent: 0, width: 0 };
         if too_long {
             shown.text.push('…');
             shown.indent = 1;

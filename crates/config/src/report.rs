@@ -47,10 +47,7 @@ impl Problem {
     /// "the first one is at".
     pub fn other(&mut self, place: impl Into<Place>, words: impl Into<String>) -> &mut Self {
         let place = place.into();
-        self.other = Some((
-            self.piece.map_or(place, |piece| place.within(piece)),
-            words.into(),
-        ));
+        self.other = Some((self.piece.map_or(place, |piece| place.within(piece)), words.into()));
         self
     }
 
@@ -123,19 +120,13 @@ impl Report {
     ) -> bool {
         let (least, most) = bounds.into_inner();
         if **value < least {
-            self.error(
-                value,
-                format!("`{name} = {}` is too small", words::spell(&**value)),
-            )
-            .help(format!("write at least {}", words::spell(&least)));
+            self.error(value, format!("`{name} = {}` is too small", words::spell(&**value)))
+                .help(format!("write at least {}", words::spell(&least)));
             return false;
         }
         if **value > most {
-            self.error(
-                value,
-                format!("`{name} = {}` is too large", words::spell(&**value)),
-            )
-            .help(format!("write at most {}", words::spell(&most)));
+            self.error(value, format!("`{name} = {}` is too large", words::spell(&**value)))
+                .help(format!("write at most {}", words::spell(&most)));
             return false;
         }
         true
@@ -148,9 +139,7 @@ impl Report {
 
     /// Whether the configuration cannot be used.
     pub fn has_errors(&self) -> bool {
-        self.problems
-            .iter()
-            .any(|problem| problem.severity == Severity::Error)
+        self.problems.iter().any(|problem| problem.severity == Severity::Error)
     }
 
     /// How many problems were found so far, in the order of finding.
@@ -176,14 +165,7 @@ impl Report {
     fn push(&mut self, at: Place, severity: Severity, message: String) -> &mut Problem {
         let piece = self.piece;
         let place = piece.map_or(at, |piece| at.within(piece));
-        self.problems.push(Problem {
-            place,
-            severity,
-            message,
-            help: None,
-            other: None,
-            piece,
-        });
+        self.problems.push(Problem { place, severity, message, help: None, other: None, piece });
         self.problems.last_mut().expect("just pushed")
     }
 }

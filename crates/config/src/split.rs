@@ -22,10 +22,7 @@ pub(crate) struct Split {
 /// Where `known` foretells the text of an item, comparing takes the place of scanning.
 pub(crate) fn split(text: &str, list: &str, known: &mut Texts) -> Option<Split> {
     let mut split = Split::default();
-    let mut scanner = Scanner {
-        text: text.as_bytes(),
-        at: 0,
-    };
+    let mut scanner = Scanner { text: text.as_bytes(), at: 0 };
     // Where the part that is being scanned begins, and whether it is an item.
     let (mut start, mut in_item) = (0, false);
     while let Some(at) = scanner.next_header() {
@@ -158,19 +155,14 @@ impl Scanner<'_> {
 
     /// The offset of the line break at or after `at`, or of the end.
     fn line_end(&self, at: usize) -> usize {
-        self.find(at, |byte| byte == b'\n')
-            .unwrap_or(self.text.len())
+        self.find(at, |byte| byte == b'\n').unwrap_or(self.text.len())
     }
 
     /// The offset behind the line on which the value ends that begins at or after `at`.
     fn statement_end(&self, mut at: usize) -> usize {
         let mut depth = 0_usize;
-        let special = |byte| {
-            matches!(
-                byte,
-                b'\n' | b'"' | b'\'' | b'#' | b'[' | b'{' | b']' | b'}'
-            )
-        };
+        let special =
+            |byte| matches!(byte, b'\n' | b'"' | b'\'' | b'#' | b'[' | b'{' | b']' | b'}');
         while let Some(found) = self.find(at, special) {
             at = match self.text[found] {
                 b'\n' if depth == 0 => return found + 1,
@@ -206,10 +198,7 @@ impl Scanner<'_> {
                 return at + 1;
             } else if byte == quote && self.text[at..].starts_with(&[quote; 3]) {
                 // Up to two quotes may stand before the three that end it.
-                let quotes = self.text[at..]
-                    .iter()
-                    .take(5)
-                    .take_while(|byte| **byte == quote);
+                let quotes = self.text[at..].iter().take(5).take_while(|byte| **byte == quote);
                 return at + quotes.count();
             } else {
                 at += 1;
@@ -220,19 +209,12 @@ impl Scanner<'_> {
 
     fn find(&self, from: usize, wanted: impl Fn(u8) -> bool) -> Option<usize> {
         let rest = self.text.get(from..)?;
-        rest.iter()
-            .position(|byte| wanted(*byte))
-            .map(|found| from + found)
+        rest.iter().position(|byte| wanted(*byte)).map(|found| from + found)
     }
 }
 
 /// The offset of the last header that begins before `end`.
 pub(crate) fn header_before(text: &str, end: usize) -> Option<usize> {
-    let mut scanner = Scanner {
-        text: text.as_bytes(),
-        at: 0,
-    };
-    std::iter::from_fn(|| scanner.next_header())
-        .take_while(|at| *at < end)
-        .last()
+    let mut scanner = Scanner { text: text.as_bytes(), at: 0 };
+    std::iter::from_fn(|| scanner.next_header()).take_while(|at| *at < end).last()
 }

@@ -19,10 +19,9 @@ impl Fault {
                 format!("the variable `{name}` is not set"),
                 format!("set it, or write a default: `${{{name}:-default}}`"),
             ),
-            Self::Unclosed => (
-                "`${` is not closed".to_owned(),
-                "add `}`, or write `$$` for a dollar".to_owned(),
-            ),
+            Self::Unclosed => {
+                ("`${` is not closed".to_owned(), "add `}`, or write `$$` for a dollar".to_owned())
+            }
             Self::BadName(name) => (
                 format!("`{name}` cannot be the name of a variable"),
                 "letters, digits and `_` can; write `$$` for a dollar".to_owned(),
@@ -63,11 +62,7 @@ pub(crate) fn fill(text: &str, variables: Variables<'_>) -> Result<Option<String
         }
     }
     filled.push_str(rest);
-    if faults.is_empty() {
-        Ok(Some(filled))
-    } else {
-        Err(faults)
-    }
+    if faults.is_empty() { Ok(Some(filled)) } else { Err(faults) }
 }
 
 /// The value of what stands between the braces.
@@ -76,9 +71,7 @@ fn value(inner: &str, variables: Variables<'_>) -> Result<String, Fault> {
         Some((name, default)) => (name, Some(default)),
         None => (inner, None),
     };
-    let named = name
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    let named = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         && !name.starts_with(|first: char| first.is_ascii_digit())
         && !name.is_empty();
     if !named {
@@ -124,10 +117,7 @@ mod tests {
     #[test]
     fn finds_every_fault_of_a_string() {
         let unset = |name: &str| Fault::Unset(name.to_owned());
-        assert_eq!(
-            filled("${A} ${HOME} ${B}"),
-            Err(vec![unset("A"), unset("B")])
-        );
+        assert_eq!(filled("${A} ${HOME} ${B}"), Err(vec![unset("A"), unset("B")]));
         assert_eq!(filled("${A b"), Err(vec![Fault::Unclosed]));
         assert_eq!(filled("${}"), Err(vec![Fault::BadName(String::new())]));
         assert_eq!(filled("${1x}"), Err(vec![Fault::BadName("1x".to_owned())]));

@@ -36,10 +36,8 @@ const ERRORS_MAX: usize = 100;
 
 /// Explains `errors`, which the parser found in `text` beside `table`.
 pub(crate) fn explain(text: &str, table: &DeTable<'_>, errors: &[toml::de::Error]) -> Vec<Wrong> {
-    let mut found: Vec<(Range<usize>, &str)> = errors
-        .iter()
-        .map(|err| (err.span().unwrap_or(0..0), err.message()))
-        .collect();
+    let mut found: Vec<(Range<usize>, &str)> =
+        errors.iter().map(|err| (err.span().unwrap_or(0..0), err.message())).collect();
     found.sort_by_key(|(range, _)| range.start);
     // Each may cost a look at the whole text.
     found.truncate(10 * ERRORS_MAX);
@@ -59,9 +57,7 @@ pub(crate) fn explain(text: &str, table: &DeTable<'_>, errors: &[toml::de::Error
         if message == DUPLICATE && twice.iter().any(again) {
             continue;
         }
-        let inside = unclosed
-            .as_ref()
-            .is_some_and(|whole| whole.start < range.start);
+        let inside = unclosed.as_ref().is_some_and(|whole| whole.start < range.start);
         // A second error on a line usually follows from the first.
         if inside || (range.start < line_end && message != DUPLICATE) {
             continue;
@@ -79,10 +75,7 @@ pub(crate) fn explain(text: &str, table: &DeTable<'_>, errors: &[toml::de::Error
     }
     if let Some(whole) = unclosed {
         wrongs.push(Wrong {
-            message: format!(
-                "this `{}` is not closed",
-                &text[whole.start..=whole.start]
-            ),
+            message: format!("this `{}` is not closed", &text[whole.start..=whole.start]),
             range: whole.start..whole.start + 1,
             help: None,
             other: None,
@@ -106,10 +99,9 @@ fn one(text: &str, range: Range<usize>, message: &str) -> Wrong {
             plain("a value is missing")
         }
         // A word such as `info` looks like `inf` to the parser.
-        unquoted if unquoted.starts_with("string values") || is_odd_word(unquoted, there) => (
-            format!("`{there}` is not a value"),
-            Some(format!("if it is text: \"{there}\"")),
-        ),
+        unquoted if unquoted.starts_with("string values") || is_odd_word(unquoted, there) => {
+            (format!("`{there}` is not a value"), Some(format!("if it is text: \"{there}\"")))
+        }
         header if is_open_header(header) => plain("this header is not closed: `]` is missing"),
         no_value if no_value.starts_with(NO_VALUE) => plain("expected `=` after the key"),
         "unexpected leading zero, expected nothing" => plain("a number does not begin with 0"),
@@ -120,12 +112,7 @@ fn one(text: &str, range: Range<usize>, message: &str) -> Wrong {
         | "invalid multi-line literal string, expected `'`" => plain("this string is not closed"),
         other => plain(other),
     };
-    Wrong {
-        range,
-        message,
-        help,
-        other,
-    }
+    Wrong { range, message, help, other }
 }
 
 fn is_odd_word(message: &str, there: &str) -> bool {
@@ -155,10 +142,7 @@ fn path_of(text: &str, range: &Range<usize>) -> String {
 /// Where the key at `range`, which is defined twice, was defined first.
 fn first_of(text: &str, range: &Range<usize>) -> Option<Range<usize>> {
     let before = &text[..line_start(text, range.start)];
-    find(
-        DeTable::parse_recoverable(before).0.get_ref(),
-        &keys_to(text, range),
-    )
+    find(DeTable::parse_recoverable(before).0.get_ref(), &keys_to(text, range))
 }
 
 fn line_start(text: &str, at: usize) -> usize {

@@ -160,19 +160,12 @@ fn prints_other_places_warnings_json_and_no_more_than_asked() {
     let text = "a = 1\nb = 2\nc = 3\n";
     let file = report.add_source("x.toml", text);
     let place = |at: usize| Place::new(file, at..at + 1);
-    report
-        .warning(place(6), "b is odd")
-        .other(place(0), "the even one is at");
+    report.warning(place(6), "b is odd").other(place(0), "the even one is at");
     report.error(place(12), "c is wrong").help("try d");
     report.error(place(0), "a is wrong");
     report.error(place(0), "a is wrong");
-    report
-        .error(Place::NONE, "nothing is there")
-        .help("write something");
-    let two = Style {
-        problems_max: 2,
-        ..Style::default()
-    };
+    report.error(Place::NONE, "nothing is there").help("write something");
+    let two = Style { problems_max: 2, ..Style::default() };
     expect![[r#"
         x.toml:1:1: a is wrong
            1 | a = 1
@@ -186,9 +179,5 @@ fn prints_other_places_warnings_json_and_no_more_than_asked() {
     .assert_eq(&report.render(two));
     expect![[r#"[{"column":1,"file":"x.toml","line":1,"message":"a is wrong","severity":"error"},{"column":1,"file":"x.toml","line":2,"message":"b is odd","other":{"column":1,"file":"x.toml","line":1,"message":"the even one is at"},"severity":"warning"},{"column":1,"file":"x.toml","help":"try d","line":3,"message":"c is wrong","severity":"error"},{"help":"write something","message":"nothing is there","severity":"error"}]"#]]
     .assert_eq(&report.to_json().to_string());
-    assert!(
-        report
-            .render(Style { color: true, ..two })
-            .contains("\x1b[1;33mwarning: \x1b[0m")
-    );
+    assert!(report.render(Style { color: true, ..two }).contains("\x1b[1;33mwarning: \x1b[0m"));
 }

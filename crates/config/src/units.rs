@@ -34,9 +34,7 @@ impl Period {
     /// No time at all.
     pub const ZERO: Self = Self { ns: 0 };
     /// The longest period: a hundred years.
-    pub const MAX: Self = Self {
-        ns: 36_500 * DAY_NS,
-    };
+    pub const MAX: Self = Self { ns: 36_500 * DAY_NS };
 
     /// That many seconds, at most [`Self::MAX`].
     pub const fn from_secs(seconds: u64) -> Self {
@@ -50,11 +48,7 @@ impl Period {
 
     /// That many nanoseconds, at most [`Self::MAX`].
     pub const fn from_ns(ns: u64) -> Self {
-        if ns > Self::MAX.ns {
-            Self::MAX
-        } else {
-            Self { ns }
-        }
+        if ns > Self::MAX.ns { Self::MAX } else { Self { ns } }
     }
 
     /// In nanoseconds.
@@ -81,17 +75,11 @@ impl From<Period> for Duration {
 
 impl Size {
     /// The largest size: what a file offset can say.
-    pub const MAX: Self = Self {
-        bytes: i64::MAX as u64,
-    };
+    pub const MAX: Self = Self { bytes: i64::MAX as u64 };
 
     /// That many bytes, at most [`Self::MAX`].
     pub const fn from_bytes(bytes: u64) -> Self {
-        if bytes > Self::MAX.bytes {
-            Self::MAX
-        } else {
-            Self { bytes }
-        }
+        if bytes > Self::MAX.bytes { Self::MAX } else { Self { bytes } }
     }
 
     /// That many times 1024 bytes.
@@ -119,19 +107,11 @@ impl Share {
     /// Nothing.
     pub const ZERO: Self = Self { millionths: 0 };
     /// All of it.
-    pub const ALL: Self = Self {
-        millionths: MILLION,
-    };
+    pub const ALL: Self = Self { millionths: MILLION };
 
     /// That many percent, at most 100.
     pub const fn from_percent(percent: u32) -> Self {
-        if percent > 100 {
-            Self::ALL
-        } else {
-            Self {
-                millionths: percent * 10_000,
-            }
-        }
+        if percent > 100 { Self::ALL } else { Self { millionths: percent * 10_000 } }
     }
 
     /// In millionths of the whole: exact, unlike [`Self::fraction`].
@@ -191,16 +171,10 @@ fn times(whole: &str, fraction: &str, unit: u64) -> Option<u64> {
     let whole: u64 = whole.parse().ok()?;
     let fraction = fraction.trim_end_matches('0');
     let scale = 10_u64.checked_pow(u32::try_from(fraction.len()).ok()?)?;
-    let part: u64 = if fraction.is_empty() {
-        0
-    } else {
-        fraction.parse().ok()?
-    };
+    let part: u64 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
     let part = u128::from(part) * u128::from(unit);
     let exact = part % u128::from(scale) == 0;
-    let part = u64::try_from(part / u128::from(scale))
-        .ok()
-        .filter(|_| exact)?;
+    let part = u64::try_from(part / u128::from(scale)).ok().filter(|_| exact)?;
     whole.checked_mul(unit)?.checked_add(part)
 }
 
@@ -217,10 +191,7 @@ impl FromStr for Period {
             let letters = after.bytes().take_while(u8::is_ascii_alphabetic).count();
             let (unit, after) = after.split_at(letters);
             // Later units are smaller, so "30m1h" and "1h1h" find none.
-            let at = units
-                .iter()
-                .position(|(name, _)| *name == unit)
-                .ok_or_else(wrong)?;
+            let at = units.iter().position(|(name, _)| *name == unit).ok_or_else(wrong)?;
             let part = times(whole, fraction, units[at].1);
             ns = part
                 .and_then(|part| ns.checked_add(part))
@@ -262,10 +233,7 @@ impl FromStr for Size {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || not_a_size(text);
         let (whole, fraction, unit) = number(text).ok_or_else(wrong)?;
-        let (_, factor) = SIZES
-            .iter()
-            .find(|(name, _)| *name == unit)
-            .ok_or_else(wrong)?;
+        let (_, factor) = SIZES.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
         times(whole, fraction, *factor)
             .filter(|bytes| *bytes <= Self::MAX.bytes)
             .map(|bytes| Self { bytes })
@@ -313,9 +281,7 @@ impl FromStr for Share {
 
 impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let whole = TIMES
-            .iter()
-            .find(|(_, factor)| self.ns.is_multiple_of(*factor));
+        let whole = TIMES.iter().find(|(_, factor)| self.ns.is_multiple_of(*factor));
         match whole.filter(|_| self.ns > 0) {
             Some((unit, factor)) => write!(f, "{}{unit}", self.ns / factor),
             None => f.write_str("0s"),

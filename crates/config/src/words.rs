@@ -37,11 +37,7 @@ fn list(names: &[impl AsRef<str>]) -> String {
 /// A value as it is written in the file: numbers plain, all else (units, text) in quotes.
 pub(crate) fn spell(value: &impl Display) -> String {
     let text = value.to_string();
-    if text.parse::<f64>().is_ok() {
-        text
-    } else {
-        format!("\"{text}\"")
-    }
+    if text.parse::<f64>().is_ok() { text } else { format!("\"{text}\"") }
 }
 
 /// The number of letters to insert, remove, change or swap with the next one; names are short.
@@ -109,14 +105,8 @@ mod tests {
     #[test]
     fn suggests_the_nearest_name_and_nothing_far() {
         let known = ["path", "service", "stale-if-error", "cache"];
-        assert_eq!(
-            suggest("pth", &known).as_deref(),
-            Some("did you mean `path`?")
-        );
-        assert_eq!(
-            suggest("servcie", &known).as_deref(),
-            Some("did you mean `service`?")
-        );
+        assert_eq!(suggest("pth", &known).as_deref(), Some("did you mean `path`?"));
+        assert_eq!(suggest("servcie", &known).as_deref(), Some("did you mean `service`?"));
         assert_eq!(
             suggest("stale_if_error", &known).as_deref(),
             Some("did you mean `stale-if-error`?")

@@ -21,17 +21,11 @@ pub(crate) struct Counter(AtomicU64);
 impl Counter {
     #[inline]
     pub(crate) fn add(&self, count: u64) {
-        self.0.store(
-            self.0.load(Ordering::Relaxed).wrapping_add(count),
-            Ordering::Relaxed,
-        );
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
     }
 
     pub(crate) fn sub(&self, count: u64) {
-        self.0.store(
-            self.0.load(Ordering::Relaxed).wrapping_sub(count),
-            Ordering::Relaxed,
-        );
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_sub(count), Ordering::Relaxed);
     }
 
     pub(crate) fn read(&self) -> u64 {
@@ -55,9 +49,7 @@ pub(crate) struct Durations {
 impl Durations {
     #[inline]
     pub(crate) fn record(&self, duration_us: u64) {
-        let bucket = DURATION_BOUNDS_US
-            .iter()
-            .position(|&bound| duration_us <= bound);
+        let bucket = DURATION_BOUNDS_US.iter().position(|&bound| duration_us <= bound);
         self.buckets[bucket.unwrap_or(DURATION_BOUNDS_US.len())].add(1);
         self.sum_us.add(duration_us);
     }
@@ -92,10 +84,7 @@ pub(crate) struct RouteMetrics {
 
 impl RouteMetrics {
     pub(crate) fn new(label: &str, workers: usize) -> Self {
-        Self {
-            label: label.into(),
-            shards: (0..workers).map(|_| RouteShard::default()).collect(),
-        }
+        Self { label: label.into(), shards: (0..workers).map(|_| RouteShard::default()).collect() }
     }
 }
 
@@ -121,10 +110,7 @@ impl RouteCounters {
 
     /// All counters; those that several routes share come as often as they are shared.
     pub(crate) fn all(&self) -> impl Iterator<Item = &RouteMetrics> {
-        self.own
-            .iter()
-            .chain([&self.other])
-            .map(|counters| &**counters)
+        self.own.iter().chain([&self.other]).map(|counters| &**counters)
     }
 }
 
@@ -240,10 +226,7 @@ impl Metrics {
 
     /// Where faults called `slug` are counted.
     pub(crate) fn fault_index(&self, slug: &'static str) -> usize {
-        let found = self
-            .fault_slugs
-            .iter()
-            .position(|seen| *seen.get_or_init(|| slug) == slug);
+        let found = self.fault_slugs.iter().position(|seen| *seen.get_or_init(|| slug) == slug);
         found.unwrap_or(FAULT_KINDS_MAX - 1)
     }
 

@@ -31,9 +31,7 @@ fn main() {
 }
 
 fn decisions() {
-    let api = [
-        "users", "posts", "comments", "tags", "media", "search", "feeds", "likes",
-    ];
+    let api = ["users", "posts", "comments", "tags", "media", "search", "feeds", "likes"];
     let mut table: Vec<String> = Vec::new();
     for name in api {
         for tail in ["", "/{id}", "/{id}/history", "/{id}/history/{at}", "/*"] {
@@ -53,34 +51,14 @@ fn decisions() {
     let methods = ["GET", "POST", "DELETE"].map(|m| format!("path = '/a'\nmethod = '{m}'"));
     for (label, routes, target) in [
         ("one route `/*`", one(""), "/api/v1/users/42?x=1"),
-        (
-            "40 routes, 4 segments, a parameter",
-            table.clone(),
-            "/api/v1/tags/42/history",
-        ),
-        (
-            "the same, percent-encoded",
-            table,
-            "/api/v1/tags/%34%32/hist%6Fry",
-        ),
+        ("40 routes, 4 segments, a parameter", table.clone(), "/api/v1/tags/42/history"),
+        ("the same, percent-encoded", table, "/api/v1/tags/%34%32/hist%6Fry"),
         ("2000 hosts, exact", hosts.clone(), "h:h777.example.com/"),
         ("2000 hosts, wildcard", hosts, "h:a.b.w777.example.com/"),
-        (
-            "50000 routes",
-            large,
-            "/team-58/service-5/v2/resource-31777",
-        ),
+        ("50000 routes", large, "/team-58/service-5/v2/resource-31777"),
         ("three methods on one path", methods.to_vec(), "/a"),
-        (
-            "with a header condition",
-            one("header = { accept = true }"),
-            "/a",
-        ),
-        (
-            "with strip-prefix",
-            one("rewrite = { strip-prefix = '/api' }"),
-            "/api/v1/users",
-        ),
+        ("with a header condition", one("header = { accept = true }"), "/a"),
+        ("with strip-prefix", one("rewrite = { strip-prefix = '/api' }"), "/api/v1/users"),
         (
             "with two request headers",
             one("request-headers.set = { X-A = 'b', X-Ip = '{client.ip}' }"),
@@ -95,11 +73,7 @@ fn decisions() {
 }
 
 fn large(n: usize) -> String {
-    format!(
-        "path = '/team-{}/service-{}/v2/resource-{n}'",
-        n % 97,
-        n % 13
-    )
+    format!("path = '/team-{}/service-{}/v2/resource-{n}'", n % 97, n % 13)
 }
 
 /// Nanoseconds for one decision on a head that is parsed anew, without the parsing.
@@ -136,11 +110,7 @@ fn request(host: &str, target: &str) -> Vec<u8> {
 
 fn forwarding() {
     let bytes = request("example.com", "/");
-    let peer = Peer {
-        address: "192.0.2.1:99".parse().ok(),
-        trusted: false,
-        https: true,
-    };
+    let peer = Peer { address: "192.0.2.1:99".parse().ok(), trusted: false, https: true };
     let run = |receives: bool, appends: bool| {
         let mut head = RequestHead::default();
         let mut cx = Cx::new([10, 0, 0, 1].into(), false);
@@ -158,16 +128,8 @@ fn forwarding() {
         })
     };
     let floor = run(false, false);
-    println!(
-        "{:<40} {:>8.1} ns",
-        "forward::receive",
-        run(true, false) - floor
-    );
-    println!(
-        "{:<40} {:>8.1} ns",
-        "forward::append",
-        run(false, true) - floor
-    );
+    println!("{:<40} {:>8.1} ns", "forward::receive", run(true, false) - floor);
+    println!("{:<40} {:>8.1} ns", "forward::append", run(false, true) - floor);
 }
 
 fn builds() {
@@ -175,10 +137,7 @@ fn builds() {
     let hosts: Vec<String> = (0..5_000)
         .flat_map(|n| (0..10).map(move |m| format!("host = 'h{n}.example.com'\npath = '/r{m}/*'")))
         .collect();
-    for (label, texts) in [
-        ("50000 routes", texts),
-        ("5000 hosts, 10 routes each", hosts),
-    ] {
+    for (label, texts) in [("50000 routes", texts), ("5000 hosts, 10 routes each", hosts)] {
         let routes = routes(&texts);
         let services = services();
         let ms = (0..10)
@@ -204,10 +163,7 @@ fn routes(texts: &[String]) -> Vec<(Place, Arc<Route>)> {
     let routes = texts.iter().map(|text| {
         let value = report.parse("route", &format!("{text}\nservice = 's'"));
         let config: RouteConfig = report.read(&value).unwrap();
-        (
-            Place::NONE,
-            Arc::new(Route::build(&config, &mut report).unwrap()),
-        )
+        (Place::NONE, Arc::new(Route::build(&config, &mut report).unwrap()))
     });
     let routes = routes.collect();
     assert!(report.is_clean(), "{report}");
@@ -217,10 +173,7 @@ fn routes(texts: &[String]) -> Vec<(Place, Arc<Route>)> {
 fn services() -> Vec<(At<String>, Option<Arc<Service>>)> {
     let name = At::from("s".to_owned());
     let endpoints = At::from(vec![At::from("127.0.0.1:1".to_owned())]);
-    let config = ServiceConfig {
-        endpoints: Some(endpoints),
-        ..ServiceConfig::default()
-    };
+    let config = ServiceConfig { endpoints: Some(endpoints), ..ServiceConfig::default() };
     let service = Service::build(&name, &config, &mut Report::new()).unwrap();
     vec![(name, Some(Arc::new(service)))]
 }

@@ -16,11 +16,8 @@ pub fn pick(
     }
     let in_turn = |offset: usize| turn.wrapping_add(offset) % count;
     if let Some(at) = (0..count).map(in_turn).find(|&at| !resting(at)) {
-        let why = if at == in_turn(0) {
-            "next in turn"
-        } else {
-            "those before it refused a moment ago"
-        };
+        let why =
+            if at == in_turn(0) { "next in turn" } else { "those before it refused a moment ago" };
         return Some((at, why));
     }
     Some((in_turn(tried), "all refused a moment ago"))
@@ -35,16 +32,10 @@ mod tests {
         let picks = |turn, tried, resting: &[usize]| {
             pick(3, turn, tried, |at| resting.contains(&at)).map(|(at, _)| at)
         };
-        assert_eq!(
-            [0, 1, 2, 3].map(|turn| picks(turn, 0, &[])),
-            [0, 1, 2, 0].map(Some)
-        );
+        assert_eq!([0, 1, 2, 3].map(|turn| picks(turn, 0, &[])), [0, 1, 2, 0].map(Some));
         assert_eq!(picks(0, 0, &[0]), Some(1));
         assert_eq!(picks(0, 2, &[0, 1]), Some(2));
-        assert_eq!(
-            [0, 1, 2].map(|tried| picks(1, tried, &[0, 1, 2])),
-            [1, 2, 0].map(Some)
-        );
+        assert_eq!([0, 1, 2].map(|tried| picks(1, tried, &[0, 1, 2])), [1, 2, 0].map(Some));
         assert_eq!(picks(0, 3, &[]), None);
         assert_eq!(pick(0, 0, 0, |_| false), None);
     }

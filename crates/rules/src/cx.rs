@@ -127,10 +127,7 @@ impl RequestId {
 
 impl Default for RequestId {
     fn default() -> Self {
-        Self {
-            text: [0; REQUEST_ID_BYTES_MAX],
-            bytes: 0,
-        }
+        Self { text: [0; REQUEST_ID_BYTES_MAX], bytes: 0 }
     }
 }
 
@@ -205,10 +202,7 @@ mod tests {
         params.push(b"a");
         params.push(b"");
         params.push(b"bc");
-        assert_eq!(
-            [params.at(0), params.at(1), params.at(2)],
-            [&b"a"[..], b"", b"bc"]
-        );
+        assert_eq!([params.at(0), params.at(1), params.at(2)], [&b"a"[..], b"", b"bc"]);
         assert_eq!(params.at(3), b"");
     }
 }

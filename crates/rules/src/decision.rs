@@ -26,26 +26,17 @@ impl Decision {
     /// Lets the message go on to the next filter.
     #[inline]
     pub const fn pass(why: &'static str) -> Self {
-        Self {
-            step: Step::Pass,
-            why,
-        }
+        Self { step: Step::Pass, why }
     }
 
     /// Answers the client here; nothing further down is reached.
     pub fn reply(why: &'static str, reply: Reply) -> Self {
-        Self {
-            step: Step::Reply(Box::new(reply)),
-            why,
-        }
+        Self { step: Step::Reply(Box::new(reply)), why }
     }
 
     /// Refuses the request; the answer is that of the fault.
     pub const fn refuse(why: &'static str, fault: Fault) -> Self {
-        Self {
-            step: Step::Refuse(fault),
-            why,
-        }
+        Self { step: Step::Refuse(fault), why }
     }
 }
 
@@ -64,11 +55,7 @@ impl Reply {
     /// A reply without fields and body.
     #[must_use]
     pub fn status(status: u16) -> Self {
-        Self {
-            status,
-            fields: Vec::new(),
-            body: Arc::new([]),
-        }
+        Self { status, fields: Vec::new(), body: Arc::new([]) }
     }
 
     /// Adds a field line.

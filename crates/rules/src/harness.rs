@@ -18,9 +18,7 @@ pub(crate) fn compile(text: &str) -> (Report, Option<Rules>) {
     let value = report.parse("doorward.toml", text);
     let table = value.as_table().expect("a table");
     let mut services = Vec::new();
-    let found = table
-        .find("service")
-        .and_then(|entry| entry.value.as_table());
+    let found = table.find("service").and_then(|entry| entry.value.as_table());
     for entry in found.iter().flat_map(|table| table.entries()) {
         let config = report.read::<ServiceConfig>(&entry.value);
         let service = config.and_then(|config| Service::build(&entry.key, &config, &mut report));
@@ -44,11 +42,7 @@ pub(crate) fn check(config: &str, requests: &str, expect: Expect) {
     let (report, rules) = compile(config);
     let mut out = report.to_string();
     if let Some(rules) = rules {
-        for line in requests
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty())
-        {
+        for line in requests.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let _ = write!(out, "{line}\n{}", play(&rules, line));
         }
     }
@@ -128,10 +122,7 @@ fn play(rules: &Rules, line: &str) -> String {
             format!("files {}", paths.join(", "))
         }
         Verdict::Fault { fault, allow, .. } => {
-            let allow = allow
-                .as_ref()
-                .map(|allow| format!(" Allow: {allow}"))
-                .unwrap_or_default();
+            let allow = allow.as_ref().map(|allow| format!(" Allow: {allow}")).unwrap_or_default();
             format!("fault {} {}{allow}", fault.status(), fault.slug())
         }
     };

@@ -12,8 +12,8 @@ pub mod filter;
 pub mod forward;
 #[cfg(test)]
 mod harness;
-mod percent;
 pub mod hops;
+mod percent;
 pub mod route;
 mod rules;
 pub mod service;

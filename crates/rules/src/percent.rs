@@ -59,11 +59,7 @@ pub(crate) fn encode(byte: u8, keep: fn(u8) -> bool, out: &mut Vec<u8>) {
     if keep(byte) {
         out.push(byte);
     } else {
-        out.extend([
-            b'%',
-            HEX[usize::from(byte >> 4)],
-            HEX[usize::from(byte & 15)],
-        ]);
+        out.extend([b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
     }
 }
 

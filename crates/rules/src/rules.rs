@@ -102,10 +102,7 @@ impl Rules {
             table,
             routes: kept.into(),
             links: links.into(),
-            services: services
-                .iter()
-                .filter_map(|(_, service)| service.clone())
-                .collect(),
+            services: services.iter().filter_map(|(_, service)| service.clone()).collect(),
         })
     }
 
@@ -127,10 +124,7 @@ impl Rules {
         match route.pipeline.on_request(head, cx) {
             Outcome::Pass => {}
             Outcome::Reply(reply) => {
-                return Verdict::Reply {
-                    route: id,
-                    reply: Cow::Owned(*reply),
-                };
+                return Verdict::Reply { route: id, reply: Cow::Owned(*reply) };
             }
             Outcome::Refuse(refused) => return fault(Some(id), refused),
         }
@@ -199,11 +193,7 @@ impl Rules {
 }
 
 fn fault(route: Option<RouteId>, fault: Fault) -> Verdict<'static> {
-    Verdict::Fault {
-        route,
-        fault,
-        allow: None,
-    }
+    Verdict::Fault { route, fault, allow: None }
 }
 
 /// The action of a route that leads to no service.
@@ -212,19 +202,13 @@ fn own<'r>(id: RouteId, route: &'r Route, head: &RequestHead, cx: &mut Cx) -> Ve
         Action::Respond(reply) => {
             cx.note("status", reply.status);
             cx.record("respond", "reply", "the route has the answer");
-            Verdict::Reply {
-                route: id,
-                reply: Cow::Borrowed(reply),
-            }
+            Verdict::Reply { route: id, reply: Cow::Borrowed(reply) }
         }
         Action::Redirect(redirect) => match redirect.reply(head, cx) {
             Ok(reply) => {
                 cx.note("status", reply.status);
                 cx.record("redirect", "reply", "the route leads elsewhere");
-                Verdict::Reply {
-                    route: id,
-                    reply: Cow::Owned(reply),
-                }
+                Verdict::Reply { route: id, reply: Cow::Owned(reply) }
             }
             Err(refused) => {
                 cx.record("redirect", "refuse", refused.reason());
@@ -245,11 +229,7 @@ fn own<'r>(id: RouteId, route: &'r Route, head: &RequestHead, cx: &mut Cx) -> Ve
                 cx.record("files", "refuse", "the path cannot be that of a file");
                 return fault(Some(id), Fault::FileNotFound);
             }
-            Verdict::Files {
-                route: id,
-                files,
-                candidates,
-            }
+            Verdict::Files { route: id, files, candidates }
         }
         Action::Services(_) => unreachable!("routes that lead to services have links"),
     }
@@ -269,10 +249,7 @@ impl<'a> Linking<'a> {
             let id = service.as_ref().and_then(|_| ids.next());
             (name.as_str(), (index, id, false))
         });
-        Self {
-            services,
-            known: known.collect(),
-        }
+        Self { services, known: known.collect() }
     }
 
     fn link(&mut self, place: Place, route: &Route, report: &mut Report) -> Link {
@@ -299,11 +276,7 @@ impl<'a> Linking<'a> {
             *used = true;
             return *id;
         }
-        let known: Vec<&str> = self
-            .services
-            .iter()
-            .map(|(name, _)| name.as_str())
-            .collect();
+        let known: Vec<&str> = self.services.iter().map(|(name, _)| name.as_str()).collect();
         let problem = report.unknown(name.place().within(route), "service", name, &known);
         if known.is_empty() {
             problem.help(format!("there is none yet: add `[service.{}]`", **name));

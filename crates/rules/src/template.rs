@@ -95,9 +95,7 @@ impl Template {
                 scope
                     .report
                     .error(text, format!("`{brace}` stands alone in `{text}`"))
-                    .help(format!(
-                        "write `{brace}{brace}` for a brace that is meant as such"
-                    ));
+                    .help(format!("write `{brace}{brace}` for a brace that is meant as such"));
                 return None;
             };
             rest = behind;
@@ -118,9 +116,7 @@ impl Template {
         if !plain.is_empty() {
             parts.push(Part::Text(plain.into()));
         }
-        whole.then(|| Self {
-            parts: parts.into(),
-        })
+        whole.then(|| Self { parts: parts.into() })
     }
 
     pub(crate) fn parts(&self) -> &[Part] {
@@ -172,9 +168,7 @@ impl Scope<'_> {
         let params = self.params.iter().map(|param| format!("{{path.{param}}}"));
         let names = NAMES.iter().map(|name| format!("{{{name}}}"));
         let known: Vec<String> = params.chain(names).collect();
-        let problem = self
-            .report
-            .unknown(text, "value", &format!("{{{name}}}"), &known);
+        let problem = self.report.unknown(text, "value", &format!("{{{name}}}"), &known);
         if self.params.iter().any(|param| **param == *name) {
             problem.help(format!("did you mean `{{path.{name}}}`?"));
         }
@@ -220,10 +214,7 @@ impl Fact {
 /// The first value of query parameter `name`, as sent.
 fn query_value<'h>(head: &'h RequestHead, name: &str) -> Option<&'h [u8]> {
     head.query()?.split(|&byte| byte == b'&').find_map(|pair| {
-        let at = pair
-            .iter()
-            .position(|&byte| byte == b'=')
-            .unwrap_or(pair.len());
+        let at = pair.iter().position(|&byte| byte == b'=').unwrap_or(pair.len());
         percent::query_part_is(&pair[..at], name.as_bytes())
             .then(|| pair.get(at + 1..).unwrap_or_default())
     })

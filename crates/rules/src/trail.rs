@@ -36,12 +36,7 @@ impl Trail {
     /// Adds a line with the details noted since the last one.
     pub fn record(&mut self, stage: &'static str, step: &'static str, why: &'static str) {
         let notes = std::mem::take(&mut self.pending);
-        self.lines.push(Line {
-            stage,
-            step,
-            why,
-            notes,
-        });
+        self.lines.push(Line { stage, step, why, notes });
     }
 
     /// The decisions so far.

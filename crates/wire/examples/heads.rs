@@ -39,11 +39,7 @@ fn once_request(bytes: &[u8], head: &mut RequestHead, out: &mut Vec<u8>) {
     let end = head.read(bytes, &mut HeadScan::default(), &limits);
     assert_eq!(end, Ok(Some(bytes.len())));
     let framing = request_framing(head).expect("the framing is valid");
-    let to = ToUpstream {
-        authority: head.authority(),
-        framing,
-        ..ToUpstream::default()
-    };
+    let to = ToUpstream { authority: head.authority(), framing, ..ToUpstream::default() };
     encode_request(head, &to, out);
 }
 
@@ -52,13 +48,8 @@ fn once_response(bytes: &[u8], head: &mut ResponseHead, out: &mut Vec<u8>) {
     let limits = HeadLimits::default();
     let end = head.read(bytes, &mut HeadScan::of_response(), &limits);
     assert_eq!(end, Ok(Some(bytes.len())));
-    let framing: Framing = response_framing(head, Method::Get)
-        .expect("the framing is valid")
-        .announced;
-    let to = ToClient {
-        framing,
-        persist: true,
-        ..ToClient::default()
-    };
+    let framing: Framing =
+        response_framing(head, Method::Get).expect("the framing is valid").announced;
+    let to = ToClient { framing, persist: true, ..ToClient::default() };
     encode_response(head, &to, out);
 }

@@ -117,9 +117,7 @@ impl Fields {
 
     /// The values of all lines called `name`, in order.
     pub fn all_named(&self, name: &str) -> impl Iterator<Item = &[u8]> {
-        self.iter()
-            .filter(move |(n, _)| n.eq_ignore_ascii_case(name.as_bytes()))
-            .map(|(_, v)| v)
+        self.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, v)| v)
     }
 
     /// All lines as name and value, in order.
@@ -135,16 +133,12 @@ impl Fields {
     /// Bytes that may not stand in a field value (controls but tab) are left out: no caller can
     /// make a line break, whatever it was handed.
     pub fn push(&mut self, name: &str, value: &[u8]) {
-        assert!(
-            name.bytes().all(is_token_byte) && !name.is_empty(),
-            "a name is a token"
-        );
+        assert!(name.bytes().all(is_token_byte) && !name.is_empty(), "a name is a token");
         let start = self.text.len();
         self.text.extend_from_slice(name.as_bytes());
         self.text.extend_from_slice(b": ");
         let value_start = self.text.len();
-        self.text
-            .extend(value.iter().copied().filter(|&byte| is_value_byte(byte)));
+        self.text.extend(value.iter().copied().filter(|&byte| is_value_byte(byte)));
         let value_end = self.text.len();
         self.text.extend_from_slice(b"\r\n");
         let known = Known::of(name.as_bytes());
@@ -186,11 +180,8 @@ impl Fields {
         let mut known = 0;
         for field in &mut self.list {
             if !field.dropped {
-                field.dropped = drop(
-                    &self.text[field.name()],
-                    &self.text[field.value()],
-                    field.known,
-                );
+                field.dropped =
+                    drop(&self.text[field.name()], &self.text[field.value()], field.known);
             }
             if !field.dropped {
                 known |= field.known.bit();

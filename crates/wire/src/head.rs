@@ -89,11 +89,8 @@ impl RequestHead {
     /// # Errors
     /// Says what is wrong with a method, authority or target, as the parser would.
     pub fn new(method: &str, authority: &str, target: &str) -> Result<Self, crate::h1::Malformed> {
-        let host = if authority.is_empty() {
-            String::new()
-        } else {
-            format!("Host: {authority}\r\n")
-        };
+        let host =
+            if authority.is_empty() { String::new() } else { format!("Host: {authority}\r\n") };
         let version = if authority.is_empty() { "1.0" } else { "1.1" };
         let text = format!("{method} {target} HTTP/{version}\r\n{host}\r\n");
         let blank = |text: &str| text.bytes().any(|byte| byte <= b' ' || byte == 0x7f);
@@ -200,9 +197,7 @@ impl RequestHead {
     /// Replaces the authority that the service sees in `Host`.
     pub fn set_authority(&mut self, authority: &str) {
         let start = self.fields.text.len();
-        self.fields
-            .text
-            .extend(authority.bytes().filter(u8::is_ascii_graphic));
+        self.fields.text.extend(authority.bytes().filter(u8::is_ascii_graphic));
         self.target.authority = start..self.fields.text.len();
         self.target.host = crate::target::host_of(&self.fields.text, &self.target.authority);
     }
@@ -243,11 +238,7 @@ impl RequestHead {
             if keep(byte) {
                 text.push(byte);
             } else {
-                text.extend([
-                    b'%',
-                    HEX[usize::from(byte >> 4)],
-                    HEX[usize::from(byte & 15)],
-                ]);
+                text.extend([b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
             }
         }
         start..text.len()
@@ -276,10 +267,7 @@ impl ResponseHead {
     /// A head of Doorward's own.
     #[must_use]
     pub fn new(status: u16) -> Self {
-        Self {
-            status,
-            ..Self::default()
-        }
+        Self { status, ..Self::default() }
     }
 
     /// Forgets the response and keeps the memory.

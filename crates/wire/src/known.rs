@@ -111,11 +111,7 @@ impl Known {
     fn of_key(key: Key) -> Self {
         let candidate = SLOTS[slot(key, MULTIPLIER)];
         let [low, high] = KEYS[candidate as usize];
-        if (low ^ key[0]) | (high ^ key[1]) == 0 {
-            candidate
-        } else {
-            Self::Other
-        }
+        if (low ^ key[0]) | (high ^ key[1]) == 0 { candidate } else { Self::Other }
     }
 
     /// The bit of this name in a set; zero for [`Known::Other`].
@@ -224,10 +220,7 @@ mod tests {
     fn every_name_is_found_in_any_case() {
         for &known in Known::ALL {
             assert_eq!(Known::of(known.name().as_bytes()), known);
-            assert_eq!(
-                Known::of(known.name().to_ascii_uppercase().as_bytes()),
-                known
-            );
+            assert_eq!(Known::of(known.name().to_ascii_uppercase().as_bytes()), known);
             for at in 0..known.name().len() {
                 let mut other = known.name().as_bytes().to_vec();
                 for byte in 0..=u8::MAX {
@@ -239,14 +232,7 @@ mod tests {
             let longer = format!("{}x", known.name());
             assert_ne!(Known::of(longer.as_bytes()), known);
         }
-        for name in [
-            "content_length",
-            "content\rlength",
-            "te\0",
-            "te\u{2}",
-            "tE ",
-            "\u{14}e",
-        ] {
+        for name in ["content_length", "content\rlength", "te\0", "te\u{2}", "tE ", "\u{14}e"] {
             assert_eq!(Known::of(name.as_bytes()), Known::Other, "{name:?}");
         }
         assert_eq!(Known::of(b""), Known::Other);

@@ -33,11 +33,7 @@ const V2_TAIL_BYTES_MAX: usize = 4096;
 pub fn read(bytes: &[u8]) -> Result<Option<ProxyHeader>, NotProxyProtocol> {
     let signature = bytes.len().min(V2_SIGNATURE.len());
     if bytes[..signature] == V2_SIGNATURE[..signature] {
-        return if bytes.len() < 16 {
-            Ok(None)
-        } else {
-            read_v2(bytes)
-        };
+        return if bytes.len() < 16 { Ok(None) } else { read_v2(bytes) };
     }
     let prefix = bytes.len().min(6);
     if bytes[..prefix] != b"PROXY "[..prefix] {
@@ -52,11 +48,7 @@ pub fn read(bytes: &[u8]) -> Result<Option<ProxyHeader>, NotProxyProtocol> {
 
 fn read_v1(line: &[u8]) -> Result<ProxyHeader, NotProxyProtocol> {
     let text = std::str::from_utf8(line).map_err(|_| NotProxyProtocol)?;
-    let words: Vec<&str> = text
-        .strip_suffix("\r\n")
-        .ok_or(NotProxyProtocol)?
-        .split(' ')
-        .collect();
+    let words: Vec<&str> = text.strip_suffix("\r\n").ok_or(NotProxyProtocol)?.split(' ').collect();
     let source = match words[..] {
         ["PROXY", "UNKNOWN", ..] => None,
         [
@@ -85,10 +77,7 @@ fn read_v1(line: &[u8]) -> Result<ProxyHeader, NotProxyProtocol> {
         }
         _ => return Err(NotProxyProtocol),
     };
-    Ok(ProxyHeader {
-        bytes: line.len(),
-        source,
-    })
+    Ok(ProxyHeader { bytes: line.len(), source })
 }
 
 fn read_v2(bytes: &[u8]) -> Result<Option<ProxyHeader>, NotProxyProtocol> {
@@ -116,10 +105,7 @@ fn read_v2(bytes: &[u8]) -> Result<Option<ProxyHeader>, NotProxyProtocol> {
         (1, 0 | 3, _) => None,
         _ => return Err(NotProxyProtocol),
     };
-    Ok(Some(ProxyHeader {
-        bytes: 16 + tail_bytes,
-        source,
-    }))
+    Ok(Some(ProxyHeader { bytes: 16 + tail_bytes, source }))
 }
 
 #[cfg(test)]
@@ -140,10 +126,7 @@ mod tests {
         let mut v6 = [0; 36];
         (v6[15], v6[33]) = (1, 99);
         for (header, source) in [
-            (
-                b"PROXY TCP4 192.0.2.1 192.0.2.2 8080 80\r\n".to_vec(),
-                Some("192.0.2.1:8080"),
-            ),
+            (b"PROXY TCP4 192.0.2.1 192.0.2.2 8080 80\r\n".to_vec(), Some("192.0.2.1:8080")),
             (b"PROXY TCP6 ::1 ::2 99 80\r\n".to_vec(), Some("[::1]:99")),
             (b"PROXY UNKNOWN\r\n".to_vec(), None),
             (v2(1, 0x11, &v4), Some("192.0.2.1:8080")),
@@ -156,13 +139,7 @@ mod tests {
             for split in 0..header.len() {
                 assert_eq!(read(&bytes[..split]), Ok(None), "{header:?} at {split}");
             }
-            assert_eq!(
-                read(&bytes),
-                Ok(Some(ProxyHeader {
-                    bytes: header.len(),
-                    source
-                }))
-            );
+            assert_eq!(read(&bytes), Ok(Some(ProxyHeader { bytes: header.len(), source })));
         }
     }
 

@@ -153,11 +153,7 @@ fn dot_segment(segment: &[u8]) -> Result<Option<bool>, Malformed> {
     let (mut bytes, mut rest) = (0, segment);
     // Decodes at most three bytes: more cannot be a dot segment.
     while bytes < 3 && !rest.is_empty() {
-        let width = if rest.len() >= 3 && rest[..3].eq_ignore_ascii_case(b"%2e") {
-            3
-        } else {
-            1
-        };
+        let width = if rest.len() >= 3 && rest[..3].eq_ignore_ascii_case(b"%2e") { 3 } else { 1 };
         plain[bytes] = if width == 3 { b'.' } else { rest[0] };
         bytes += 1;
         rest = &rest[width..];
@@ -167,11 +163,7 @@ fn dot_segment(segment: &[u8]) -> Result<Option<bool>, Malformed> {
         b".." => return Ok(Some(true)),
         _ => {}
     }
-    if hides_dots(segment) {
-        Err(Malformed::AmbiguousPath)
-    } else {
-        Ok(None)
-    }
+    if hides_dots(segment) { Err(Malformed::AmbiguousPath) } else { Ok(None) }
 }
 
 /// Whether a reader who decodes `%2f`, `%5c` and `%2e`, or cuts at `;`, finds a dot segment.
@@ -211,10 +203,9 @@ pub(crate) fn check_authority(authority: &[u8]) -> Result<usize, Malformed> {
             text.parse::<Ipv6Addr>().map_err(|_| Malformed::Host)?;
             bytes + 2
         }
-        name => name
-            .iter()
-            .position(|&byte| CLASS[usize::from(byte)] & HOST == 0)
-            .unwrap_or(name.len()),
+        name => {
+            name.iter().position(|&byte| CLASS[usize::from(byte)] & HOST == 0).unwrap_or(name.len())
+        }
     };
     let valid_port = match &authority[host_bytes..] {
         [] => true,
@@ -225,17 +216,11 @@ pub(crate) fn check_authority(authority: &[u8]) -> Result<usize, Malformed> {
         }
         _ => false,
     };
-    if host_bytes > 0 && valid_port {
-        Ok(host_bytes)
-    } else {
-        Err(Malformed::Host)
-    }
+    if host_bytes > 0 && valid_port { Ok(host_bytes) } else { Err(Malformed::Host) }
 }
 
 fn number(digits: &[u8]) -> u32 {
-    digits
-        .iter()
-        .fold(0, |number, digit| number * 10 + u32::from(digit - b'0'))
+    digits.iter().fold(0, |number, digit| number * 10 + u32::from(digit - b'0'))
 }
 
 fn host_bytes(authority: &[u8]) -> usize {
@@ -255,11 +240,7 @@ pub(crate) fn same_authority(a: &[u8], b: &[u8], default_port: u32) -> bool {
     let parts = |authority: &'_ [u8]| {
         let host_bytes = host_bytes(authority);
         let port = authority.get(host_bytes + 1..).unwrap_or_default();
-        let port = if port.is_empty() {
-            default_port
-        } else {
-            number(port)
-        };
+        let port = if port.is_empty() { default_port } else { number(port) };
         (host_bytes, port)
     };
     let ((a_host, a_port), (b_host, b_port)) = (parts(a), parts(b));
@@ -325,28 +306,15 @@ mod tests {
 
     #[test]
     fn authorities_are_a_host_and_at_most_a_port() {
-        for good in [
-            "a",
-            "a.b",
-            "a_b",
-            "a:80",
-            "a:",
-            "127.0.0.1:1",
-            "[::1]",
-            "[::1]:8080",
-            "xn--a",
-        ] {
+        for good in ["a", "a.b", "a_b", "a:80", "a:", "127.0.0.1:1", "[::1]", "[::1]:8080", "xn--a"]
+        {
             assert!(check_authority(good.as_bytes()).is_ok(), "{good}");
         }
         for bad in [
             "", ":80", "a:b", "a:80:80", "a b", "a,b", "a/b", "u@a", "[::1", "[g]", "a:65536",
             "[::1]x", "a:000080", "a?b", "a#b", "\u{e4}", "a\tb", "[]", "a%4",
         ] {
-            assert_eq!(
-                check_authority(bad.as_bytes()),
-                Err(Malformed::Host),
-                "{bad}"
-            );
+            assert_eq!(check_authority(bad.as_bytes()), Err(Malformed::Host), "{bad}");
         }
         assert!(same_authority(b"A:80", b"a", 80));
         assert!(!same_authority(b"a:81", b"a", 80));

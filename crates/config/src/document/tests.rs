@@ -22,10 +22,7 @@ impl InMemory {
 
 impl Files for InMemory {
     fn read(&self, path: &str) -> Result<Arc<str>, String> {
-        self.0
-            .get(path)
-            .cloned()
-            .ok_or_else(|| "no such file".to_owned())
+        self.0.get(path).cloned().ok_or_else(|| "no such file".to_owned())
     }
 
     fn list(&self, folder: &str) -> Result<Vec<String>, String> {
@@ -48,12 +45,8 @@ struct Route {
 fn read(files: &str, memo: &mut Memo<Arc<Route>>) -> (Report, Document<Arc<Route>>, usize) {
     let files = InMemory::new(files);
     let variables = |name: &str| (name == "HOST").then(|| "localhost".to_owned());
-    let reader = Reader {
-        files: &files,
-        variables: &variables,
-        items: "route",
-        shared: &["service"],
-    };
+    let reader =
+        Reader { files: &files, variables: &variables, items: "route", shared: &["service"] };
     let mut report = Report::new();
     let mut built = 0;
     let document = reader.read("doorward.toml", memo, &mut report, &mut |value, report| {
@@ -81,9 +74,7 @@ fn check(files: &str, expect: Expect) {
             }
         }
         for item in document.items {
-            let spot = report
-                .sources()
-                .locate(item.value.path.place().within(item.place));
+            let spot = report.sources().locate(item.value.path.place().within(item.place));
             let spot = spot.expect("it is in a file");
             out += &format!("{}:{} {:?}\n", spot.file, spot.line, item.value);
         }
@@ -287,18 +278,10 @@ fn values_of_variables_are_not_shown() {
     let text = "a = \"${SECRET}\"\nb = \"${SHORT}\"\n";
     let files = InMemory(BTreeMap::from([("x.toml".to_owned(), text.into())]));
     let variables = |name: &str| Some(if name == "SHORT" { "a" } else { "swordfish" }.to_owned());
-    let reader = Reader {
-        files: &files,
-        variables: &variables,
-        items: "route",
-        shared: &[],
-    };
+    let reader = Reader { files: &files, variables: &variables, items: "route", shared: &[] };
     let none = &mut |_: &Value, _: &mut Report| None::<()>;
     let document = reader.read("x.toml", &mut Memo::default(), &mut report, none);
-    assert_eq!(
-        report.read::<BTreeMap<String, crate::Period>>(&document.rest),
-        None
-    );
+    assert_eq!(report.read::<BTreeMap<String, crate::Period>>(&document.rest), None);
     expect![[r#"
         x.toml:1:5: `${SECRET}` is not a duration: write a number and a unit, e.g. "5m"
            1 | a = "${SECRET}"
@@ -337,20 +320,14 @@ fn an_open_header_hides_what_follows() {
 fn only_what_changed_is_built_again() {
     let mut memo = Memo::default();
     let routes = |paths: &[&str]| {
-        let routes: Vec<String> = paths
-            .iter()
-            .map(|path| format!("[[route]]\npath = \"{path}\"\n"))
-            .collect();
+        let routes: Vec<String> =
+            paths.iter().map(|path| format!("[[route]]\npath = \"{path}\"\n")).collect();
         format!("--- doorward.toml\n[log]\n{}", routes.concat())
     };
     let mut step = |paths: &[&str]| {
         let (report, document, built) = read(&routes(paths), &mut memo);
         assert!(report.is_clean(), "{report}");
-        let read: Vec<&str> = document
-            .items
-            .iter()
-            .map(|item| item.value.path.as_str())
-            .collect();
+        let read: Vec<&str> = document.items.iter().map(|item| item.value.path.as_str()).collect();
         assert_eq!(read, paths);
         built
     };
@@ -367,9 +344,8 @@ fn only_what_changed_is_built_again() {
 fn what_is_not_used_is_forgotten_in_the_end() {
     let mut memo = Memo::default();
     for round in 0..50 {
-        let text: String = (0..100)
-            .map(|n| format!("[[route]]\npath = \"/{round}/{n}\"\n"))
-            .collect();
+        let text: String =
+            (0..100).map(|n| format!("[[route]]\npath = \"/{round}/{n}\"\n")).collect();
         let (.., built) = read(&format!("--- doorward.toml\n{text}"), &mut memo);
         assert_eq!(built, 100);
         assert!(memo.len() <= 2 * 100 + 1_000 + 100, "{}", memo.len());

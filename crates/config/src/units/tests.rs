@@ -159,9 +159,7 @@ fn what_is_written_reads_back() {
         assert_eq!(period.to_string().parse(), Ok(period));
         let size = Size::from_bytes(number);
         assert_eq!(size.to_string().parse(), Ok(size));
-        let share = Share {
-            millionths: (number % 1_000_001) as u32,
-        };
+        let share = Share { millionths: (number % 1_000_001) as u32 };
         assert_eq!(share.to_string().parse(), Ok(share));
     }
 }

@@ -65,10 +65,7 @@ impl Admin {
             Err(fault) => return respond::fault(connection, scratch, None, fault, None).await,
         };
         let reply = self.reply(scratch, &content).await;
-        let read = Body {
-            framing: Framing::None,
-            awaits_continue: false,
-        };
+        let read = Body { framing: Framing::None, awaits_continue: false };
         respond::reply(connection, scratch, None, &reply, read).await
     }
 
@@ -95,10 +92,7 @@ impl Admin {
                 }
                 self.api(request.method, &api[5..], content).await
             }
-            _ => json_reply(
-                404,
-                &problem(404, "There is nothing here; GET / lists what is"),
-            ),
+            _ => json_reply(404, &problem(404, "There is nothing here; GET / lists what is")),
         }
     }
 
@@ -119,10 +113,7 @@ impl Admin {
             (_, "status") => not_allowed("GET, HEAD"),
             (_, "reload" | "explain") => not_allowed("POST"),
             (_, trail) if trail.starts_with("trails/") => not_allowed("GET, HEAD"),
-            _ => json_reply(
-                404,
-                &problem(404, "There is nothing here; GET / lists what is"),
-            ),
+            _ => json_reply(404, &problem(404, "There is nothing here; GET / lists what is")),
         }
     }
 
@@ -150,11 +141,9 @@ impl Admin {
         let (Some(value), None) = (values.next(), values.next()) else {
             return false;
         };
-        value
-            .split_first_chunk::<7>()
-            .is_some_and(|(scheme, token)| {
-                scheme.eq_ignore_ascii_case(b"bearer ") && is_token(&self.token, token)
-            })
+        value.split_first_chunk::<7>().is_some_and(|(scheme, token)| {
+            scheme.eq_ignore_ascii_case(b"bearer ") && is_token(&self.token, token)
+        })
     }
 
     fn readiness(&self) -> Reply {
@@ -188,10 +177,8 @@ impl Admin {
                     .into_iter()
                     .map(|(address, resting)| json!({ "address": address, "resting": resting }))
                     .collect();
-                let started: Vec<_> = instances
-                    .iter()
-                    .filter(|instance| instance.service == name)
-                    .collect();
+                let started: Vec<_> =
+                    instances.iter().filter(|instance| instance.service == name).collect();
                 json!({
                     "name": name,
                     "started": service.is_started,
@@ -200,18 +187,9 @@ impl Admin {
                 })
             })
             .collect();
-        let open: u64 = self
-            .metrics
-            .client_workers()
-            .iter()
-            .map(|worker| worker.open.read())
-            .sum();
-        let requests: u64 = self
-            .metrics
-            .client_workers()
-            .iter()
-            .map(|worker| worker.requests.read())
-            .sum();
+        let open: u64 = self.metrics.client_workers().iter().map(|worker| worker.open.read()).sum();
+        let requests: u64 =
+            self.metrics.client_workers().iter().map(|worker| worker.requests.read()).sum();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "pid": std::process::id(),
@@ -228,9 +206,7 @@ impl Admin {
 /// The endpoints of the service at `at`, each with whether it is passed over at the moment.
 fn endpoints(snapshot: &Snapshot, at: usize, now_ms: u64) -> Vec<(String, bool)> {
     let endpoints = snapshot.services[at].endpoints.iter();
-    endpoints
-        .map(|endpoint| (endpoint.shown(), endpoint.is_resting(now_ms)))
-        .collect()
+    endpoints.map(|endpoint| (endpoint.shown(), endpoint.is_resting(now_ms))).collect()
 }
 
 /// Reads the whole body of a request to the API.
@@ -299,11 +275,7 @@ fn problem(status: u16, title: &str) -> Value {
 fn json_reply(status: u16, body: &impl Serialize) -> Reply {
     let mut text = serde_json::to_vec_pretty(body).unwrap_or_default();
     text.push(b'\n');
-    let kind = if status < 400 {
-        "application/json"
-    } else {
-        "application/problem+json"
-    };
+    let kind = if status < 400 { "application/json" } else { "application/problem+json" };
     Reply::status(status)
         .header("Content-Type", kind)
         .header("Cache-Control", "no-store")
@@ -313,9 +285,5 @@ fn json_reply(status: u16, body: &impl Serialize) -> Reply {
 /// Compares a presented token with the real one, in a time that tells nothing about either.
 pub(crate) fn is_token(real: &str, presented: &[u8]) -> bool {
     real.len() == presented.len()
-        && real
-            .bytes()
-            .zip(presented)
-            .fold(0, |differs, (a, b)| differs | (a ^ b))
-            == 0
+        && real.bytes().zip(presented).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
 }

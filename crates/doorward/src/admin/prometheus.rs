@@ -20,173 +20,45 @@ pub(crate) fn render(metrics: &Metrics, snapshot: &Snapshot) -> String {
 
 fn process(out: &mut String, metrics: &Metrics, snapshot: &Snapshot) {
     let load = |number: &std::sync::atomic::AtomicU64| number.load(Ordering::Relaxed);
-    family(
-        out,
-        "doorward_build_info",
-        "gauge",
-        "The running program; always 1.",
-    );
-    line(
-        out,
-        "doorward_build_info",
-        &[("version", env!("CARGO_PKG_VERSION"))],
-        1,
-    );
-    family(
-        out,
-        "doorward_process_uptime_seconds",
-        "gauge",
-        "Since the process started.",
-    );
-    line(
-        out,
-        "doorward_process_uptime_seconds",
-        &[],
-        metrics.started.elapsed().as_secs(),
-    );
-    family(
-        out,
-        "doorward_bugs_total",
-        "counter",
-        "Panics: each ended one connection.",
-    );
+    family(out, "doorward_build_info", "gauge", "The running program; always 1.");
+    line(out, "doorward_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+    family(out, "doorward_process_uptime_seconds", "gauge", "Since the process started.");
+    line(out, "doorward_process_uptime_seconds", &[], metrics.started.elapsed().as_secs());
+    family(out, "doorward_bugs_total", "counter", "Panics: each ended one connection.");
     line(out, "doorward_bugs_total", &[], load(&metrics.bugs));
-    family(
-        out,
-        "doorward_config_version",
-        "gauge",
-        "Grows with each snapshot in use.",
-    );
+    family(out, "doorward_config_version", "gauge", "Grows with each snapshot in use.");
     line(out, "doorward_config_version", &[], snapshot.version);
-    family(
-        out,
-        "doorward_config_refused",
-        "gauge",
-        "1 while the newest configuration is refused.",
-    );
-    line(
-        out,
-        "doorward_config_refused",
-        &[],
-        load(&metrics.config_refused),
-    );
-    family(
-        out,
-        "doorward_config_reloads_total",
-        "counter",
-        "Reloads by their result.",
-    );
-    line(
-        out,
-        "doorward_config_reloads_total",
-        &[("result", "applied")],
-        load(&metrics.reloads),
-    );
+    family(out, "doorward_config_refused", "gauge", "1 while the newest configuration is refused.");
+    line(out, "doorward_config_refused", &[], load(&metrics.config_refused));
+    family(out, "doorward_config_reloads_total", "counter", "Reloads by their result.");
+    line(out, "doorward_config_reloads_total", &[("result", "applied")], load(&metrics.reloads));
     let refused = load(&metrics.reload_failures);
-    line(
-        out,
-        "doorward_config_reloads_total",
-        &[("result", "refused")],
-        refused,
-    );
+    line(out, "doorward_config_reloads_total", &[("result", "refused")], refused);
 }
 
 fn connections(out: &mut String, metrics: &Metrics) {
     let sum = |which: fn(&WorkerMetrics) -> &Counter| -> u64 {
-        metrics
-            .client_workers()
-            .iter()
-            .map(|worker| which(worker).read())
-            .sum()
+        metrics.client_workers().iter().map(|worker| which(worker).read()).sum()
     };
-    family(
-        out,
-        "doorward_client_connections",
-        "gauge",
-        "Open client connections.",
-    );
-    line(
-        out,
-        "doorward_client_connections",
-        &[],
-        sum(|worker| &worker.open),
-    );
-    family(
-        out,
-        "doorward_client_accepted_total",
-        "counter",
-        "Connections that were accepted.",
-    );
-    line(
-        out,
-        "doorward_client_accepted_total",
-        &[],
-        sum(|worker| &worker.accepted),
-    );
+    family(out, "doorward_client_connections", "gauge", "Open client connections.");
+    line(out, "doorward_client_connections", &[], sum(|worker| &worker.open));
+    family(out, "doorward_client_accepted_total", "counter", "Connections that were accepted.");
+    line(out, "doorward_client_accepted_total", &[], sum(|worker| &worker.accepted));
     let name = "doorward_client_refused_total";
-    family(
-        out,
-        name,
-        "counter",
-        "Connections that were refused, by the limit.",
-    );
-    line(
-        out,
-        name,
-        &[("limit", "connections")],
-        sum(|worker| &worker.refused_total),
-    );
+    family(out, name, "counter", "Connections that were refused, by the limit.");
+    line(out, name, &[("limit", "connections")], sum(|worker| &worker.refused_total));
     let per_client = sum(|worker| &worker.refused_per_client);
-    line(
-        out,
-        name,
-        &[("limit", "connections-per-client")],
-        per_client,
-    );
-    family(
-        out,
-        "doorward_client_requests_total",
-        "counter",
-        "Requests, refused ones included.",
-    );
-    line(
-        out,
-        "doorward_client_requests_total",
-        &[],
-        sum(|worker| &worker.requests),
-    );
-    family(
-        out,
-        "doorward_client_upgrades_total",
-        "counter",
-        "Connections that were upgraded.",
-    );
-    line(
-        out,
-        "doorward_client_upgrades_total",
-        &[],
-        sum(|worker| &worker.upgraded),
-    );
+    line(out, name, &[("limit", "connections-per-client")], per_client);
+    family(out, "doorward_client_requests_total", "counter", "Requests, refused ones included.");
+    line(out, "doorward_client_requests_total", &[], sum(|worker| &worker.requests));
+    family(out, "doorward_client_upgrades_total", "counter", "Connections that were upgraded.");
+    line(out, "doorward_client_upgrades_total", &[], sum(|worker| &worker.upgraded));
     let name = "doorward_log_lines_dropped_total";
-    family(
-        out,
-        name,
-        "counter",
-        "Lines of the access log that nobody took in time.",
-    );
+    family(out, name, "counter", "Lines of the access log that nobody took in time.");
     line(out, name, &[], sum(|worker| &worker.log_lines_dropped));
-    family(
-        out,
-        "doorward_faults_total",
-        "counter",
-        "Requests gone wrong, by kind.",
-    );
+    family(out, "doorward_faults_total", "counter", "Requests gone wrong, by kind.");
     for (index, slug) in metrics.faults() {
-        let count = metrics
-            .client_workers()
-            .iter()
-            .map(|worker| worker.faults[index].read())
-            .sum();
+        let count = metrics.client_workers().iter().map(|worker| worker.faults[index].read()).sum();
         line(out, "doorward_faults_total", &[("fault", slug)], count);
     }
 }
@@ -207,22 +79,12 @@ fn routes(out: &mut String, snapshot: &Snapshot) {
         for (class, text) in CLASSES.iter().enumerate() {
             let count = sum(&route.shards, &|shard| &shard.responses[class]);
             if count > 0 {
-                line(
-                    out,
-                    name,
-                    &[("route", &route.label), ("status", text)],
-                    count,
-                );
+                line(out, name, &[("route", &route.label), ("status", text)], count);
             }
         }
     }
     let name = "doorward_route_body_bytes_total";
-    family(
-        out,
-        name,
-        "counter",
-        "Bytes of bodies by route and direction.",
-    );
+    family(out, name, "counter", "Bytes of bodies by route and direction.");
     for route in &routes {
         let label = ("route", &*route.label);
         let request = sum(&route.shards, &|shard| &shard.request_body_bytes);
@@ -231,12 +93,7 @@ fn routes(out: &mut String, snapshot: &Snapshot) {
         line(out, name, &[label, ("direction", "response")], response);
     }
     let name = "doorward_route_duration_seconds";
-    family(
-        out,
-        name,
-        "histogram",
-        "From the request's head to the last byte of the response.",
-    );
+    family(out, name, "histogram", "From the request's head to the last byte of the response.");
     for route in &routes {
         let durations = route.shards.iter().map(|shard| &shard.durations);
         histogram(out, name, ("route", &route.label), durations);
@@ -250,31 +107,13 @@ fn services(out: &mut String, snapshot: &Snapshot) {
         shards.iter().map(|shard| which(shard).read()).sum()
     };
     let families: [(&str, &str, Which); 5] = [
-        (
-            "doorward_upstream_connects_total",
-            "Connections that were opened.",
-            |s| &s.connects,
-        ),
-        (
-            "doorward_upstream_connect_failures_total",
-            "Connections that failed.",
-            |s| &s.connect_failures,
-        ),
-        (
-            "doorward_upstream_reuses_total",
-            "Requests on a used connection.",
-            |s| &s.reuses,
-        ),
-        (
-            "doorward_upstream_retries_total",
-            "Requests that were sent again.",
-            |s| &s.retries,
-        ),
-        (
-            "doorward_upstream_failures_total",
-            "Requests without a usable answer.",
-            |s| &s.failures,
-        ),
+        ("doorward_upstream_connects_total", "Connections that were opened.", |s| &s.connects),
+        ("doorward_upstream_connect_failures_total", "Connections that failed.", |s| {
+            &s.connect_failures
+        }),
+        ("doorward_upstream_reuses_total", "Requests on a used connection.", |s| &s.reuses),
+        ("doorward_upstream_retries_total", "Requests that were sent again.", |s| &s.retries),
+        ("doorward_upstream_failures_total", "Requests without a usable answer.", |s| &s.failures),
     ];
     for (name, about, which) in families {
         family(out, name, "counter", about);
@@ -294,27 +133,14 @@ fn services(out: &mut String, snapshot: &Snapshot) {
     for service in services {
         for (class, text) in CLASSES.iter().enumerate() {
             let shards = &service.metrics.shards;
-            let count: u64 = shards
-                .iter()
-                .map(|shard| shard.responses[class].read())
-                .sum();
+            let count: u64 = shards.iter().map(|shard| shard.responses[class].read()).sum();
             if count > 0 {
-                line(
-                    out,
-                    name,
-                    &[("service", &service.metrics.label), ("status", text)],
-                    count,
-                );
+                line(out, name, &[("service", &service.metrics.label), ("status", text)], count);
             }
         }
     }
     let name = "doorward_upstream_first_byte_seconds";
-    family(
-        out,
-        name,
-        "histogram",
-        "From the request's head to the answer's.",
-    );
+    family(out, name, "histogram", "From the request's head to the answer's.");
     for service in services {
         let durations = service.metrics.shards.iter().map(|shard| &shard.first_byte);
         histogram(out, name, ("service", &service.metrics.label), durations);
@@ -331,30 +157,17 @@ fn histogram<'d>(
     let mut sum_us = 0;
     for shard in durations {
         sum_us += shard.sum_us();
-        total
-            .iter_mut()
-            .zip(shard.buckets())
-            .for_each(|(sum, count)| *sum += count);
+        total.iter_mut().zip(shard.buckets()).for_each(|(sum, count)| *sum += count);
     }
     let mut below = 0;
     for (at, count) in total.iter().enumerate() {
         below += count;
         let bound = DURATION_BOUNDS_US.get(at);
         let bound = bound.map_or("+Inf".to_owned(), |&bound| (bound as f64 / 1e6).to_string());
-        line(
-            out,
-            &format!("{name}_bucket"),
-            &[label, ("le", &bound)],
-            below,
-        );
+        line(out, &format!("{name}_bucket"), &[label, ("le", &bound)], below);
     }
-    let _ = writeln!(
-        out,
-        "{name}_sum{{{}=\"{}\"}} {}",
-        label.0,
-        escape(label.1),
-        sum_us as f64 / 1e6
-    );
+    let _ =
+        writeln!(out, "{name}_sum{{{}=\"{}\"}} {}", label.0, escape(label.1), sum_us as f64 / 1e6);
     line(out, &format!("{name}_count"), &[label], below);
 }
 
@@ -376,8 +189,5 @@ fn line(out: &mut String, name: &str, labels: &[(&str, &str)], value: u64) {
 }
 
 fn escape(value: &str) -> String {
-    value
-        .replace('\\', "\\\\")
-        .replace('"', "\\\"")
-        .replace('\n', "\\n")
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

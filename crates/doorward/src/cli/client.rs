@@ -33,13 +33,8 @@ pub(crate) fn send(
         .next()
         .ok_or_else(|| Failure::new(format!("{authority} has no address")))?;
     let mut stream = TcpStream::connect_timeout(&address, TIME_LIMIT).map_err(unreachable)?;
-    stream
-        .set_read_timeout(Some(TIME_LIMIT))
-        .map_err(unreachable)?;
-    let host = if headers
-        .iter()
-        .any(|(name, _)| name.eq_ignore_ascii_case("host"))
-    {
+    stream.set_read_timeout(Some(TIME_LIMIT)).map_err(unreachable)?;
+    let host = if headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
         String::new()
     } else {
         format!("Host: {authority}\r\n")
@@ -55,10 +50,7 @@ pub(crate) fn send(
     stream.write_all(request.as_bytes()).map_err(unreachable)?;
     stream.write_all(body).map_err(unreachable)?;
     let mut answer = Vec::new();
-    stream
-        .take(ANSWER_BYTES_MAX)
-        .read_to_end(&mut answer)
-        .map_err(unreachable)?;
+    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).map_err(unreachable)?;
     read_answer(answer, Method::of(method.as_bytes()))
         .map_err(|malformed| Failure::new(format!("{authority}: {}", malformed.reason())))
 }

@@ -53,11 +53,7 @@ pub(crate) fn explain(
     let mut cx = Cx::new(client, https);
     cx.begin(0, 0);
     cx.trail = Some(Box::default());
-    let peer = Peer {
-        address: Some((client, 0).into()),
-        trusted: trusts(client),
-        https,
-    };
+    let peer = Peer { address: Some((client, 0).into()), trusted: trusts(client), https };
     rules::forward::receive(&mut head, peer, &mut cx, trusts);
     let request = format!("{} {}", question.method, question.url);
     let outcome = match rules.decide(&mut head, &mut cx) {
@@ -72,28 +68,15 @@ pub(crate) fn explain(
                     format!("forward to `{name}` at {}", endpoints[at].0)
                 }
                 None => {
-                    cx.record(
-                        "balance",
-                        "none",
-                        "the service has no endpoint at the moment",
-                    );
+                    cx.record("balance", "none", "the service has no endpoint at the moment");
                     format!("forward to `{name}`")
                 }
             }
         }
         Verdict::Reply { reply, .. } => format!("answer {}", reply.status),
-        Verdict::Files {
-            files, candidates, ..
-        } => {
-            let names: Vec<_> = candidates
-                .iter()
-                .map(|candidate| &*candidate.path)
-                .collect();
-            format!(
-                "serve a file of {}: {}",
-                files.root().display(),
-                names.join(", or ")
-            )
+        Verdict::Files { files, candidates, .. } => {
+            let names: Vec<_> = candidates.iter().map(|candidate| &*candidate.path).collect();
+            format!("serve a file of {}: {}", files.root().display(), names.join(", or "))
         }
         Verdict::Fault { fault, .. } => {
             cx.record("fault", fault.slug(), fault.reason());
@@ -101,11 +84,7 @@ pub(crate) fn explain(
         }
     };
     let decisions = cx.trail.take().map(|trail| *trail).unwrap_or_default();
-    Ok(Explanation {
-        request,
-        outcome,
-        decisions,
-    })
+    Ok(Explanation { request, outcome, decisions })
 }
 
 /// The head that a client would send for the URL in `question`.

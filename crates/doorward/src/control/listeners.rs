@@ -57,18 +57,13 @@ impl Listeners {
                 Err(error) => log::warn("listen", format!("socket {index} of systemd: {error}")),
             }
         }
-        Self {
-            open: Vec::new(),
-            inherited,
-        }
+        Self { open: Vec::new(), inherited }
     }
 
     /// The sockets that systemd opened and nothing uses: their clients would wait in vain.
     pub(crate) fn unused(&self) -> Vec<SocketAddr> {
         let unused = self.inherited.iter().filter(|(_, used)| !used);
-        unused
-            .filter_map(|(socket, _)| socket.local_addr().ok())
-            .collect()
+        unused.filter_map(|(socket, _)| socket.local_addr().ok()).collect()
     }
 
     /// Looks whether `wanted` can be had, without keeping it.
@@ -94,9 +89,7 @@ impl Listeners {
         let mut left: Vec<usize> = (0..self.open.len()).collect();
         let mut plan = Vec::new();
         for spec in wanted {
-            let known = left
-                .iter()
-                .position(|&at| self.open[at].spec.address == spec.address);
+            let known = left.iter().position(|&at| self.open[at].spec.address == spec.address);
             plan.push(match known {
                 Some(known) => Planned::Kept(left.remove(known)),
                 None => Planned::New(
@@ -128,10 +121,7 @@ impl Listeners {
     pub(crate) fn changed_protocol(&self, wanted: &[ListenSpec]) -> Option<SocketAddr> {
         let changed = wanted.iter().find(|spec| {
             let same = |open: &&Open| open.spec.address == spec.address;
-            self.open
-                .iter()
-                .find(same)
-                .is_some_and(|open| open.spec != **spec)
+            self.open.iter().find(same).is_some_and(|open| open.spec != **spec)
         });
         changed.map(|spec| spec.address)
     }
@@ -174,11 +164,7 @@ impl Listeners {
 }
 
 fn open(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
     socket.set_nonblocking(true)?;

@@ -27,9 +27,6 @@ pub(crate) fn systemd(state: &str) {
         socket.send_to_addr(state.as_bytes(), &address)
     });
     if let Err(error) = sent {
-        log::warn(
-            "systemd",
-            format!("cannot send `{state}` to NOTIFY_SOCKET: {error}"),
-        );
+        log::warn("systemd", format!("cannot send `{state}` to NOTIFY_SOCKET: {error}"));
     }
 }

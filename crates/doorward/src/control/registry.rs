@@ -54,10 +54,7 @@ impl Registry {
         services: &[Arc<ServiceRules>],
         found: &Found,
     ) -> Box<[Arc<Service>]> {
-        let ready = services
-            .iter()
-            .map(|rules| Arc::new(self.service(rules, found)))
-            .collect();
+        let ready = services.iter().map(|rules| Arc::new(self.service(rules, found))).collect();
         if self.services.len() > services.len() {
             let named: HashSet<&str> = services.iter().map(|service| &*service.name).collect();
             self.services.retain(|name, _| named.contains(&**name));
@@ -94,10 +91,8 @@ impl Registry {
 
     fn endpoint(&mut self, service: &str, address: Address, text: &str) -> Arc<Endpoint> {
         let next_index = &mut self.next_index;
-        let endpoint = self
-            .endpoints
-            .entry((service.into(), address.clone()))
-            .or_insert_with(|| {
+        let endpoint =
+            self.endpoints.entry((service.into(), address.clone())).or_insert_with(|| {
                 let index = *next_index;
                 *next_index += 1;
                 Arc::new(Endpoint::new(index, address, text))
@@ -138,13 +133,7 @@ impl Registry {
 fn addresses(rules: &ServiceRules, found: &Found) -> Vec<(Address, String)> {
     let tcp = |address: &SocketAddr| (Address::Tcp(*address), address.to_string());
     match &rules.source {
-        Source::Run(_) => found
-            .instances
-            .get(&rules.name)
-            .into_iter()
-            .flatten()
-            .map(tcp)
-            .collect(),
+        Source::Run(_) => found.instances.get(&rules.name).into_iter().flatten().map(tcp).collect(),
         Source::Endpoints(written) => written
             .iter()
             .flat_map(|endpoint| match endpoint {
@@ -154,14 +143,8 @@ fn addresses(rules: &ServiceRules, found: &Found) -> Vec<(Address, String)> {
                     vec![(Address::Unix(path.clone()), "localhost".to_owned())]
                 }
                 Written::Name { host, port } => {
-                    let resolved = found
-                        .names
-                        .get(&(host.clone(), *port))
-                        .into_iter()
-                        .flatten();
-                    resolved
-                        .map(|at| (Address::Tcp(*at), format!("{host}:{port}")))
-                        .collect()
+                    let resolved = found.names.get(&(host.clone(), *port)).into_iter().flatten();
+                    resolved.map(|at| (Address::Tcp(*at), format!("{host}:{port}"))).collect()
                 }
             })
             .collect(),

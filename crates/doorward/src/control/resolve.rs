@@ -35,10 +35,7 @@ pub(crate) struct Resolver {
 
 impl Resolver {
     pub(crate) fn new(found: mpsc::UnboundedSender<Resolved>) -> Self {
-        Self {
-            found,
-            running: HashMap::new(),
-        }
+        Self { found, running: HashMap::new() }
     }
 
     /// Resolves the names in `services` from now on, and no others.
@@ -80,13 +77,7 @@ async fn keep_resolved(name: (Box<str>, u16), found: mpsc::UnboundedSender<Resol
                 complained = false;
                 if last.as_ref() != Some(&addresses) {
                     last = Some(addresses.clone());
-                    if found
-                        .send(Resolved {
-                            name: name.clone(),
-                            addresses,
-                        })
-                        .is_err()
-                    {
+                    if found.send(Resolved { name: name.clone(), addresses }).is_err() {
                         return;
                     }
                 }
@@ -100,16 +91,8 @@ async fn keep_resolved(name: (Box<str>, u16), found: mpsc::UnboundedSender<Resol
             && !complained
         {
             complained = true;
-            log::warn(
-                "resolve",
-                format!("`{}` cannot be resolved: {error}", name.0),
-            );
+            log::warn("resolve", format!("`{}` cannot be resolved: {error}", name.0));
         }
-        tokio::time::sleep(if last.is_some() {
-            EVERY
-        } else {
-            EVERY_UNTIL_FOUND
-        })
-        .await;
+        tokio::time::sleep(if last.is_some() { EVERY } else { EVERY_UNTIL_FOUND }).await;
     }
 }

@@ -100,12 +100,7 @@ pub(crate) enum Address {
 
 impl Endpoint {
     pub(crate) fn new(index: usize, address: Address, text: &str) -> Self {
-        Self {
-            index,
-            address,
-            text: text.into(),
-            resting_until_ms: AtomicU64::new(0),
-        }
+        Self { index, address, text: text.into(), resting_until_ms: AtomicU64::new(0) }
     }
 
     /// The address as it is shown to people.

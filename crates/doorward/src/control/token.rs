@@ -8,13 +8,8 @@ use std::path::{Path, PathBuf};
 /// Where the token of the configuration at `config` is kept: beside it, so that the command line
 /// finds it.
 pub(crate) fn path(config: &Path) -> PathBuf {
-    let folder = config
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    folder
-        .unwrap_or(Path::new("."))
-        .join(".doorward")
-        .join("admin-token")
+    let folder = config.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new(".")).join(".doorward").join("admin-token")
 }
 
 /// The token in the file at `path`, which is made if it is missing.
@@ -30,17 +25,10 @@ pub(crate) fn load_or_make(path: &Path) -> io::Result<String> {
     }
     let token = make()?;
     if let Some(folder) = path.parent() {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?;
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     writeln!(file, "{token}")?;
     Ok(token)
 }

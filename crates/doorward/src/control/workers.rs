@@ -81,9 +81,7 @@ impl Workers {
                 }
                 Err(error) => log::error("worker", format!("cannot start: {error}")),
             };
-            let thread = thread::Builder::new()
-                .name(format!("worker-{index}"))
-                .spawn(runtime)?;
+            let thread = thread::Builder::new().name(format!("worker-{index}")).spawn(runtime)?;
             commands.push(sender);
             threads.push(thread);
         }
@@ -140,9 +138,7 @@ impl Workers {
 /// # Errors
 /// If the kernel gives no epoll instance.
 pub(crate) fn runtime() -> io::Result<LocalRuntime> {
-    Builder::new_current_thread()
-        .enable_all()
-        .build_local(LocalOptions::default())
+    Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
 }
 
 async fn work(index: usize, shared: Shared, mut commands: mpsc::UnboundedReceiver<Command>) {
@@ -155,17 +151,8 @@ async fn work(index: usize, shared: Shared, mut commands: mpsc::UnboundedReceive
             () = worker.drained(), if draining => break,
         };
         match command {
-            Some(Command::Listen {
-                socket,
-                address,
-                proxy_protocol,
-                stop,
-            }) => {
-                let listener = Rc::new(Listener {
-                    address,
-                    proxy_protocol,
-                    admin: None,
-                });
+            Some(Command::Listen { socket, address, proxy_protocol, stop }) => {
+                let listener = Rc::new(Listener { address, proxy_protocol, admin: None });
                 match TcpListener::from_std(socket) {
                     Ok(socket) => {
                         let accepting = listen::accept(

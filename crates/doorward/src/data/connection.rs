@@ -121,11 +121,7 @@ impl Connection {
     }
 
     /// Reads a request head into `scratch`; false if the client left in the middle.
-    async fn read_head(
-        &mut self,
-        snapshot: &Pinned,
-        scratch: &mut Scratch,
-    ) -> Result<bool, Fault> {
+    async fn read_head(&mut self, snapshot: &Pinned, scratch: &mut Scratch) -> Result<bool, Fault> {
         let limits = &snapshot.limits;
         let mut scan = HeadScan::default();
         let mut timed = false;

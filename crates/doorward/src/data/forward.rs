@@ -5,8 +5,8 @@ use std::task::Poll;
 
 use rules::service::HostField;
 use rules::{Fault, RouteId, ServiceId};
-use wire::h1::{self, Framing, ToClient, ToUpstream};
 use wire::Version;
+use wire::h1::{self, Framing, ToClient, ToUpstream};
 
 use super::connection::{After, Connection};
 use super::pace::Pace;
@@ -95,8 +95,8 @@ async fn send<'s>(
     let mut last = if service.is_started { Fault::Starting } else { Fault::NoEndpoint };
     while tried < ENDPOINTS_TRIED_MAX {
         let resting = |at: usize| service.endpoints[at].is_resting(now_ms);
-        let (at, why) = rules::balance::pick(service.endpoints.len(), turn, tried, resting)
-            .ok_or(last)?;
+        let (at, why) =
+            rules::balance::pick(service.endpoints.len(), turn, tried, resting).ok_or(last)?;
         let endpoint = &*service.endpoints[at];
         scratch.cx.note("endpoint", &endpoint.text);
         scratch.cx.record("balance", "pick", why);
@@ -110,7 +110,11 @@ async fn send<'s>(
                 continue;
             }
         };
-        if reused { counters.reuses.add(1) } else { counters.connects.add(1) }
+        if reused {
+            counters.reuses.add(1)
+        } else {
+            counters.connects.add(1)
+        }
         let head = encode(scratch, service, endpoint, framing);
         let transfer = match carried.take() {
             None => {

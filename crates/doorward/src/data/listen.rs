@@ -113,7 +113,9 @@ pub(crate) async fn accept(
 fn is_clients(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
     )
 }
 
@@ -225,7 +227,8 @@ mod tests {
     #[test]
     fn clients_are_counted_by_address_and_v6_network() {
         let per_client = PerClient::default();
-        let [a, b]: [IpAddr; 2] = ["2001:db8::1", "2001:db8::2"].map(|text| text.parse().expect("one"));
+        let [a, b]: [IpAddr; 2] =
+            ["2001:db8::1", "2001:db8::2"].map(|text| text.parse().expect("one"));
         assert!(per_client.enter(a, 2) && per_client.enter(b, 2) && !per_client.enter(a, 2));
         per_client.leave(b);
         assert!(per_client.enter(a, 2));

@@ -52,7 +52,10 @@ mod tests {
     fn a_client_that_trickles_is_cut_off_and_a_steady_one_is_not() {
         // One byte every 4 s, far below 240 a second: the grace of 10 s runs out in the third wait.
         let mut pace = Pace::new(30_000, 240);
-        assert_eq!([pace.wait(0, 0), pace.wait(4_000, 1), pace.wait(8_000, 2)], [10_000, 6_004, 2_008]);
+        assert_eq!(
+            [pace.wait(0, 0), pace.wait(4_000, 1), pace.wait(8_000, 2)],
+            [10_000, 6_004, 2_008]
+        );
         assert!(!pace.is_idle(10_008));
 
         // 2,400 bytes every 5 s: may go on for ever.

@@ -106,7 +106,8 @@ async fn answer(
             respond::send(connection, scratch, Some(route), &reply.body, body).await
         }
         Verdict::Files { route, files, candidates } => {
-            let serving = files::serve(connection, snapshot, scratch, (route, files, candidates), body);
+            let serving =
+                files::serve(connection, snapshot, scratch, (route, files, candidates), body);
             Box::pin(serving).await
         }
         Verdict::Fault { route, fault, allow } => {

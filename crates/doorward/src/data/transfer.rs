@@ -294,7 +294,8 @@ impl Transfer {
         let data = range.start + decoded.data.start..range.start + decoded.data.end;
         let surplus = range.start + decoded.consumed..range.end;
         if !surplus.is_empty() {
-            let mut rest = if surplus.len() > SMALL_BYTES { Buffer::large() } else { Buffer::small() };
+            let mut rest =
+                if surplus.len() > SMALL_BYTES { Buffer::large() } else { Buffer::small() };
             rest[..surplus.len()].copy_from_slice(&buffer[surplus.clone()]);
             from.incoming.put(rest, 0..surplus.len());
         }

@@ -30,20 +30,12 @@ impl Trails {
         if kept.len() == KEPT_MAX {
             kept.pop_front();
         }
-        kept.push_back(Explained {
-            request_id: request_id.to_owned(),
-            status,
-            duration_us,
-            trail,
-        });
+        kept.push_back(Explained { request_id: request_id.to_owned(), status, duration_us, trail });
     }
 
     /// The newest one of that request id.
     pub(crate) fn find(&self, request_id: &str) -> Option<Explained> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.iter()
-            .rev()
-            .find(|explained| explained.request_id == request_id)
-            .cloned()
+        kept.iter().rev().find(|explained| explained.request_id == request_id).cloned()
     }
 }

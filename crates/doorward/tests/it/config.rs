@@ -34,19 +34,14 @@ fn files(folder: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(Path::new(TESTS).join(folder)).expect("the folder is there");
     let mut files: Vec<PathBuf> = entries
         .map(|entry| entry.expect("it can be read").path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "toml")
-        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
         .collect();
     files.sort();
     files
 }
 
 fn name(path: &Path) -> &str {
-    path.file_name()
-        .and_then(|name| name.to_str())
-        .expect("test files have plain names")
+    path.file_name().and_then(|name| name.to_str()).expect("test files have plain names")
 }
 
 #[test]
@@ -54,16 +49,8 @@ fn good_files_are_fine() {
     for path in files("good") {
         let output = check("good", &[name(&path)]);
         let (out, err) = (text(&output.stdout), text(&output.stderr));
-        assert_eq!(
-            (output.status.code(), err.as_str()),
-            (Some(0), ""),
-            "{}",
-            path.display()
-        );
-        assert!(
-            out.starts_with(&format!("{} is fine: ", name(&path))),
-            "{out}"
-        );
+        assert_eq!((output.status.code(), err.as_str()), (Some(0), ""), "{}", path.display());
+        assert!(out.starts_with(&format!("{} is fine: ", name(&path))), "{out}");
         assert_eq!(out.lines().count(), 1, "{out}");
     }
 }
@@ -90,15 +77,9 @@ fn odd_files_are_explained_and_can_be_used() {
 #[test]
 fn a_folder_stands_for_its_doorward_toml() {
     let output = check("good", &["folder"]);
-    assert_eq!(
-        text(&output.stdout),
-        "folder/doorward.toml is fine: 1 file, 1 service, 1 route\n"
-    );
+    assert_eq!(text(&output.stdout), "folder/doorward.toml is fine: 1 file, 1 service, 1 route\n");
     let output = check("good/folder", &[]);
-    assert_eq!(
-        text(&output.stdout),
-        "doorward.toml is fine: 1 file, 1 service, 1 route\n"
-    );
+    assert_eq!(text(&output.stdout), "doorward.toml is fine: 1 file, 1 service, 1 route\n");
 }
 
 #[test]
@@ -115,15 +96,9 @@ fn json_has_the_whole_config_and_no_secret() {
     let output = check("bad", &["--json", "unknown-key.toml"]);
     assert_eq!(output.status.code(), Some(2));
     let object: Value = serde_json::from_slice(&output.stdout).expect("one object");
-    assert_eq!(
-        (&object["ok"], object.get("config")),
-        (&Value::Bool(false), None)
-    );
+    assert_eq!((&object["ok"], object.get("config")), (&Value::Bool(false), None));
     let problem = &object["problems"][0];
-    assert_eq!(
-        (&problem["line"], &problem["column"]),
-        (&Value::from(2), &Value::from(1))
-    );
+    assert_eq!((&problem["line"], &problem["column"]), (&Value::from(2), &Value::from(1)));
     assert_eq!(problem["help"], "did you mean `http`?");
 }
 
@@ -132,27 +107,17 @@ fn the_schema_and_the_full_file_know_the_same_keys() {
     let schema: Value = serde_json::from_str(&schema()).expect("JSON");
     let full = fs::read_to_string(Path::new(TESTS).join("good/full.toml")).expect("it is there");
     for (table, property) in schema["properties"].as_object().expect("tables") {
-        let Some(definition) = property["$ref"]
-            .as_str()
-            .and_then(|path| path.rsplit('/').next())
+        let Some(definition) = property["$ref"].as_str().and_then(|path| path.rsplit('/').next())
         else {
             continue;
         };
         if table == "tls" {
             continue;
         }
-        assert!(
-            full.contains(&format!("\n[{table}]\n")),
-            "full.toml lacks [{table}]"
-        );
-        let keys = schema["$defs"][definition]["properties"]
-            .as_object()
-            .expect("keys");
+        assert!(full.contains(&format!("\n[{table}]\n")), "full.toml lacks [{table}]");
+        let keys = schema["$defs"][definition]["properties"].as_object().expect("keys");
         for key in keys.keys().filter(|key| *key != "https") {
-            assert!(
-                full.contains(&format!("\n{key} = ")),
-                "full.toml lacks {table}.{key}"
-            );
+            assert!(full.contains(&format!("\n{key} = ")), "full.toml lacks {table}.{key}");
         }
     }
 }
@@ -196,9 +161,7 @@ fn every_fault_has_a_file() {
 
 fn files_of_source(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("the folder is there");
-    entries
-        .map(|entry| entry.expect("it can be read").path())
-        .collect()
+    entries.map(|entry| entry.expect("it can be read").path()).collect()
 }
 
 /// The fixed words of each message: the first string behind `.error(`, `.warning(` or `format!(`.
@@ -211,11 +174,8 @@ fn messages(code: &str) -> Vec<Vec<String>> {
             };
             // Up to the next quote, escaped or not: enough to know the message by.
             let literal = rest.split(['"', '\\']).next().unwrap_or_default();
-            let mut parts: Vec<String> = literal
-                .split(['{', '}'])
-                .step_by(2)
-                .map(|part| part.trim().to_owned())
-                .collect();
+            let mut parts: Vec<String> =
+                literal.split(['{', '}']).step_by(2).map(|part| part.trim().to_owned()).collect();
             parts.retain(|part| part.len() > 2);
             found.push(parts);
         }

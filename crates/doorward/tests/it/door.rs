@@ -93,10 +93,7 @@ impl Lines {
     #[track_caller]
     pub(crate) fn wait_for(&self, words: &str) -> String {
         self.find(words).unwrap_or_else(|| {
-            panic!(
-                "no line says {words:?}; the lines:\n{}",
-                self.all().join("\n")
-            )
+            panic!("no line says {words:?}; the lines:\n{}", self.all().join("\n"))
         })
     }
 
@@ -166,10 +163,7 @@ impl Door {
     #[track_caller]
     pub(crate) fn start_as(mut command: Command, folder: Folder, config: &str) -> Self {
         folder.write("doorward.toml", whole(config));
-        let mut child = command
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program is built");
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the program is built");
         let (stdout, stderr) = (Lines::default(), Lines::default());
         if let Some(stream) = child.stdout.take() {
             stdout.follow(stream);
@@ -181,14 +175,7 @@ impl Door {
             panic!("the door does not open:\n{}", stderr.all().join("\n"));
         };
         let (http, admin) = addresses(&listening);
-        Self {
-            child,
-            folder,
-            http,
-            admin,
-            stderr,
-            stdout,
-        }
+        Self { child, folder, http, admin, stderr, stdout }
     }
 
     /// A client that has connected to the first listener.
@@ -218,11 +205,7 @@ impl Door {
             token.trim()
         ));
         let response = client.read_response();
-        response
-            .split_once("\r\n\r\n")
-            .expect("a head")
-            .1
-            .to_owned()
+        response.split_once("\r\n\r\n").expect("a head").1.to_owned()
     }
 
     /// Replaces the configuration file; the door is not told.
@@ -252,9 +235,7 @@ impl Door {
         let status = status.expect("the door runs");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        kib.and_then(|kib| kib.parse::<u64>().ok())
-            .expect("a number")
-            * 1024
+        kib.and_then(|kib| kib.parse::<u64>().ok()).expect("a number") * 1024
     }
 }
 

@@ -9,11 +9,8 @@ use serde_json::{Map, Value};
 #[test]
 fn the_manual_says_what_the_model_says() {
     let schema: Value = serde_json::from_str(&crate::config::schema()).expect("JSON");
-    expect_file![concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../docs/configuration.md"
-    )]
-    .assert_eq(&Manual::of(&schema));
+    expect_file![concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md")]
+        .assert_eq(&Manual::of(&schema));
 }
 
 /// Writes the manual: a section for each table, and within it one for each table below.
@@ -26,11 +23,7 @@ struct Manual<'s> {
 
 impl<'s> Manual<'s> {
     fn of(schema: &'s Value) -> String {
-        let mut manual = Self {
-            schema,
-            out: String::new(),
-            written: BTreeSet::new(),
-        };
+        let mut manual = Self { schema, out: String::new(), written: BTreeSet::new() };
         manual.out += "# Configuration\n\n\
             <!-- Written by a test from the comments in the code: change those. -->\n\n";
         manual.paragraph(&schema["description"]);
@@ -39,10 +32,9 @@ impl<'s> Manual<'s> {
         let properties = schema["properties"].as_object().unwrap_or(&none);
         for (key, property) in properties {
             let (definition, header) = match key.as_str() {
-                "service" => (
-                    manual.name(&property["additionalProperties"]),
-                    "[service.NAME]".into(),
-                ),
+                "service" => {
+                    (manual.name(&property["additionalProperties"]), "[service.NAME]".into())
+                }
                 "route" => (manual.name(&property["items"]), "[[route]]".into()),
                 key => (manual.name(property), format!("[{key}]")),
             };
@@ -63,10 +55,9 @@ impl<'s> Manual<'s> {
         self.out += "Values with a unit are strings:\n\n";
         for name in ["Period", "Size", "Share", "Network"] {
             let definition = &self.schema["$defs"][name];
-            if let (Some(about), Some(example)) = (
-                definition["description"].as_str(),
-                definition["examples"][0].as_str(),
-            ) {
+            if let (Some(about), Some(example)) =
+                (definition["description"].as_str(), definition["examples"][0].as_str())
+            {
                 let _ = writeln!(self.out, "- {}: `\"{example}\"`. {about}", kind(name));
             }
         }
@@ -77,17 +68,10 @@ impl<'s> Manual<'s> {
     fn name(&self, schema: &Value) -> Option<String> {
         let referred = |schema: &Value| {
             let name = schema["$ref"].as_str()?.rsplit('/').next()?.to_owned();
-            self.schema["$defs"][&name]["properties"]
-                .is_object()
-                .then_some(name)
+            self.schema["$defs"][&name]["properties"].is_object().then_some(name)
         };
         referred(schema)
-            .or_else(|| {
-                schema["anyOf"]
-                    .as_array()?
-                    .iter()
-                    .find_map(|choice| self.name(choice))
-            })
+            .or_else(|| schema["anyOf"].as_array()?.iter().find_map(|choice| self.name(choice)))
             .or_else(|| referred(&schema["items"]))
             .or_else(|| {
                 let through = schema["$ref"].as_str()?.rsplit('/').next()?;
@@ -121,12 +105,7 @@ impl<'s> Manual<'s> {
         self.out += "\n";
         for (key, name) in below {
             if !self.written.contains(&name) {
-                self.section(
-                    level + 1,
-                    &format!("{path}.{key}"),
-                    &name,
-                    &format!("{path}.{key}"),
-                );
+                self.section(level + 1, &format!("{path}.{key}"), &name, &format!("{path}.{key}"));
             }
         }
     }
@@ -146,19 +125,14 @@ impl<'s> Manual<'s> {
         // The bounds of a number's type in Rust are nobody's rule.
         let is_rule =
             |bound: &String| !["`255`", "`65535`", "`4294967295`"].contains(&bound.as_str());
-        if let (Some(least), Some(most)) = (
-            bound("x-least", "minimum"),
-            bound("x-most", "maximum").filter(is_rule),
-        ) {
+        if let (Some(least), Some(most)) =
+            (bound("x-least", "minimum"), bound("x-most", "maximum").filter(is_rule))
+        {
             let _ = write!(self.out, ", from {least} to {most}");
         }
         self.out += ".";
         if let Some(about) = property["description"].as_str() {
-            let _ = write!(
-                self.out,
-                "\n  {}",
-                about.replace("\n\n", "\n").replace('\n', "\n  ")
-            );
+            let _ = write!(self.out, "\n  {}", about.replace("\n\n", "\n").replace('\n', "\n  "));
         }
         self.out += "\n";
         for (word, about) in self.choices(property) {
@@ -168,10 +142,7 @@ impl<'s> Manual<'s> {
 
     /// What a value is, in one or two words.
     fn kind(&self, property: &Value) -> String {
-        if let Some(name) = property["$ref"]
-            .as_str()
-            .and_then(|path| path.rsplit('/').next())
-        {
+        if let Some(name) = property["$ref"].as_str().and_then(|path| path.rsplit('/').next()) {
             let definition = &self.schema["$defs"][name];
             return match name {
                 "Period" | "Size" | "Share" | "Network" | "Address" => kind(name).to_owned(),
@@ -210,18 +181,12 @@ impl<'s> Manual<'s> {
 
     /// The words that a value may be, with their meanings.
     fn choices(&self, property: &Value) -> Vec<(&'s str, &'s str)> {
-        let Some(name) = property["$ref"]
-            .as_str()
-            .and_then(|path| path.rsplit('/').next())
-        else {
+        let Some(name) = property["$ref"].as_str().and_then(|path| path.rsplit('/').next()) else {
             return Vec::new();
         };
         let choices = self.schema["$defs"][name]["oneOf"].as_array();
         let word = |choice: &'s Value| {
-            Some((
-                choice["const"].as_str()?,
-                choice["description"].as_str().unwrap_or_default(),
-            ))
+            Some((choice["const"].as_str()?, choice["description"].as_str().unwrap_or_default()))
         };
         choices.into_iter().flatten().filter_map(word).collect()
     }

@@ -18,10 +18,8 @@ const LONG_FILES: &[(&str, &str)] = &[];
 const FUNCTION_LINES_MAX: usize = 80;
 
 /// Functions that are longer, each with its reason.
-const LONG_FUNCTIONS: &[(&str, &str)] = &[
-    ("connections", "one metric after the other, each its name, its help and its value"),
-    ("assemble", "puts the house together, once and in order"),
-];
+const LONG_FUNCTIONS: &[(&str, &str)] =
+    &[("assemble", "puts the house together, once and in order")];
 
 /// Names that say nothing of what is behind them.
 const EMPTY_NAMES: [&str; 9] =
@@ -29,7 +27,8 @@ const EMPTY_NAMES: [&str; 9] =
 
 /// Packages by which a crate could reach the world, or be reached by it.
 const WORLDLY: [&str; 10] = [
-    "async-io", "futures", "hyper", "libc", "mio", "polling", "reqwest", "rustix", "socket2", "tokio",
+    "async-io", "futures", "hyper", "libc", "mio", "polling", "reqwest", "rustix", "socket2",
+    "tokio",
 ];
 
 #[test]
@@ -42,7 +41,10 @@ fn every_file_has_one_subject_and_says_which() {
         }
         let lines = file.text.lines().count();
         if lines > FILE_LINES_MAX && !unused.remove(&*file.path) {
-            wrong.push(format!("{}: has {lines} lines; split it, or list it with a reason", file.path));
+            wrong.push(format!(
+                "{}: has {lines} lines; split it, or list it with a reason",
+                file.path
+            ));
         }
     }
     wrong.extend(unused.iter().map(|path| format!("{path}: is short, and listed as long")));
@@ -57,7 +59,9 @@ fn functions_are_read_at_one_glance() {
         for (name, lines) in functions(file.code()) {
             if lines > FUNCTION_LINES_MAX && !unused.remove(name) {
                 let path = &file.path;
-                wrong.push(format!("{path}: `{name}` has {lines} lines; cut it, or list it with a reason"));
+                wrong.push(format!(
+                    "{path}: `{name}` has {lines} lines; cut it, or list it with a reason"
+                ));
             }
         }
     }
@@ -103,11 +107,15 @@ fn names_say_what_is_behind_them() {
         for word in ["struct ", "enum ", "trait ", "mod ", "fn "] {
             for (at, _) in file.text.match_indices(word) {
                 let rest = &file.text[at + word.len()..];
-                let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+                let end =
+                    rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
                 let name = &rest[..end];
                 let lower = name.to_lowercase();
-                let ends_empty = ["manager", "handler", "helper", "utils"].iter().any(|empty| lower.ends_with(empty));
-                let begins_empty = word == "fn " && ["do_", "handle_", "process_"].iter().any(|verb| name.starts_with(verb));
+                let ends_empty = ["manager", "handler", "helper", "utils"]
+                    .iter()
+                    .any(|empty| lower.ends_with(empty));
+                let begins_empty = word == "fn "
+                    && ["do_", "handle_", "process_"].iter().any(|verb| name.starts_with(verb));
                 if ends_empty || begins_empty {
                     wrong.push(format!("{}: `{name}` says little: name what it does", file.path));
                 }
@@ -129,7 +137,9 @@ fn what_decides_cannot_reach_the_world() {
         let reached = lock.reached_from(from);
         assert!(!reached.is_empty(), "`{from}` is not in Cargo.lock");
         let bad = reached.iter().filter(|name| WORLDLY.contains(name) || never.contains(name));
-        wrong.extend(bad.map(|name| format!("`{from}` reaches `{name}`: see ARCHITECTURE.md, Invariants")));
+        wrong.extend(
+            bad.map(|name| format!("`{from}` reaches `{name}`: see ARCHITECTURE.md, Invariants")),
+        );
     }
     nothing(&wrong);
 }
@@ -139,7 +149,11 @@ fn no_crate_may_write_unsafe() {
     let root = read("Cargo.toml");
     assert!(root.contains("unsafe_code = \"forbid\""), "Cargo.toml no longer forbids `unsafe`");
     for manifest in files(&["crates"], ".toml").filter(|file| file.path.ends_with("/Cargo.toml")) {
-        assert!(manifest.text.contains("[lints]\nworkspace = true"), "{}: takes no lints over", manifest.path);
+        assert!(
+            manifest.text.contains("[lints]\nworkspace = true"),
+            "{}: takes no lints over",
+            manifest.path
+        );
     }
 }
 
@@ -150,7 +164,8 @@ fn dependencies_are_counted_and_each_raise_has_its_reason() {
     let ours = ["config", "wire", "rules"];
     let count = lock.reached_from("doorward").iter().filter(|name| !ours.contains(name)).count();
     let budget = read("crates/doorward/tests/dependencies.txt");
-    let last = budget.lines().rfind(|line| !line.is_empty() && !line.starts_with('#')).expect("a number");
+    let last =
+        budget.lines().rfind(|line| !line.is_empty() && !line.starts_with('#')).expect("a number");
     let (most, reason) = last.split_once(' ').expect("a number and its reason");
     let most: usize = most.parse().expect("a number");
     assert!(!reason.trim().is_empty(), "the raise has no reason");
@@ -158,9 +173,14 @@ fn dependencies_are_counted_and_each_raise_has_its_reason() {
         count <= most,
         "{count} packages are more than {most}: do without, or raise it in tests/dependencies.txt with a reason"
     );
-    assert!(count + 10 > most, "{count} packages are far fewer than {most}: write the new number down");
+    assert!(
+        count + 10 > most,
+        "{count} packages are far fewer than {most}: write the new number down"
+    );
     let elsewhere = lock.text.lines().filter(|line| line.starts_with("source = "));
-    let elsewhere: Vec<_> = elsewhere.filter(|line| !line.contains("\"registry+https://github.com/rust-lang/crates.io-index\"")).collect();
+    let elsewhere: Vec<_> = elsewhere
+        .filter(|line| !line.contains("\"registry+https://github.com/rust-lang/crates.io-index\""))
+        .collect();
     assert!(elsewhere.is_empty(), "packages from elsewhere: {elsewhere:?}");
 }
 
@@ -188,8 +208,14 @@ fn decisions_are_numbered_once_and_listed() {
             continue;
         }
         let number = name.split('-').next().expect("a number");
-        assert!(number.len() == 3 && number.parse::<u16>().is_ok(), "{name}: begin with three digits");
-        assert!(file.text.starts_with(&format!("# {number}: ")), "{name}: its title lacks its number");
+        assert!(
+            number.len() == 3 && number.parse::<u16>().is_ok(),
+            "{name}: begin with three digits"
+        );
+        assert!(
+            file.text.starts_with(&format!("# {number}: ")),
+            "{name}: its title lacks its number"
+        );
         assert!(index.contains(name), "docs/decisions/README.md does not list {name}");
         let before = numbers.insert(number.to_owned(), name.to_owned());
         assert_eq!(before, None, "{name} has the same number");
@@ -203,14 +229,19 @@ fn links_lead_somewhere() {
     for page in pages() {
         let folder = Path::new(&page.path).parent().expect("a folder").to_owned();
         for link in links(&page.text) {
-            let (path, anchor) = link.split_once('#').map_or((link, None), |(path, anchor)| (path, Some(anchor)));
-            let target = if path.is_empty() { PathBuf::from(&page.path) } else { folder.join(path) };
+            let (path, anchor) =
+                link.split_once('#').map_or((link, None), |(path, anchor)| (path, Some(anchor)));
+            let target =
+                if path.is_empty() { PathBuf::from(&page.path) } else { folder.join(path) };
             if !root().join(&target).exists() {
                 wrong.push(format!("{}: leads to `{link}`, which is not there", page.path));
             } else if let Some(anchor) = anchor
                 && !headings(&read(&target.to_string_lossy())).contains(anchor)
             {
-                wrong.push(format!("{}: leads to `{link}`, where no heading is called so", page.path));
+                wrong.push(format!(
+                    "{}: leads to `{link}`, where no heading is called so",
+                    page.path
+                ));
             }
         }
     }
@@ -223,7 +254,9 @@ fn files_that_the_map_names_are_there() {
     let all: BTreeSet<String> = rust_files().map(|file| file.path).collect();
     let mut wrong = Vec::new();
     for page in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
-        for word in code_words(&read(page)).filter(|word| is_source(word) && !word.contains(['<', '*'])) {
+        for word in
+            code_words(&read(page)).filter(|word| is_source(word) && !word.contains(['<', '*']))
+        {
             if !all.iter().any(|path| path == &word || path.ends_with(&format!("/{word}"))) {
                 wrong.push(format!("{page}: names `{word}`, which is not there"));
             }
@@ -277,7 +310,9 @@ fn no_path_leads_to_somebodys_machine() {
                 let before = file.text[..at].chars().next_back();
                 // `/home/me` is everybody's.
                 let everybodys = file.text[at..].starts_with(concat!("/ho", "me/me"));
-                if !everybodys && !before.is_some_and(|c| c.is_alphanumeric() || "._-}*".contains(c)) {
+                if !everybodys
+                    && !before.is_some_and(|c| c.is_alphanumeric() || "._-}*".contains(c))
+                {
                     wrong.push(format!("{}: names a path below `{place}`", file.path));
                 }
             }
@@ -340,7 +375,9 @@ fn files(folders: &[&str], extension: &str) -> impl Iterator<Item = File> {
             let made = ["target", "work", "data", "corpus", "artifacts", "seeds", "node_modules"];
             let path = format!("{folder}/{name}");
             if entry.file_type().expect("a type").is_dir() {
-                if !made.contains(&&*name) && !name.starts_with('.') || path == "crates/doorward/src/data" {
+                if !made.contains(&&*name) && !name.starts_with('.')
+                    || path == "crates/doorward/src/data"
+                {
                     waiting.push(path);
                 }
             } else if name.ends_with(extension)
@@ -362,12 +399,16 @@ fn functions(code: &str) -> Vec<(&str, usize)> {
     for (first, line) in lines.iter().enumerate() {
         let indent = line.len() - line.trim_start().len();
         let Some((before, after)) = line.split_once("fn ") else { continue };
-        let words = ["pub", "pub(crate)", "pub(super)", "const", "async", "unsafe", "extern", "\"C\""];
+        let words =
+            ["pub", "pub(crate)", "pub(super)", "const", "async", "unsafe", "extern", "\"C\""];
         if !before.split_whitespace().all(|word| words.contains(&word)) {
             continue;
         }
         let name = after.split(['(', '<']).next().unwrap_or_default();
-        let Some(opens) = lines[first..].iter().position(|line| line.ends_with(['{', ';', '}'])) else { continue };
+        let Some(opens) = lines[first..].iter().position(|line| line.ends_with(['{', ';', '}']))
+        else {
+            continue;
+        };
         if !lines[first + opens].ends_with('{') {
             continue;
         }
@@ -380,8 +421,13 @@ fn functions(code: &str) -> Vec<(&str, usize)> {
 
 /// The targets of the links in a page that lead to files.
 fn links(page: &str) -> impl Iterator<Item = &str> {
-    let targets = page.split("](").skip(1).filter_map(|rest| rest.split_once(')').map(|(target, _)| target));
-    targets.filter(|target| !target.contains("://") && !target.starts_with("mailto:") && !target.contains(char::is_whitespace))
+    let targets =
+        page.split("](").skip(1).filter_map(|rest| rest.split_once(')').map(|(target, _)| target));
+    targets.filter(|target| {
+        !target.contains("://")
+            && !target.starts_with("mailto:")
+            && !target.contains(char::is_whitespace)
+    })
 }
 
 /// The anchors of a page's headings, as GitHub makes them.
@@ -423,7 +469,8 @@ impl Lock {
         for package in packages {
             let name = package["name"].as_str().expect("a name").to_owned();
             let list = package.get("dependencies").and_then(toml::Value::as_array);
-            let names = list.into_iter().flatten().filter_map(|need| need.as_str()?.split(' ').next());
+            let names =
+                list.into_iter().flatten().filter_map(|need| need.as_str()?.split(' ').next());
             needs.entry(name).or_default().extend(names.map(ToOwned::to_owned));
         }
         Self { text, needs }

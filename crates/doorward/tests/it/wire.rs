@@ -48,12 +48,8 @@ impl Wire {
         let source: SocketAddr = format!("{source}:0").parse().expect("an address");
         let socket = Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
         let socket = socket.expect("a socket");
-        socket
-            .bind(&source.into())
-            .expect("an address of this machine");
-        socket
-            .connect_timeout(&address.into(), LIMIT)
-            .expect("somebody listens");
+        socket.bind(&source.into()).expect("an address of this machine");
+        socket.connect_timeout(&address.into(), LIMIT).expect("somebody listens");
         socket.set_tcp_nodelay(true).expect("a socket");
         Self::over(socket)
     }
@@ -61,11 +57,7 @@ impl Wire {
     pub(crate) fn over(stream: impl Into<Socket>) -> Self {
         let stream = stream.into();
         stream.set_write_timeout(Some(LIMIT)).expect("a socket");
-        Self {
-            stream,
-            ahead: Vec::new(),
-            heard: Vec::new(),
-        }
+        Self { stream, ahead: Vec::new(), heard: Vec::new() }
     }
 
     /// Says `bytes`.
@@ -82,9 +74,7 @@ impl Wire {
 
     /// Says as much of `bytes` as fits, until the other side takes no more for `pause`.
     pub(crate) fn send_until_stuck(&mut self, bytes: &[u8], pause: Duration) -> usize {
-        self.stream
-            .set_write_timeout(Some(pause))
-            .expect("a socket");
+        self.stream.set_write_timeout(Some(pause)).expect("a socket");
         let mut sent = 0;
         while let Ok(count) = self.stream.write(&bytes[sent..]) {
             sent += count;
@@ -92,9 +82,7 @@ impl Wire {
                 break;
             }
         }
-        self.stream
-            .set_write_timeout(Some(LIMIT))
-            .expect("a socket");
+        self.stream.set_write_timeout(Some(LIMIT)).expect("a socket");
         sent
     }
 
@@ -116,9 +104,7 @@ impl Wire {
 
     /// Takes little at a time from the other side, so that it has to wait.
     pub(crate) fn narrow(&self) {
-        self.stream
-            .set_recv_buffer_size(16 * 1024)
-            .expect("a socket");
+        self.stream.set_recv_buffer_size(16 * 1024).expect("a socket");
     }
 
     /// Reads more until `until`; an error is the end.
@@ -230,10 +216,7 @@ impl Wire {
     fn take_until(&mut self, mark: &[u8]) -> Result<Vec<u8>, End> {
         let until = Instant::now() + LIMIT;
         loop {
-            let at = self
-                .ahead
-                .windows(mark.len())
-                .position(|bytes| bytes == mark);
+            let at = self.ahead.windows(mark.len()).position(|bytes| bytes == mark);
             if let Some(at) = at {
                 return Ok(self.ahead.drain(..at + mark.len()).collect());
             }
@@ -244,11 +227,7 @@ impl Wire {
     fn take_message(&mut self, response: bool) -> Result<String, End> {
         let mut message = self.take_until(b"\r\n\r\n")?;
         let head = text(&message);
-        let status = if response {
-            head.get(9..12).unwrap_or_default()
-        } else {
-            ""
-        };
+        let status = if response { head.get(9..12).unwrap_or_default() } else { "" };
         let bodiless = status.starts_with('1') || matches!(status, "204" | "304");
         if bodiless {
             return Ok(head);
@@ -321,9 +300,7 @@ impl Upstream {
     /// The next connection, if it comes within `time`.
     pub(crate) fn try_accept(&self, time: Duration) -> Option<Wire> {
         // A receive time-out bounds `accept` too.
-        SockRef::from(&self.0)
-            .set_read_timeout(Some(time))
-            .expect("a socket");
+        SockRef::from(&self.0).set_read_timeout(Some(time)).expect("a socket");
         let (stream, _) = self.0.accept().ok()?;
         stream.set_nodelay(true).expect("a socket");
         Some(Wire::over(stream))
@@ -375,9 +352,7 @@ pub(crate) struct UnixUpstream(UnixListener);
 impl UnixUpstream {
     pub(crate) fn new(path: &Path) -> Self {
         let listener = UnixListener::bind(path).expect("a short enough path");
-        SockRef::from(&listener)
-            .set_read_timeout(Some(LIMIT))
-            .expect("a socket");
+        SockRef::from(&listener).set_read_timeout(Some(LIMIT)).expect("a socket");
         Self(listener)
     }
 
@@ -403,9 +378,7 @@ impl Service {
         let received = Arc::<(Mutex<Vec<String>>, Condvar)>::default();
         let (answer, kept) = (Arc::new(answer), Arc::clone(&received));
         thread::spawn(move || {
-            SockRef::from(&upstream.0)
-                .set_read_timeout(None)
-                .expect("a socket");
+            SockRef::from(&upstream.0).set_read_timeout(None).expect("a socket");
             loop {
                 let Ok((stream, _)) = upstream.0.accept() else {
                     return;
@@ -470,8 +443,5 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A whole `200`.
 pub(crate) fn ok(body: &str) -> String {
-    format!(
-        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }

@@ -79,10 +79,7 @@ fn browsers_get_a_page_and_terminals_a_line() {
 #[test]
 fn the_form_follows_the_weights() {
     let form = |accept: &str| {
-        let asker = Asker {
-            accept: Some(accept.as_bytes()),
-            ..Asker::default()
-        };
+        let asker = Asker { accept: Some(accept.as_bytes()), ..Asker::default() };
         let reply = Fault::NoRoute.reply(asker);
         String::from_utf8_lossy(&reply.fields[0].1).into_owned()
     };
@@ -92,14 +89,8 @@ fn the_form_follows_the_weights() {
         ("image/png", "application/problem+json"),
         ("text/html", "text/html; charset=utf-8"),
         ("text/html, */*", "text/html; charset=utf-8"),
-        (
-            "TEXT/HTML;level=1;q=0.9, application/json;q=0.8",
-            "text/html; charset=utf-8",
-        ),
-        (
-            "text/html;q=0.5, application/json",
-            "application/problem+json",
-        ),
+        ("TEXT/HTML;level=1;q=0.9, application/json;q=0.8", "text/html; charset=utf-8"),
+        ("text/html;q=0.5, application/json", "application/problem+json"),
         ("text/html, application/json", "application/problem+json"),
         ("text/html;q=0", "application/problem+json"),
         ("text/plain;q=0.9, */*;q=0.1", "text/plain; charset=utf-8"),

@@ -73,11 +73,7 @@ impl Files {
             Found::Directory if !candidate.may_be_directory => None,
             Found::Directory => {
                 cx.note("path", &candidate.path);
-                cx.record(
-                    "files",
-                    "reply",
-                    "a directory, and the path ends without a slash",
-                );
+                cx.record("files", "reply", "a directory, and the path ends without a slash");
                 Some(to_directory(request))
             }
             Found::File { bytes, modified } => {
@@ -122,9 +118,9 @@ impl Files {
                 let answer = FileAnswer::new(416);
                 return answer.field("content-range", format!("bytes */{bytes}"));
             }
-            Asked::Whole => FileAnswer::new(200)
-                .field("content-type", media_type)
-                .part(Part::File(0..bytes)),
+            Asked::Whole => {
+                FileAnswer::new(200).field("content-type", media_type).part(Part::File(0..bytes))
+            }
             Asked::Ranges(ranges) => match <[_; 1]>::try_from(ranges) {
                 Ok([range]) => FileAnswer::new(206)
                     .field("content-type", media_type)
@@ -143,16 +139,12 @@ impl Files {
 
     /// Adds what caches need to know.
     fn describe(&self, validators: &Validators, answer: &mut FileAnswer) {
-        answer
-            .fields
-            .push(("etag", validators.etag.clone().into_bytes()));
+        answer.fields.push(("etag", validators.etag.clone().into_bytes()));
         if let Some(date) = validators.last_modified() {
             answer.fields.push(("last-modified", date.into_bytes()));
         }
         if let Some(value) = &self.cache_control {
-            answer
-                .fields
-                .push(("cache-control", value.as_bytes().to_vec()));
+            answer.fields.push(("cache-control", value.as_bytes().to_vec()));
         }
         if !self.precompressed.is_empty() {
             answer.fields.push(("vary", b"Accept-Encoding".to_vec()));
@@ -170,12 +162,7 @@ impl Candidate {
 
 impl FileAnswer {
     fn new(status: u16) -> Self {
-        Self {
-            status,
-            fields: Vec::new(),
-            bytes: Some(0),
-            parts: Vec::new(),
-        }
+        Self { status, fields: Vec::new(), bytes: Some(0), parts: Vec::new() }
     }
 
     fn field(mut self, name: &'static str, value: impl Into<Vec<u8>>) -> Self {
@@ -203,11 +190,7 @@ impl FileAnswer {
 /// The reference is relative: it is right whatever prefix was stripped on the way, and can name no
 /// other host. The `./` keeps a colon in the name from ending a scheme.
 fn to_directory(request: &RequestHead) -> FileAnswer {
-    let name = request
-        .path()
-        .rsplit(|&byte| byte == b'/')
-        .next()
-        .unwrap_or_default();
+    let name = request.path().rsplit(|&byte| byte == b'/').next().unwrap_or_default();
     let mut location = [b"./", name, b"/"].concat();
     if let Some(query) = request.query() {
         location.push(b'?');
@@ -223,18 +206,14 @@ fn content_range(range: &Range<u64>, bytes: u64) -> String {
 /// RFC 9110, 14.6. The boundary is random: nobody can have put it into the file.
 fn multipart(ranges: &[Range<u64>], bytes: u64, media_type: &str, random: u128) -> FileAnswer {
     let boundary = format!("{random:032x}");
-    let mut answer = FileAnswer::new(206).field(
-        "content-type",
-        format!("multipart/byteranges; boundary={boundary}"),
-    );
+    let mut answer = FileAnswer::new(206)
+        .field("content-type", format!("multipart/byteranges; boundary={boundary}"));
     for range in ranges {
         let head = format!(
             "\r\n--{boundary}\r\nContent-Type: {media_type}\r\nContent-Range: {}\r\n\r\n",
             content_range(range, bytes)
         );
-        answer = answer
-            .part(Part::Bytes(head.into()))
-            .part(Part::File(range.clone()));
+        answer = answer.part(Part::Bytes(head.into())).part(Part::File(range.clone()));
     }
     answer.part(Part::Bytes(format!("\r\n--{boundary}--\r\n").into()))
 }

@@ -25,14 +25,9 @@ impl Validators {
     /// Size and time of the last write, to the nanosecond: whoever changes a file within one tick
     /// without changing its size is not noticed, as with every server that does not read the file.
     pub(super) fn new(bytes: u64, modified: Option<SystemTime>, coding: &str) -> Self {
-        let age = modified
-            .and_then(|at| at.duration_since(UNIX_EPOCH).ok())
-            .unwrap_or_default();
+        let age = modified.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
         let dash = if coding.is_empty() { "" } else { "-" };
-        Self {
-            etag: format!("\"{bytes:x}-{:x}{dash}{coding}\"", age.as_nanos()),
-            modified,
-        }
+        Self { etag: format!("\"{bytes:x}-{:x}{dash}{coding}\"", age.as_nanos()), modified }
     }
 
     /// In the order of RFC 9110, 13.2.2.
@@ -40,10 +35,7 @@ impl Validators {
         let fields = &head.fields;
         let is_read = matches!(head.method, Method::Get | Method::Head);
         if fields.has(Known::IfMatch) {
-            if !fields
-                .all(Known::IfMatch)
-                .any(|list| self.is_listed(list, Compare::Strong))
-            {
+            if !fields.all(Known::IfMatch).any(|list| self.is_listed(list, Compare::Strong)) {
                 return Outcome::Failed;
             }
         } else if let Some(since) = date(fields.get(Known::IfUnmodifiedSince))
@@ -52,15 +44,8 @@ impl Validators {
             return Outcome::Failed;
         }
         if fields.has(Known::IfNoneMatch) {
-            if fields
-                .all(Known::IfNoneMatch)
-                .any(|list| self.is_listed(list, Compare::Weak))
-            {
-                return if is_read {
-                    Outcome::NotModified
-                } else {
-                    Outcome::Failed
-                };
+            if fields.all(Known::IfNoneMatch).any(|list| self.is_listed(list, Compare::Weak)) {
+                return if is_read { Outcome::NotModified } else { Outcome::Failed };
             }
         } else if is_read
             && let Some(since) = date(fields.get(Known::IfModifiedSince))

@@ -6,9 +6,7 @@ pub(super) fn of(path: &str) -> &'static str {
     let name = path.rsplit('/').next().unwrap_or_default();
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
     let lower = extension.to_ascii_lowercase();
-    let found = TYPES
-        .iter()
-        .find(|(known, _)| known.split(' ').any(|known| known == lower));
+    let found = TYPES.iter().find(|(known, _)| known.split(' ').any(|known| known == lower));
     found.map_or("application/octet-stream", |(_, media_type)| media_type)
 }
 
@@ -70,20 +68,11 @@ const TYPES: &[(&str, &str)] = &[
     ("flac", "audio/flac"),
     ("rtf", "application/rtf"),
     ("doc", "application/msword"),
-    (
-        "docx",
-        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-    ),
+    ("docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
     ("xls", "application/vnd.ms-excel"),
-    (
-        "xlsx",
-        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-    ),
+    ("xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
     ("ppt", "application/vnd.ms-powerpoint"),
-    (
-        "pptx",
-        "application/vnd.openxmlformats-officedocument.presentationml.presentation",
-    ),
+    ("pptx", "application/vnd.openxmlformats-officedocument.presentationml.presentation"),
     ("glb", "model/gltf-binary"),
     ("gltf", "model/gltf+json"),
 ];

@@ -107,9 +107,7 @@ impl Files {
     pub(crate) fn build(config: &FilesConfig, report: &mut Report) -> Option<Self> {
         let mut whole = true;
         if config.root.is_empty() {
-            report
-                .error(&config.root, "`root` is empty")
-                .help("write \".\" for this directory");
+            report.error(&config.root, "`root` is empty").help("write \".\" for this directory");
             whole = false;
         }
         let mut name = |text: &At<String>| -> Option<Box<str>> {
@@ -122,11 +120,7 @@ impl Files {
             }
             Some(text.as_str().into())
         };
-        let index = if config.index.is_empty() {
-            None
-        } else {
-            name(&config.index)
-        };
+        let index = if config.index.is_empty() { None } else { name(&config.index) };
         let fallback = config.fallback.as_ref().and_then(name);
         whole.then(|| Self {
             root: config.root.as_str().into(),
@@ -134,10 +128,7 @@ impl Files {
             fallback,
             hidden: config.hidden,
             precompressed: config.precompressed.as_slice().into(),
-            cache_control: config
-                .cache_control
-                .as_ref()
-                .map(|value| value.as_str().into()),
+            cache_control: config.cache_control.as_ref().map(|value| value.as_str().into()),
         })
     }
 
@@ -159,11 +150,7 @@ impl Files {
                     may_be_directory: false,
                 });
             }
-            candidates.push(Candidate {
-                path,
-                coding: None,
-                may_be_directory,
-            });
+            candidates.push(Candidate { path, coding: None, may_be_directory });
         };
         let Some(path) = self.relative(head.path()) else {
             return candidates;
@@ -225,10 +212,7 @@ impl Files {
 
 /// Whether a missing file may be answered with the fallback page.
 fn asks_for_page(head: &RequestHead, path: &str) -> bool {
-    let has_extension = path
-        .rsplit('/')
-        .next()
-        .is_some_and(|name| name.contains('.'));
+    let has_extension = path.rsplit('/').next().is_some_and(|name| name.contains('.'));
     let wants_html = || {
         let mut accepted = head.fields.all(Known::Accept);
         accepted.any(|value| memchr::memmem::find(value, b"text/html").is_some())
@@ -239,10 +223,8 @@ fn asks_for_page(head: &RequestHead, path: &str) -> bool {
 /// How much the client wants a coding, in thousandths (RFC 9110, 12.4.2 and 12.5.3).
 fn weight(head: &RequestHead, coding: &str) -> u16 {
     let mut any = 0;
-    let items = head
-        .fields
-        .all(Known::AcceptEncoding)
-        .flat_map(|value| value.split(|&b| b == b','));
+    let items =
+        head.fields.all(Known::AcceptEncoding).flat_map(|value| value.split(|&b| b == b','));
     for item in items {
         let mut parts = item.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
         let name = parts.next().unwrap_or_default();

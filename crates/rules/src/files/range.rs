@@ -41,11 +41,7 @@ pub(super) fn read(value: &[u8], bytes: u64) -> Asked {
     if count == 0 || count > RANGES_MAX || sum > bytes {
         return Asked::Whole;
     }
-    if ranges.is_empty() {
-        Asked::Unsatisfiable
-    } else {
-        Asked::Ranges(ranges)
-    }
+    if ranges.is_empty() { Asked::Unsatisfiable } else { Asked::Ranges(ranges) }
 }
 
 fn list_of(value: &[u8]) -> Option<&[u8]> {
@@ -80,9 +76,7 @@ fn number(digits: &[u8]) -> Option<u64> {
         return None;
     }
     Some(digits.iter().fold(0_u64, |number, digit| {
-        number
-            .saturating_mul(10)
-            .saturating_add(u64::from(digit - b'0'))
+        number.saturating_mul(10).saturating_add(u64::from(digit - b'0'))
     }))
 }
 

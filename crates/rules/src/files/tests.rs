@@ -30,9 +30,7 @@ fn answer(rules: &Rules, there: &[&str], line: &str) -> String {
     let (mut head, mut cx) = (head(line), cx());
     let verdict = rules.decide(&mut head, &mut cx);
     let (files, candidates) = match verdict {
-        Verdict::Files {
-            files, candidates, ..
-        } => (files, candidates),
+        Verdict::Files { files, candidates, .. } => (files, candidates),
         Verdict::Fault { fault, allow, .. } => {
             return format!("  {} {}\n", fault.status(), allow.unwrap_or_default());
         }
@@ -41,10 +39,7 @@ fn answer(rules: &Rules, there: &[&str], line: &str) -> String {
     for candidate in &candidates {
         let found = if there.contains(&&*candidate.path) {
             let modified = Some(UNIX_EPOCH + Duration::new(1_767_323_045, 500));
-            Found::File {
-                bytes: 1000,
-                modified,
-            }
+            Found::File { bytes: 1000, modified }
         } else if there.contains(&&*format!("{}/", candidate.path)) {
             Found::Directory
         } else {
@@ -57,9 +52,7 @@ fn answer(rules: &Rules, there: &[&str], line: &str) -> String {
         for (name, value) in &answer.fields {
             text += &format!("    {name}: {}\n", String::from_utf8_lossy(value));
         }
-        let bytes = answer
-            .bytes
-            .map_or("none".to_owned(), |bytes| bytes.to_string());
+        let bytes = answer.bytes.map_or("none".to_owned(), |bytes| bytes.to_string());
         text += &format!("    => {bytes}");
         for part in &answer.parts {
             match part {
@@ -79,16 +72,7 @@ fn answer(rules: &Rules, there: &[&str], line: &str) -> String {
 fn names_are_plain_or_refused() {
     check(
         "",
-        &[
-            "a.txt",
-            "a b",
-            "b\u{e4}",
-            ".well-known/x",
-            ".env",
-            "d/.git/x",
-            "..",
-            "C:",
-        ],
+        &["a.txt", "a b", "b\u{e4}", ".well-known/x", ".env", "d/.git/x", "..", "C:"],
         "GET h /a.txt
          GET h //a.txt
          GET h /%61%2Etxt
@@ -404,10 +388,7 @@ fn ranges_are_cut_out() {
 fn conditions_are_judged_in_order() {
     let tag = {
         let found = answer(&rules(""), &["a"], "GET h /a");
-        let line = found
-            .lines()
-            .find(|line| line.contains("etag"))
-            .expect("a tag");
+        let line = found.lines().find(|line| line.contains("etag")).expect("a tag");
         line.split_once(": ").expect("name: value").1.to_owned()
     };
     let (old, same, new) = (
@@ -422,10 +403,7 @@ fn conditions_are_judged_in_order() {
         ("If-None-Match: *".to_owned(), 304),
         ("If-None-Match: \"x\"".to_owned(), 200),
         ("If-None-Match: nonsense".to_owned(), 200),
-        (
-            format!("If-None-Match: \"x\"; If-Modified-Since: {same}"),
-            200,
-        ),
+        (format!("If-None-Match: \"x\"; If-Modified-Since: {same}"), 200),
         (format!("If-Modified-Since: {same}"), 304),
         (format!("If-Modified-Since: {new}"), 304),
         (format!("If-Modified-Since: {old}"), 200),
@@ -446,10 +424,7 @@ fn conditions_are_judged_in_order() {
     ] {
         let line = format!("GET h /a {fields}");
         let found = answer(&rules(""), &["a"], &line);
-        assert!(
-            found.trim_start().starts_with(&expect.to_string()),
-            "{line}\n{found}"
-        );
+        assert!(found.trim_start().starts_with(&expect.to_string()), "{line}\n{found}");
     }
 }
 

@@ -73,10 +73,7 @@ impl Changes {
         for name in add.keys() {
             whole &= check_name(name, message, scope);
         }
-        whole.then(|| Self {
-            drop: drop.into(),
-            push: push.into(),
-        })
+        whole.then(|| Self { drop: drop.into(), push: push.into() })
     }
 
     /// Puts the new values together in `cx`, before lines are dropped: they may be made of these.
@@ -111,12 +108,8 @@ impl Changes {
         }
         let pushed: Vec<&str> = self.push.iter().map(|(name, _)| &**name).collect();
         let is_pushed = |name: &str| pushed.iter().any(|known| known.eq_ignore_ascii_case(name));
-        let dropped: Vec<&str> = self
-            .drop
-            .iter()
-            .map(|name| &**name)
-            .filter(|name| !is_pushed(name))
-            .collect();
+        let dropped: Vec<&str> =
+            self.drop.iter().map(|name| &**name).filter(|name| !is_pushed(name)).collect();
         for (key, names) in [("removed", dropped), ("written", pushed)] {
             if !names.is_empty() {
                 cx.note(key, names.join(","));
@@ -137,10 +130,7 @@ fn check_name(name: &At<String>, message: Message, scope: &mut Scope<'_>) -> boo
     let Some(help) = why_not(Known::of(name.as_bytes()), message) else {
         return true;
     };
-    scope
-        .report
-        .error(name, format!("`{}` cannot be changed here", **name))
-        .help(help);
+    scope.report.error(name, format!("`{}` cannot be changed here", **name)).help(help);
     false
 }
 

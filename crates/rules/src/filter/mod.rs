@@ -137,17 +137,12 @@ impl Pipeline {
         let filters = AnyFilter::build_all(config, scope);
         let taking_part = |phase| {
             let all = (0_u8..).zip(&filters);
-            all.filter(move |(_, filter)| filter.phases().has(phase))
-                .map(|(at, _)| at)
+            all.filter(move |(_, filter)| filter.phases().has(phase)).map(|(at, _)| at)
         };
         let request = taking_part(Phases::REQUEST).collect();
         let mut response: Box<[u8]> = taking_part(Phases::RESPONSE).collect();
         response.reverse();
-        Self {
-            request,
-            response,
-            filters: filters.into(),
-        }
+        Self { request, response, filters: filters.into() }
     }
 
     /// Runs the request through the filters; a reply ends the run.

@@ -50,11 +50,7 @@ impl Filter for Rewrite {
     type Config = RewriteConfig;
 
     fn build(config: &At<RewriteConfig>, scope: &mut Scope<'_>) -> Option<Self> {
-        let RewriteConfig {
-            strip_prefix,
-            path,
-            query,
-        } = &**config;
+        let RewriteConfig { strip_prefix, path, query } = &**config;
         let path = match (strip_prefix, path) {
             (Some(strip), Some(path)) => {
                 scope
@@ -174,9 +170,7 @@ fn is_dot_segment(segment: &[u8]) -> bool {
 }
 
 fn read_prefix(text: &At<String>, scope: &mut Scope<'_>) -> Option<Box<[Box<[u8]>]>> {
-    let bare = text
-        .strip_prefix('/')
-        .map(|rest| rest.strip_suffix('/').unwrap_or(rest));
+    let bare = text.strip_prefix('/').map(|rest| rest.strip_suffix('/').unwrap_or(rest));
     let segments = bare.filter(|bare| !bare.is_empty() && !bare.contains(['*', '{', '?']));
     let Some(segments) = segments else {
         scope
@@ -185,22 +179,14 @@ fn read_prefix(text: &At<String>, scope: &mut Scope<'_>) -> Option<Box<[Box<[u8]
             .help("write the segments to cut off: \"/api\"");
         return None;
     };
-    Some(
-        segments
-            .split('/')
-            .map(|part| percent::decoded(part.as_bytes()).collect())
-            .collect(),
-    )
+    Some(segments.split('/').map(|part| percent::decoded(part.as_bytes()).collect()).collect())
 }
 
 fn read_path(text: &At<String>, scope: &mut Scope<'_>) -> Option<Template> {
     if !text.starts_with('/') && **text != "{path}" {
         scope
             .report
-            .error(
-                text,
-                format!("the new path `{}` does not begin with `/`", **text),
-            )
+            .error(text, format!("the new path `{}` does not begin with `/`", **text))
             .help(format!("write \"/{}\"", **text));
         return None;
     }
@@ -209,10 +195,7 @@ fn read_path(text: &At<String>, scope: &mut Scope<'_>) -> Option<Template> {
     if template.has_marked_query() || template.parts().iter().any(marked) {
         scope
             .report
-            .error(
-                text,
-                format!("the new path `{}` has more than a path in it", **text),
-            )
+            .error(text, format!("the new path `{}` has more than a path in it", **text))
             .help("the query stays as it is, or give `query` as a key of its own");
         return None;
     }

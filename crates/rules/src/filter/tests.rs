@@ -7,11 +7,8 @@ use crate::harness;
 /// Runs `requests` through a route with `keys`, which leads to a service.
 #[track_caller]
 fn check(keys: &str, requests: &str, expect: Expect) {
-    let path = if keys.contains("path =") && keys.starts_with("path =") {
-        ""
-    } else {
-        "path = '/*'\n"
-    };
+    let path =
+        if keys.contains("path =") && keys.starts_with("path =") { "" } else { "path = '/*'\n" };
     let config = format!(
         "[[route]]\nservice = 'a'\n{path}{keys}\n[service.a]\nendpoints = ['127.0.0.1:1']\n"
     );

@@ -36,10 +36,7 @@ pub(super) fn believed(fields: &Fields, trusted: impl Fn(IpAddr) -> bool) -> Bel
         }
     }
     list.drain(..first);
-    Believed {
-        list,
-        cut: first > 0,
-    }
+    Believed { list, cut: first > 0 }
 }
 
 /// The hops in `X-Forwarded-For`, the first one first.
@@ -49,17 +46,12 @@ pub(super) fn x_forwarded_for(fields: &Fields) -> impl Iterator<Item = Hop> {
         .flat_map(|line| line.split(|&byte| byte == b','))
         .map(<[u8]>::trim_ascii)
         .filter(|item| !item.is_empty())
-        .map(|item| Hop {
-            address: address(item),
-            https: None,
-        })
+        .map(|item| Hop { address: address(item), https: None })
 }
 
 /// The hops in `Forwarded`, the first one first (RFC 7239, 4).
 pub(super) fn forwarded(fields: &Fields) -> impl Iterator<Item = Hop> {
-    fields
-        .all(Known::Forwarded)
-        .flat_map(|line| Elements { rest: line })
+    fields.all(Known::Forwarded).flat_map(|line| Elements { rest: line })
 }
 
 /// The elements of a line; a comma or semicolon in quotes separates nothing.
@@ -114,9 +106,7 @@ fn read_pair(pair: &[u8], hop: &mut Hop) {
         return;
     };
     let (name, value) = (&pair[..at], &pair[at + 1..]);
-    let inner = value
-        .strip_prefix(b"\"")
-        .and_then(|rest| rest.strip_suffix(b"\""));
+    let inner = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
     let value = inner.unwrap_or(value);
     if name.eq_ignore_ascii_case(b"for") {
         hop.address = address(value);
@@ -132,12 +122,7 @@ fn read_pair(pair: &[u8], hop: &mut Hop) {
 /// An address with or without brackets and port. `unknown` and made-up names are none.
 fn address(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text).ok()?;
-    let bracketed = || {
-        text.strip_prefix('[')?
-            .strip_suffix(']')?
-            .parse::<Ipv6Addr>()
-            .ok()
-    };
+    let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok();
     let address = text
         .parse::<IpAddr>()
         .ok()

@@ -62,20 +62,12 @@ pub fn receive(head: &mut RequestHead, peer: Peer, cx: &mut Cx, trusted: impl Fn
             believe(head, cx, trusted);
         } else {
             cx.note("from", cx.client);
-            cx.record(
-                "client",
-                "drop",
-                "forwarding fields of a peer that is not trusted",
-            );
-            head.fields
-                .remove_if(|_, _, known| known.bit() & FORWARDING != 0);
+            cx.record("client", "drop", "forwarding fields of a peer that is not trusted");
+            head.fields.remove_if(|_, _, known| known.bit() & FORWARDING != 0);
         }
     }
     trace::receive(head);
-    let given = head
-        .fields
-        .get(Known::XRequestId)
-        .and_then(RequestId::given);
+    let given = head.fields.get(Known::XRequestId).and_then(RequestId::given);
     match given {
         Some(given) => cx.request_id = given,
         None => cx.request_id.make(cx.random),
@@ -234,16 +226,10 @@ fn append_x_forwarded(head: &RequestHead, peer: Peer, cx: &Cx, out: &mut Vec<u8>
     } else {
         out.extend_from_slice(b"\r\n");
     }
-    let proto: &[u8] = if cx.https {
-        b"X-Forwarded-Proto: https\r\n"
-    } else {
-        b"X-Forwarded-Proto: http\r\n"
-    };
+    let proto: &[u8] =
+        if cx.https { b"X-Forwarded-Proto: https\r\n" } else { b"X-Forwarded-Proto: http\r\n" };
     out.extend_from_slice(proto);
-    let host = head
-        .fields
-        .get(Known::XForwardedHost)
-        .unwrap_or(head.authority());
+    let host = head.fields.get(Known::XForwardedHost).unwrap_or(head.authority());
     if !host.is_empty() {
         out.extend_from_slice(b"X-Forwarded-Host: ");
         out.extend_from_slice(host);
@@ -269,11 +255,7 @@ fn append_forwarded(head: &RequestHead, peer: Peer, out: &mut Vec<u8>) {
         out.extend_from_slice(head.authority());
         out.push(b'"');
     }
-    out.extend_from_slice(if peer.https {
-        b";proto=https\r\n"
-    } else {
-        b";proto=http\r\n"
-    });
+    out.extend_from_slice(if peer.https { b";proto=https\r\n" } else { b";proto=http\r\n" });
 }
 
 fn append_address(address: Option<IpAddr>, out: &mut Vec<u8>) {

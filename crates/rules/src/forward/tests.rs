@@ -11,11 +11,7 @@ use crate::harness::{cx, head};
 #[track_caller]
 fn check(peer: &str, line: &str, expect: Expect) {
     let mut request = head(line);
-    let peer = Peer {
-        address: peer.parse().ok(),
-        trusted: false,
-        https: false,
-    };
+    let peer = Peer { address: peer.parse().ok(), trusted: false, https: false };
     let mut cx = cx();
     receive(&mut request, peer, &mut cx, |address| match address {
         IpAddr::V4(address) => address.octets()[0] == 10,

@@ -36,10 +36,7 @@ pub(super) fn append(head: &RequestHead, random: u128, out: &mut Vec<u8>) {
 
 /// `version-traceid-parentid-flags`; a later version may go on behind that (2.2 and 4.1).
 fn is_valid(value: &[u8]) -> bool {
-    let hex = |part: &[u8]| {
-        part.iter()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    };
+    let hex = |part: &[u8]| part.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let Some((head, rest)) = value.split_at_checked(55) else {
         return false;
     };
@@ -64,9 +61,7 @@ mod tests {
         let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         assert!(is_valid(good.as_bytes()));
         assert!(is_valid(good.replacen("00", "cc", 1).as_bytes()));
-        assert!(is_valid(
-            format!("{}-more", good.replacen("00", "01", 1)).as_bytes()
-        ));
+        assert!(is_valid(format!("{}-more", good.replacen("00", "01", 1)).as_bytes()));
         for bad in [
             String::new(),
             format!("{good}-more"),

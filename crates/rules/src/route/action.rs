@@ -84,9 +84,7 @@ impl Action {
             ("redirect", config.redirect.as_ref().map(At::place)),
             ("files", config.files.as_ref().map(At::place)),
         ];
-        let mut given = given
-            .into_iter()
-            .filter_map(|(key, place)| Some((key, place?)));
+        let mut given = given.into_iter().filter_map(|(key, place)| Some((key, place?)));
         let Some((first, place)) = given.next() else {
             scope
                 .report
@@ -97,33 +95,23 @@ impl Action {
         if let Some((second, other)) = given.next() {
             scope
                 .report
-                .error(
-                    other,
-                    format!("`{second}` and `{first}` cannot both happen"),
-                )
+                .error(other, format!("`{second}` and `{first}` cannot both happen"))
                 .other(place, format!("`{first}` is at"))
                 .help("remove one of them, or make two routes");
             return None;
         }
         match config {
-            RouteConfig {
-                service: Some(name),
-                ..
-            } => Some(Self::Services([(name.clone(), Share::ALL)].into())),
-            RouteConfig {
-                split: Some(split), ..
-            } => read_split(split, scope),
-            RouteConfig {
-                respond: Some(respond),
-                ..
-            } => respond.read(scope).map(Self::Respond),
-            RouteConfig {
-                redirect: Some(redirect),
-                ..
-            } => Redirect::build(redirect, config.host.is_some(), scope).map(Self::Redirect),
-            RouteConfig {
-                files: Some(files), ..
-            } => Files::build(files, scope.report).map(Self::Files),
+            RouteConfig { service: Some(name), .. } => {
+                Some(Self::Services([(name.clone(), Share::ALL)].into()))
+            }
+            RouteConfig { split: Some(split), .. } => read_split(split, scope),
+            RouteConfig { respond: Some(respond), .. } => respond.read(scope).map(Self::Respond),
+            RouteConfig { redirect: Some(redirect), .. } => {
+                Redirect::build(redirect, config.host.is_some(), scope).map(Self::Redirect)
+            }
+            RouteConfig { files: Some(files), .. } => {
+                Files::build(files, scope.report).map(Self::Files)
+            }
             _ => None,
         }
     }
@@ -133,10 +121,7 @@ fn read_split(
     split: &At<BTreeMap<At<String>, At<Share>>>,
     scope: &mut Scope<'_>,
 ) -> Option<Action> {
-    let sum: u64 = split
-        .values()
-        .map(|share| u64::from(share.as_millionths()))
-        .sum();
+    let sum: u64 = split.values().map(|share| u64::from(share.as_millionths())).sum();
     let whole = u64::from(Share::ALL.as_millionths());
     if sum != whole {
         let percent = sum as f64 / 10_000.0;
@@ -159,10 +144,7 @@ impl RespondConfig {
         if matches!(status, 204 | 304) && !self.body.is_empty() {
             scope
                 .report
-                .error(
-                    &self.status,
-                    format!("an answer with status {status} has no body"),
-                )
+                .error(&self.status, format!("an answer with status {status} has no body"))
                 .help("remove `body`, or take another status (RFC 9110, 15.3.5 and 15.4.5)");
             return None;
         }
@@ -172,15 +154,10 @@ impl RespondConfig {
         }
         for (name, value) in &self.headers {
             if !is_token(name) {
-                scope
-                    .report
-                    .error(name, format!("`{}` is not a header name", **name));
+                scope.report.error(name, format!("`{}` is not a header name", **name));
                 return None;
             }
-            if FRAMING
-                .iter()
-                .any(|framing| framing.eq_ignore_ascii_case(name))
-            {
+            if FRAMING.iter().any(|framing| framing.eq_ignore_ascii_case(name)) {
                 scope
                     .report
                     .error(name, format!("`{}` cannot be set here", **name))
@@ -194,24 +171,15 @@ impl RespondConfig {
 }
 
 /// What a response says of its own framing; `type` is a key of its own.
-const FRAMING: [&str; 6] = [
-    "connection",
-    "content-length",
-    "content-type",
-    "keep-alive",
-    "transfer-encoding",
-    "upgrade",
-];
+const FRAMING: [&str; 6] =
+    ["connection", "content-length", "content-type", "keep-alive", "transfer-encoding", "upgrade"];
 
 impl Redirect {
     fn build(config: &RedirectConfig, has_host: bool, scope: &mut Scope<'_>) -> Option<Self> {
         if !matches!(*config.status, 301 | 302 | 303 | 307 | 308) {
             scope
                 .report
-                .error(
-                    &config.status,
-                    format!("{} redirects nobody", *config.status),
-                )
+                .error(&config.status, format!("{} redirects nobody", *config.status))
                 .help("write 301, 302, 303, 307 or 308");
             return None;
         }
@@ -232,11 +200,7 @@ impl Redirect {
         if absolute {
             check_authority(&to, &config.to, has_host, scope)?;
         }
-        Some(Self {
-            status: *config.status,
-            to,
-            absolute,
-        })
+        Some(Self { status: *config.status, to, absolute })
     }
 
     /// The answer for one request.
@@ -254,10 +218,7 @@ impl Redirect {
             }
         } else {
             // `//evil.example/` would be a whole URL without its scheme, and browsers read `\` as `/`.
-            let slashes = location
-                .iter()
-                .take_while(|byte| b"/\\".contains(byte))
-                .count();
+            let slashes = location.iter().take_while(|byte| b"/\\".contains(byte)).count();
             location.drain(1..slashes.max(1));
         }
         Ok(Reply::status(self.status).header("location", location))
@@ -297,10 +258,7 @@ fn check_authority(
             Part::Fact(_) => {
                 scope
                     .report
-                    .error(
-                        at,
-                        "whoever makes a link can choose the host of this target",
-                    )
+                    .error(at, "whoever makes a link can choose the host of this target")
                     .help("put a `/` behind the host");
                 return None;
             }

@@ -25,26 +25,19 @@ impl Condition {
     }
 
     fn accepts(&self, value: &[u8]) -> bool {
-        self.value
-            .as_ref()
-            .is_none_or(|wanted| wanted.as_bytes() == value)
+        self.value.as_ref().is_none_or(|wanted| wanted.as_bytes() == value)
     }
 
     /// Whether a field line of `head` is so.
     pub(super) fn header_holds(&self, head: &RequestHead) -> bool {
-        head.fields
-            .all_named(&self.name)
-            .any(|value| self.accepts(value))
+        head.fields.all_named(&self.name).any(|value| self.accepts(value))
     }
 
     /// Whether a query parameter of `head` is so, compared decoded: `%61` is no way around a rule.
     pub(super) fn query_holds(&self, head: &RequestHead) -> bool {
         let query = head.query().unwrap_or_default();
         query.split(|&byte| byte == b'&').any(|pair| {
-            let at = pair
-                .iter()
-                .position(|&byte| byte == b'=')
-                .unwrap_or(pair.len());
+            let at = pair.iter().position(|&byte| byte == b'=').unwrap_or(pair.len());
             let value = pair.get(at + 1..).unwrap_or_default();
             percent::query_part_is(&pair[..at], self.name.as_bytes())
                 && self

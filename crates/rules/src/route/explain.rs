@@ -51,15 +51,8 @@ impl Table {
         let winner = watched.won.map(|index| &routes[index as usize]);
         if let Some(winner) = winner {
             note_winner(winner, cx);
-            let alone = watched
-                .lost
-                .iter()
-                .all(|(_, objection)| objection.is_some());
-            let why = if alone {
-                "the only match"
-            } else {
-                "the most specific match"
-            };
+            let alone = watched.lost.iter().all(|(_, objection)| objection.is_some());
+            let why = if alone { "the only match" } else { "the most specific match" };
             cx.record("route", "match", why);
         }
         for (index, objection) in &watched.lost {
@@ -75,24 +68,14 @@ impl Table {
         match &found {
             Found::Route(_) => {}
             Found::OtherMethods(_) => {
-                cx.record(
-                    "route",
-                    "refuse",
-                    "the routes that match have other methods",
-                );
+                cx.record("route", "refuse", "the routes that match have other methods");
             }
             Found::Nothing => {
                 let is_listed = |route: &Arc<Route>| {
-                    let mut lost = watched
-                        .lost
-                        .iter()
-                        .map(|(index, _)| &routes[*index as usize]);
+                    let mut lost = watched.lost.iter().map(|(index, _)| &routes[*index as usize]);
                     lost.any(|lost| Arc::ptr_eq(lost, route))
                 };
-                let near = routes
-                    .iter()
-                    .take(NEAR_MAX)
-                    .filter(|route| !is_listed(route));
+                let near = routes.iter().take(NEAR_MAX).filter(|route| !is_listed(route));
                 let near = near.filter_map(|route| Some((route, near_miss(head, route)?)));
                 for (route, why) in near.take(LOST_MAX) {
                     cx.note("route", &route.name);
@@ -133,10 +116,7 @@ fn note_winner(winner: &Route, cx: &mut Cx) {
 /// In what a match that lost is less specific than the winner.
 fn less_specific(head: &RequestHead, winner: &Matching, lost: &Matching) -> &'static str {
     let host = |matching: &Matching| {
-        let ranks = matching
-            .hosts
-            .iter()
-            .filter_map(|host| host.rank(head.host()));
+        let ranks = matching.hosts.iter().filter_map(|host| host.rank(head.host()));
         ranks.max().unwrap_or(0)
     };
     if host(winner) != host(lost) {

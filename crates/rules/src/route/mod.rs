@@ -78,15 +78,9 @@ impl Route {
     pub fn build(config: &RouteConfig, report: &mut Report) -> Option<Self> {
         let matching = Matching::build(config, report);
         let none = [];
-        let params = matching
-            .as_ref()
-            .map_or(&none[..], |matching| &matching.path.params);
+        let params = matching.as_ref().map_or(&none[..], |matching| &matching.path.params);
         let errors = count_errors(report);
-        let mut scope = Scope {
-            report,
-            params,
-            params_used: false,
-        };
+        let mut scope = Scope { report, params, params_used: false };
         let pipeline = Pipeline::build(config, &mut scope);
         let action = Action::build(config, &mut scope);
         let wants_params = scope.params_used;
@@ -152,11 +146,8 @@ impl Matching {
     }
 
     fn rank(&self) -> Rank {
-        let values = |list: &[Condition]| {
-            list.iter()
-                .filter(|condition| condition.value.is_some())
-                .count()
-        };
+        let values =
+            |list: &[Condition]| list.iter().filter(|condition| condition.value.is_some()).count();
         Rank {
             method: !self.methods.is_empty(),
             headers: self.headers.len(),
@@ -201,18 +192,12 @@ fn check_method(method: &At<String>, report: &mut Report) -> bool {
     let upper = method.to_ascii_uppercase();
     if *upper != **method && wire::Method::of(upper.as_bytes()) != wire::Method::Other {
         report
-            .error(
-                method,
-                format!("`{}` is not the method `{upper}`", **method),
-            )
+            .error(method, format!("`{}` is not the method `{upper}`", **method))
             .help("methods are told apart by case (RFC 9110, 9.1)");
         return false;
     }
     if upper == "CONNECT" {
-        report.error(
-            method,
-            "Doorward opens no tunnels, so no route sees `CONNECT`",
-        );
+        report.error(method, "Doorward opens no tunnels, so no route sees `CONNECT`");
         return false;
     }
     true

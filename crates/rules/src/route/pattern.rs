@@ -113,18 +113,14 @@ impl PathPattern {
 
     /// Whether this pattern alone matches `path`. The table is quicker; this is for explanations.
     pub(super) fn matches(&self, path: &[u8]) -> bool {
-        let mut given = path
-            .split(|&byte| byte == b'/')
-            .filter(|segment| !segment.is_empty());
-        let fits = self
-            .segments()
-            .all(|segment| match (segment, given.next()) {
-                (_, None) => false,
-                (Segment::Parameter, Some(_)) => true,
-                (Segment::Literal(literal), Some(given)) => {
-                    percent::decoded(given).eq(literal.iter().copied())
-                }
-            });
+        let mut given = path.split(|&byte| byte == b'/').filter(|segment| !segment.is_empty());
+        let fits = self.segments().all(|segment| match (segment, given.next()) {
+            (_, None) => false,
+            (Segment::Parameter, Some(_)) => true,
+            (Segment::Literal(literal), Some(given)) => {
+                percent::decoded(given).eq(literal.iter().copied())
+            }
+        });
         let slash = path.ends_with(b"/");
         fits && match self.end {
             End::Exact => given.next().is_none() && !slash,
@@ -143,12 +139,7 @@ struct Reading {
 
 impl Default for Reading {
     fn default() -> Self {
-        Self {
-            kinds: Vec::new(),
-            literals: Vec::new(),
-            end: End::Exact,
-            params: Vec::new(),
-        }
+        Self { kinds: Vec::new(), literals: Vec::new(), end: End::Exact, params: Vec::new() }
     }
 }
 
@@ -270,9 +261,7 @@ impl HostPattern {
         let lower = text.to_ascii_lowercase();
         let name = lower.strip_suffix('.').unwrap_or(&lower);
         if let Some(help) = wrong_host(name) {
-            report
-                .error(text, format!("`{text}` is not a host to match"))
-                .help(help);
+            report.error(text, format!("`{text}` is not a host to match")).help(help);
             return None;
         }
         Some(match name.strip_prefix("*.") {
@@ -285,9 +274,7 @@ impl HostPattern {
     pub(super) fn rank(&self, host: &[u8]) -> Option<usize> {
         let host = host.strip_suffix(b".").unwrap_or(host);
         match self {
-            Self::Exact(name) => host
-                .eq_ignore_ascii_case(name.as_bytes())
-                .then_some(usize::MAX),
+            Self::Exact(name) => host.eq_ignore_ascii_case(name.as_bytes()).then_some(usize::MAX),
             Self::Wildcard(rest) => {
                 let at = host.len().checked_sub(rest.len() + 1)?;
                 let matches =
@@ -307,10 +294,7 @@ fn wrong_host(name: &str) -> Option<String> {
         let host = host.split('/').next().unwrap_or_default();
         return Some(format!("write only the host: \"{host}\""));
     }
-    if let Some(inner) = name
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-    {
+    if let Some(inner) = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         let valid = inner.parse::<std::net::Ipv6Addr>().is_ok();
         return (!valid).then(|| "write an IPv6 address as \"[::1]\"".to_owned());
     }

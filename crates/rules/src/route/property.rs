@@ -41,13 +41,7 @@ impl Random {
             path.push('/');
         }
         let mut text = format!("path = '{path}'\nservice = 's'\n");
-        text += self.one(&[
-            "",
-            "",
-            "host = 'x.y'\n",
-            "host = '*.y'\n",
-            "host = ['*.x.y', 'Y']\n",
-        ]);
+        text += self.one(&["", "", "host = 'x.y'\n", "host = '*.y'\n", "host = ['*.x.y', 'Y']\n"]);
         text += self.one(&[
             "",
             "",
@@ -55,12 +49,7 @@ impl Random {
             "method = 'HEAD'\n",
             "method = ['POST', 'PURGE']\n",
         ]);
-        text += self.one(&[
-            "",
-            "",
-            "header = { h = true }\n",
-            "header = { h = '1', i = true }\n",
-        ]);
+        text += self.one(&["", "", "header = { h = true }\n", "header = { h = '1', i = true }\n"]);
         text += self.one(&["", "", "query = { q = '1' }\n", "query = { q = true }\n"]);
         text
     }
@@ -79,9 +68,7 @@ impl Random {
         format!(
             "{} {} {path} {}",
             self.one(&["GET", "HEAD", "POST", "PURGE", "BAN"]),
-            self.one(&[
-                "x.y", "X.Y.", "a.x.y:80", "b.a.x.y", "y", "a.y", "z", "xx.y"
-            ]),
+            self.one(&["x.y", "X.Y.", "a.x.y:80", "b.a.x.y", "y", "a.y", "z", "xx.y"]),
             self.one(&["", "H: 1", "h: 2", "h: 1; i: ", "h: 2; H: 1; i: 3"])
         )
     }
@@ -94,20 +81,10 @@ fn specification(routes: &[(Place, Arc<Route>)], head: &RequestHead) -> Found {
     let mut best = None;
     for (index, (_, route)) in routes.iter().enumerate() {
         let matching = &route.matching;
-        let mut hosts = matching
-            .hosts
-            .iter()
-            .filter_map(|host| host.rank(head.host()));
-        let host = if matching.hosts.is_empty() {
-            Some(0)
-        } else {
-            hosts.by_ref().max()
-        };
+        let mut hosts = matching.hosts.iter().filter_map(|host| host.rank(head.host()));
+        let host = if matching.hosts.is_empty() { Some(0) } else { hosts.by_ref().max() };
         let holds = matching.path.matches(head.path())
-            && matching
-                .headers
-                .iter()
-                .all(|header| header.header_holds(head))
+            && matching.headers.iter().all(|header| header.header_holds(head))
             && matching.queries.iter().all(|query| query.query_holds(head));
         let Some(host) = host.filter(|_| holds) else {
             continue;
@@ -127,11 +104,7 @@ fn specification(routes: &[(Place, Arc<Route>)], head: &RequestHead) -> Found {
                 Segment::Parameter => 1,
             })
             .collect();
-        path.push(if matching.path.end == End::Prefix {
-            0
-        } else {
-            3
-        });
+        path.push(if matching.path.end == End::Prefix { 0 } else { 3 });
         let rank = (host, path, matching.rank(), named, Reverse(index));
         if best.as_ref().is_none_or(|(other, _)| rank > *other) {
             best = Some((rank, index as u32));
@@ -192,12 +165,7 @@ fn the_table_finds_what_a_look_at_all_routes_finds() {
             let found = table.find(&request, &plain, &mut quiet);
             let story = || format!("seed {seed:#x}\n{line}\n{}", texts.join("\n"));
             assert_eq!(found, expect, "{}", story());
-            assert_eq!(
-                table.find(&request, &plain, &mut explained),
-                expect,
-                "{}",
-                story()
-            );
+            assert_eq!(table.find(&request, &plain, &mut explained), expect, "{}", story());
         }
     }
 }

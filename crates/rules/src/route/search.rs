@@ -58,11 +58,7 @@ impl Table {
         watch: &mut W,
     ) -> Found {
         // RFC 9112, 3.2.4: `*` is the server as a whole, and so is its root.
-        let path = if head.is_asterisk() {
-            b"/"
-        } else {
-            head.path()
-        };
+        let path = if head.is_asterisk() { b"/" } else { head.path() };
         let mut search = Search {
             table: self,
             head,
@@ -76,11 +72,7 @@ impl Table {
             others: Methods::NONE,
             watch,
         };
-        let _ = if self.has_hosts {
-            search.hosts()
-        } else {
-            search.below(NO_HOST, 0, 0)
-        };
+        let _ = if self.has_hosts { search.hosts() } else { search.below(NO_HOST, 0, 0) };
         if search.won != NONE {
             Found::Route(search.won)
         } else if search.others != Methods::NONE {
@@ -140,10 +132,7 @@ impl<W: Watch> Search<'_, W> {
         let id = node;
         let node = &self.table.nodes[id as usize];
         // Several slashes count as one: `//admin` is no way around a rule for `/admin`.
-        let slashes = self.path[at..]
-            .iter()
-            .take_while(|byte| **byte == b'/')
-            .count();
+        let slashes = self.path[at..].iter().take_while(|byte| **byte == b'/').count();
         let start = at + slashes;
         if start == self.path.len() {
             let leaf = if slashes > 0 { node.slash } else { node.exact };
@@ -181,8 +170,7 @@ impl<W: Watch> Search<'_, W> {
             return self.table.child(node, segment);
         }
         let mut buffer = [0; LITERAL_BYTES_MAX];
-        self.table
-            .child(node, percent::decode_into(segment, &mut buffer)?)
+        self.table.child(node, percent::decode_into(segment, &mut buffer)?)
     }
 
     #[inline]
@@ -216,18 +204,10 @@ impl<W: Watch> Search<'_, W> {
     fn objection(&mut self, candidate: &Candidate) -> Option<&'static str> {
         if candidate.conditional {
             let matching = &self.routes[candidate.route as usize].matching;
-            if !matching
-                .headers
-                .iter()
-                .all(|header| header.header_holds(self.head))
-            {
+            if !matching.headers.iter().all(|header| header.header_holds(self.head)) {
                 return Some("a header that it asks for is missing or another");
             }
-            if !matching
-                .queries
-                .iter()
-                .all(|query| query.query_holds(self.head))
-            {
+            if !matching.queries.iter().all(|query| query.query_holds(self.head)) {
                 return Some("a query parameter that it asks for is missing or another");
             }
         }

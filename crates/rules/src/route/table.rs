@@ -128,11 +128,7 @@ impl Building {
         };
         let candidate = Candidate {
             route: index,
-            captures: if route.wants_params {
-                matching.path.params.len() as u8
-            } else {
-                0
-            },
+            captures: if route.wants_params { matching.path.params.len() as u8 } else { 0 },
             conditional: !(matching.headers.is_empty() && matching.queries.is_empty()),
             methods,
         };
@@ -235,11 +231,7 @@ impl Building {
         };
         // Leaves are numbered as their first routes come, so this is nearly sorted already.
         self.placed.sort_by_key(|(leaf, _)| *leaf);
-        table.candidates = self
-            .placed
-            .into_iter()
-            .map(|(_, candidate)| candidate)
-            .collect();
+        table.candidates = self.placed.into_iter().map(|(_, candidate)| candidate).collect();
         for at in 1..table.starts.len() {
             let range = table.starts[at - 1] as usize..table.starts[at] as usize;
             let leaf = &mut table.candidates[range];
@@ -274,10 +266,7 @@ fn report_rivals(leaf: &[Candidate], routes: &[(Place, Arc<Route>)], report: &mu
                 report
                     .error(
                         *place,
-                        format!(
-                            "two routes could match the same request: {}",
-                            rival.matching
-                        ),
+                        format!("two routes could match the same request: {}", rival.matching),
                     )
                     .other(*first_place, "the other one is at")
                     .help("order does not decide: make one more specific, or remove it");
@@ -298,10 +287,7 @@ struct Edges {
 impl Edges {
     fn with_capacity(edges: usize) -> Self {
         let slots = (edges.max(4) * 2).next_power_of_two();
-        Self {
-            slots: vec![(0, NONE); slots],
-            used: 0,
-        }
+        Self { slots: vec![(0, NONE); slots], used: 0 }
     }
 
     #[inline]
@@ -352,9 +338,7 @@ fn hash(parent: u32, literal: &[u8]) -> u32 {
     while let Some((word, behind)) = rest.split_first_chunk::<8>()
         && !behind.is_empty()
     {
-        hash = (hash ^ u64::from_le_bytes(*word))
-            .wrapping_mul(K)
-            .rotate_left(29);
+        hash = (hash ^ u64::from_le_bytes(*word)).wrapping_mul(K).rotate_left(29);
         rest = behind;
     }
     hash = (hash ^ last_word(rest)).wrapping_mul(K);

@@ -84,12 +84,10 @@ impl OneOrMany {
     /// The texts with their places; one that stands alone is at the place of the whole.
     pub(crate) fn placed(whole: &At<Self>) -> impl Iterator<Item = At<String>> {
         let alone = whole.0.len() == 1;
-        whole.0.iter().map(
-            move |text| match alone && text.place() == config::Place::NONE {
-                true => At::new((**text).clone(), whole.place()),
-                false => text.clone(),
-            },
-        )
+        whole.0.iter().map(move |text| match alone && text.place() == config::Place::NONE {
+            true => At::new((**text).clone(), whole.place()),
+            false => text.clone(),
+        })
     }
 }
 
@@ -123,9 +121,7 @@ impl<'de> Deserialize<'de> for OneOrMany {
                     texts.push(text);
                 }
                 if texts.is_empty() {
-                    return Err(de::Error::custom(
-                        "the array is empty: leave the key out instead",
-                    ));
+                    return Err(de::Error::custom("the array is empty: leave the key out instead"));
                 }
                 Ok(OneOrMany(texts))
             }

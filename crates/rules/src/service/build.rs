@@ -33,10 +33,7 @@ impl Service {
             name: name.as_str().into(),
             source: source?,
             timeouts: timeouts?,
-            pool: Pool {
-                idle: (*config.idle).into(),
-                idle_connections: *config.idle_connections,
-            },
+            pool: Pool { idle: (*config.idle).into(), idle_connections: *config.idle_connections },
             host: host?,
             health: health?,
         })
@@ -58,11 +55,9 @@ fn check_name(name: &At<String>, report: &mut Report) -> bool {
 fn read_source(name: &At<String>, config: &ServiceConfig, report: &mut Report) -> Option<Source> {
     match (&config.endpoints, &config.run) {
         (None, None) => {
-            report
-                .error(name, format!("the service `{}` is nowhere", **name))
-                .help(
-                    "give `endpoints = [\"127.0.0.1:3000\"]` or `run = \"command --port {port}\"`",
-                );
+            report.error(name, format!("the service `{}` is nowhere", **name)).help(
+                "give `endpoints = [\"127.0.0.1:3000\"]` or `run = \"command --port {port}\"`",
+            );
             None
         }
         (Some(endpoints), Some(run)) => {
@@ -110,9 +105,7 @@ fn read_endpoints(list: &At<Vec<At<String>>>, report: &mut Report) -> Option<Box
         let endpoint = match Endpoint::read(text) {
             Ok(endpoint) => endpoint,
             Err(help) => {
-                report
-                    .error(text, format!("`{}` is not an endpoint", **text))
-                    .help(help);
+                report.error(text, format!("`{}` is not an endpoint", **text)).help(help);
                 whole = false;
                 continue;
             }
@@ -154,9 +147,7 @@ impl Endpoint {
             };
         }
         if text.parse::<std::net::Ipv6Addr>().is_ok() {
-            return Err(format!(
-                "write it in brackets, with a port: \"[{text}]:3000\""
-            ));
+            return Err(format!("write it in brackets, with a port: \"[{text}]:3000\""));
         }
         let Some((host, port)) = text.rsplit_once(':') else {
             return Err(match text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -176,16 +167,10 @@ impl Endpoint {
             return Err(format!("`{host}` is not a host name"));
         }
         // What looks like an address and is none would be looked up, and fail there.
-        if host
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || byte == b'.')
-        {
+        if host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
             return Err(format!("`{host}` is not an IP address"));
         }
-        Ok(Self::Name {
-            host: host.to_ascii_lowercase().into(),
-            port,
-        })
+        Ok(Self::Name { host: host.to_ascii_lowercase().into(), port })
     }
 }
 
@@ -227,10 +212,7 @@ fn read_run(run: &At<String>, config: &ServiceConfig, report: &mut Report) -> Op
         build,
         instances: instances.min,
         environment: environment.into(),
-        directory: config
-            .directory
-            .as_ref()
-            .map(|directory| directory.as_str().into()),
+        directory: config.directory.as_ref().map(|directory| directory.as_str().into()),
         stop_grace: config
             .stop_grace
             .as_ref()
@@ -245,19 +227,11 @@ fn read_instances(instances: Option<&At<Instances>>, report: &mut Report) -> Opt
     };
     let Instances { min, max } = **instances;
     if min == 0 {
-        report
-            .error(instances, "a service needs at least one instance")
-            .help("write at least 1");
+        report.error(instances, "a service needs at least one instance").help("write at least 1");
     } else if min > max {
-        report.error(
-            instances,
-            format!("`min = {min}` is more than `max = {max}`"),
-        );
+        report.error(instances, format!("`min = {min}` is more than `max = {max}`"));
     } else if max > INSTANCES_MAX {
-        report.error(
-            instances,
-            format!("{max} instances are more than {INSTANCES_MAX}"),
-        );
+        report.error(instances, format!("{max} instances are more than {INSTANCES_MAX}"));
     } else {
         return Some(**instances);
     }
@@ -276,10 +250,7 @@ fn read_command(text: &At<String>, report: &mut Report) -> Option<Box<[Box<str>]
     const SHELL: [&str; 6] = ["&&", "||", "|", ";", ">", "<"];
     if let Some(word) = words.iter().find(|word| SHELL.contains(&word.as_str())) {
         report
-            .error(
-                text,
-                format!("`{word}` is for a shell, and no shell runs here"),
-            )
+            .error(text, format!("`{word}` is for a shell, and no shell runs here"))
             .help("write `sh -c '...'` around it");
         return None;
     }
@@ -327,13 +298,7 @@ fn read_host(host: &At<String>, report: &mut Report) -> Option<HostField> {
 }
 
 fn read_health(health: &At<HealthConfig>, report: &mut Report) -> Option<Health> {
-    let HealthConfig {
-        path,
-        every,
-        timeout,
-        unhealthy_after,
-        healthy_after,
-    } = &**health;
+    let HealthConfig { path, every, timeout, unhealthy_after, healthy_after } = &**health;
     let mut whole = true;
     if wire::RequestHead::new("GET", "a", path).is_err() || !path.starts_with('/') {
         report
@@ -341,11 +306,7 @@ fn read_health(health: &At<HealthConfig>, report: &mut Report) -> Option<Health>
             .help("write one that begins with `/`");
         whole = false;
     }
-    whole &= report.within(
-        "every",
-        every,
-        Period::from_millis(10)..=Period::from_secs(86_400),
-    );
+    whole &= report.within("every", every, Period::from_millis(10)..=Period::from_secs(86_400));
     if timeout.is_zero() {
         report.error(timeout, "`timeout = \"0s\"` finds no endpoint well");
         whole = false;

@@ -206,20 +206,14 @@ impl<'de> Deserialize<'de> for Instances {
 
             fn visit_i64<E: de::Error>(self, number: i64) -> Result<Instances, E> {
                 match u32::try_from(number) {
-                    Ok(number) => Ok(Instances {
-                        min: number,
-                        max: number,
-                    }),
+                    Ok(number) => Ok(Instances { min: number, max: number }),
                     Err(_) => Err(E::invalid_value(de::Unexpected::Signed(number), &self)),
                 }
             }
 
             fn visit_u64<E: de::Error>(self, number: u64) -> Result<Instances, E> {
                 match u32::try_from(number) {
-                    Ok(number) => Ok(Instances {
-                        min: number,
-                        max: number,
-                    }),
+                    Ok(number) => Ok(Instances { min: number, max: number }),
                     Err(_) => Err(E::invalid_value(de::Unexpected::Unsigned(number), &self)),
                 }
             }

@@ -118,10 +118,7 @@ mod tests {
                 text[at] = b':';
                 assert_eq!(position(&text, not_plain), Some(at));
                 if let Some(block) = text.first_chunk() {
-                    assert_eq!(
-                        first_in(block, not_plain),
-                        Some(at).filter(|&at| at < BLOCK)
-                    );
+                    assert_eq!(first_in(block, not_plain), Some(at).filter(|&at| at < BLOCK));
                 }
             }
         }

@@ -18,10 +18,7 @@ pub struct BodyLimits {
 
 impl Default for BodyLimits {
     fn default() -> Self {
-        Self {
-            chunk_extension_bytes_max: 4 * 1024,
-            trailer_bytes_max: 8 * 1024,
-        }
+        Self { chunk_extension_bytes_max: 4 * 1024, trailer_bytes_max: 8 * 1024 }
     }
 }
 
@@ -90,12 +87,7 @@ impl BodyDecoder {
             Framing::Chunked => (State::Size, 0),
             Framing::UntilClose => (State::UntilClose, 0),
         };
-        Self {
-            state,
-            left,
-            limits,
-            ..Self::default()
-        }
+        Self { state, left, limits, ..Self::default() }
     }
 
     /// Whether the body is whole.
@@ -143,20 +135,14 @@ impl BodyDecoder {
     pub fn decode(&mut self, input: &mut [u8]) -> Result<Decoded, Malformed> {
         match self.state {
             State::Done => Ok(Decoded::default()),
-            State::UntilClose => Ok(Decoded {
-                consumed: input.len(),
-                data: 0..input.len(),
-            }),
+            State::UntilClose => Ok(Decoded { consumed: input.len(), data: 0..input.len() }),
             State::Length => {
                 let taken = clamp(self.left, input.len());
                 self.left -= taken as u64;
                 if self.left == 0 {
                     self.state = State::Done;
                 }
-                Ok(Decoded {
-                    consumed: taken,
-                    data: 0..taken,
-                })
+                Ok(Decoded { consumed: taken, data: 0..taken })
             }
             _ => self.decode_chunked(input),
         }
@@ -196,11 +182,7 @@ impl BodyDecoder {
             State::SizeLf => match byte {
                 b'\n' => {
                     self.size_digits = 0;
-                    Ok(if self.left == 0 {
-                        State::Trailer
-                    } else {
-                        State::Data
-                    })
+                    Ok(if self.left == 0 { State::Trailer } else { State::Data })
                 }
                 _ => Err(Malformed::BareLineEnd),
             },

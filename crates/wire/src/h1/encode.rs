@@ -28,16 +28,12 @@ pub struct ToUpstream<'a> {
 
 /// Appends the request as it goes to a service, always as HTTP/1.1.
 pub fn encode_request(head: &RequestHead, to: &ToUpstream<'_>, out: &mut Vec<u8>) {
-    debug_assert!(
-        to.framing != Framing::UntilClose,
-        "a request cannot end with its connection"
-    );
+    debug_assert!(to.framing != Framing::UntilClose, "a request cannot end with its connection");
     head.write_method_and_target(out);
     out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
     out.extend_from_slice(to.authority);
     out.extend_from_slice(b"\r\n");
-    head.fields
-        .write_but(to.but | NEVER | Known::Host.bit(), out);
+    head.fields.write_but(to.but | NEVER | Known::Host.bit(), out);
     write_framing(to.framing, out);
     match to.upgrade {
         Some(protocol) => write_upgrade(protocol, out),
@@ -79,10 +75,7 @@ pub fn encode_response(head: &ResponseHead, to: &ToClient<'_>, out: &mut Vec<u8>
         to.framing != Framing::Chunked || to.version == Version::Http11,
         "HTTP/1.0 knows no chunks"
     );
-    debug_assert!(
-        to.framing != Framing::UntilClose || !to.persist,
-        "the close is the end"
-    );
+    debug_assert!(to.framing != Framing::UntilClose || !to.persist, "the close is the end");
     // RFC 9110, 2.5: the version in a response is the highest that the server conforms to.
     out.extend_from_slice(b"HTTP/1.1 ");
     let status = head.status;

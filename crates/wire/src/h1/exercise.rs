@@ -116,9 +116,7 @@ pub fn chunked(bytes: &[u8]) {
     let found = done.as_ref().map(|done| (&done.data[..], done.consumed));
     assert_eq!(
         found,
-        plain
-            .as_ref()
-            .map(|(data, consumed)| (&data[..], *consumed)),
+        plain.as_ref().map(|(data, consumed)| (&data[..], *consumed)),
         "{:?}",
         text(bytes)
     );
@@ -135,10 +133,7 @@ pub fn chunked(bytes: &[u8]) {
     assert!(again.done && again.consumed == out.len());
     assert_eq!(again.data, done.data);
     let trailers = |decoded: &Decoding| decoded.trailers.as_ref().map(|it| lines(it, 0));
-    assert_eq!(
-        trailers(&again).unwrap_or_default(),
-        trailers(&done).unwrap_or_default()
-    );
+    assert_eq!(trailers(&again).unwrap_or_default(), trailers(&done).unwrap_or_default());
 }
 
 /// Where the head ends if it is accepted, which must not depend on how it arrived. One that is
@@ -207,10 +202,7 @@ fn plainly_chunked(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
     loop {
         let line = plain_line(&bytes[at..])?;
         at += line.len() + 2;
-        let size_bytes = line
-            .iter()
-            .take_while(|byte| byte.is_ascii_hexdigit())
-            .count();
+        let size_bytes = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
         let (size, extensions) = line.split_at(size_bytes);
         extension_bytes += extensions.len();
         let in_limits = size_bytes <= 15 && extension_bytes <= limits.chunk_extension_bytes_max;
@@ -301,13 +293,11 @@ fn plain_line(bytes: &[u8]) -> Option<&[u8]> {
 }
 
 fn is_plain_field(line: &[u8]) -> bool {
-    line.iter()
-        .position(|&byte| byte == b':')
-        .is_some_and(|colon| {
-            colon > 0
-                && line[..colon].iter().all(|&byte| is_token_byte(byte))
-                && line[colon..].iter().all(|&byte| is_value_byte(byte))
-        })
+    line.iter().position(|&byte| byte == b':').is_some_and(|colon| {
+        colon > 0
+            && line[..colon].iter().all(|&byte| is_token_byte(byte))
+            && line[colon..].iter().all(|&byte| is_value_byte(byte))
+    })
 }
 
 /// A head is a start line of visible text, field lines, and an empty line at its very end.
@@ -345,30 +335,16 @@ fn assert_framed(head: &[u8], framing: Framing) {
         Framing::Chunked => (None, Some("chunked".to_owned())),
     };
     assert_eq!(named("content-length"), Vec::from_iter(length), "{text:?}");
-    assert_eq!(
-        named("transfer-encoding"),
-        Vec::from_iter(coding),
-        "{text:?}"
-    );
-    for name in [
-        "keep-alive",
-        "upgrade",
-        "proxy-connection",
-        "http2-settings",
-        "proxy",
-    ] {
+    assert_eq!(named("transfer-encoding"), Vec::from_iter(coding), "{text:?}");
+    for name in ["keep-alive", "upgrade", "proxy-connection", "http2-settings", "proxy"] {
         assert!(named(name).is_empty(), "{text:?}");
     }
 }
 
 /// The lines but for those in the set, as text.
 fn lines(fields: &Fields, but: u64) -> Vec<(String, String)> {
-    let fields = fields
-        .iter()
-        .filter(|(name, _)| Known::of(name).bit() & but == 0);
-    fields
-        .map(|(name, value)| (text(name), text(value)))
-        .collect()
+    let fields = fields.iter().filter(|(name, _)| Known::of(name).bit() & but == 0);
+    fields.map(|(name, value)| (text(name), text(value))).collect()
 }
 
 fn text(bytes: &[u8]) -> String {

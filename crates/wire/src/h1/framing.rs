@@ -109,10 +109,7 @@ impl Connection {
 
 /// The members of a comma-separated list, empty ones left out (RFC 9110, 5.6.1).
 pub(crate) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value
-        .split(|&byte| byte == b',')
-        .map(<[u8]>::trim_ascii)
-        .filter(|member| !member.is_empty())
+    value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
 }
 
 /// How the body of a request ends.
@@ -197,14 +194,8 @@ fn transfer_encoding(fields: &Fields) -> Result<Framing, Malformed> {
     if value.eq_ignore_ascii_case(b"chunked") {
         return Ok(Framing::Chunked);
     }
-    let codings: Vec<&[u8]> = value
-        .split(|&byte| byte == b',')
-        .map(<[u8]>::trim_ascii)
-        .collect();
-    let chunked = codings
-        .iter()
-        .filter(|coding| coding.eq_ignore_ascii_case(b"chunked"))
-        .count();
+    let codings: Vec<&[u8]> = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).collect();
+    let chunked = codings.iter().filter(|coding| coding.eq_ignore_ascii_case(b"chunked")).count();
     let known_shape = codings.iter().all(|coding| !coding.is_empty()) && chunked == 1;
     match codings.last() {
         Some(last) if known_shape && last.eq_ignore_ascii_case(b"chunked") => {

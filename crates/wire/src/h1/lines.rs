@@ -118,11 +118,7 @@ fn read_name(line: &[u8]) -> Option<Name> {
             || block::first_in(block, block::not_plain) == Some(bytes) && bytes > 0
         {
             let lookalike = false;
-            return Some(Name {
-                bytes,
-                known,
-                lookalike,
-            });
+            return Some(Name { bytes, known, lookalike });
         }
     }
     read_unusual_name(line)
@@ -142,20 +138,13 @@ fn read_unusual_name(line: &[u8]) -> Option<Name> {
         bytes += 1;
     }
     let name = &line[..bytes];
-    Some(Name {
-        bytes,
-        known: Known::of(name),
-        lookalike: underscore && is_lookalike(name),
-    })
+    Some(Name { bytes, known: Known::of(name), lookalike: underscore && is_lookalike(name) })
 }
 
 /// Whether a reader that takes `_` for `-`, as CGI and its descendants do, finds a known name.
 #[cold]
 pub(super) fn is_lookalike(name: &[u8]) -> bool {
-    let dashed: Vec<u8> = name
-        .iter()
-        .map(|&byte| if byte == b'_' { b'-' } else { byte })
-        .collect();
+    let dashed: Vec<u8> = name.iter().map(|&byte| if byte == b'_' { b'-' } else { byte }).collect();
     dashed != name && Known::of(&dashed) != Known::Other
 }
 

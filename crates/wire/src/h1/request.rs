@@ -58,11 +58,13 @@ impl RequestHead {
             return Err(Malformed::LookalikeName);
         }
         self.fields.text.extend_from_slice(&bytes[..lines.end]);
-        self.read_target(target.start, &bytes[target.clone()])
-            .map_err(|malformed| match bytes[target].contains(&b' ') {
-                true => Malformed::RequestLine,
-                false => malformed,
-            })?;
+        self.read_target(target.start, &bytes[target.clone()]).map_err(|malformed| match bytes
+            [target]
+            .contains(&b' ')
+        {
+            true => Malformed::RequestLine,
+            false => malformed,
+        })?;
         self.connection = Connection::take(&mut self.fields)?;
         Ok(lines.end)
     }
@@ -128,10 +130,8 @@ impl RequestHead {
         };
         self.target.absolute = true;
         let tail = &target[rest..];
-        let authority_bytes = tail
-            .iter()
-            .position(|byte| b"/?#".contains(byte))
-            .unwrap_or(tail.len());
+        let authority_bytes =
+            tail.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(tail.len());
         let authority = &tail[..authority_bytes];
         check_authority(authority)?;
         let host_field = &self.fields.text[self.target.authority.clone()];
@@ -165,11 +165,8 @@ impl RequestHead {
     /// RFC 9112, 3.2: 400 for a request of HTTP/1.1 that lacks `Host`, and for any request with
     /// more than one or an invalid one.
     fn read_host(&mut self) -> Result<(), Malformed> {
-        let mut hosts = self
-            .fields
-            .list
-            .iter()
-            .filter(|field| field.known == Known::Host && !field.dropped);
+        let mut hosts =
+            self.fields.list.iter().filter(|field| field.known == Known::Host && !field.dropped);
         let Some(&host) = hosts.next() else {
             return match self.version {
                 Version::Http11 => Err(Malformed::HostMissing),
@@ -207,6 +204,5 @@ pub fn wants_continue(head: &RequestHead) -> Result<bool, Malformed> {
 }
 
 fn starts_with_ignoring_case(text: &[u8], prefix: &[u8]) -> bool {
-    text.get(..prefix.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }

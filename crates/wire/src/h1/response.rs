@@ -74,9 +74,7 @@ impl ResponseHead {
         if !code.iter().all(u8::is_ascii_digit) {
             return Err(Malformed::StatusLine);
         }
-        self.status = code
-            .iter()
-            .fold(0, |status, digit| status * 10 + u16::from(digit - b'0'));
+        self.status = code.iter().fold(0, |status, digit| status * 10 + u16::from(digit - b'0'));
         if !(100..600).contains(&self.status) {
             // RFC 9110, 15: "Values outside the range 100..599 are invalid."
             return Err(Malformed::Status);

@@ -16,11 +16,7 @@ pub struct HeadLimits {
 
 impl Default for HeadLimits {
     fn default() -> Self {
-        Self {
-            head_bytes_max: 32 * 1024,
-            fields_max: 100,
-            request_line_bytes_max: 8 * 1024,
-        }
+        Self { head_bytes_max: 32 * 1024, fields_max: 100, request_line_bytes_max: 8 * 1024 }
     }
 }
 
@@ -63,10 +59,7 @@ impl HeadScan {
     /// A scan for the head of a response; [`HeadScan::default`] is one for that of a request.
     #[must_use]
     pub fn of_response() -> Self {
-        Self {
-            of_response: true,
-            ..Self::default()
-        }
+        Self { of_response: true, ..Self::default() }
     }
 
     /// Looks at `bytes`, which begin with those of the last call.
@@ -86,10 +79,7 @@ impl HeadScan {
             return Ok(Scanned::Partial);
         };
         self.check_size(&bytes[..end], limits)?;
-        Ok(Scanned::Whole {
-            start: self.start,
-            end,
-        })
+        Ok(Scanned::Whole { start: self.start, end })
     }
 
     /// Lets `read_head` read the head that `bytes` begin with, which is at least tried at once: most
@@ -120,11 +110,7 @@ impl HeadScan {
 
     /// Whether a head begins, behind an empty line perhaps.
     fn begins(&mut self, bytes: &[u8]) -> Result<bool, Malformed> {
-        let line = if self.of_response {
-            Malformed::StatusLine
-        } else {
-            Malformed::RequestLine
-        };
+        let line = if self.of_response { Malformed::StatusLine } else { Malformed::RequestLine };
         match bytes {
             [] => return Ok(false),
             // RFC 9112, 2.2: "A server that is expecting to receive and parse a request-line
@@ -136,11 +122,7 @@ impl HeadScan {
             _ => {}
         }
         let fits = |byte| {
-            if self.of_response {
-                byte == b'H'
-            } else {
-                is_token_byte(byte)
-            }
+            if self.of_response { byte == b'H' } else { is_token_byte(byte) }
         };
         match bytes.get(self.start) {
             None => Ok(false),
@@ -195,62 +177,30 @@ mod tests {
     #[test]
     fn every_split_gives_the_same_answer() {
         for (text, expect) in [
-            (
-                "GET / HTTP/1.1\r\nHost: a\r\n\r\nrest",
-                Ok(Scanned::Whole { start: 0, end: 27 }),
-            ),
-            (
-                "\r\nGET / HTTP/1.1\r\n\r\n",
-                Ok(Scanned::Whole { start: 2, end: 20 }),
-            ),
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\nrest", Ok(Scanned::Whole { start: 0, end: 27 })),
+            ("\r\nGET / HTTP/1.1\r\n\r\n", Ok(Scanned::Whole { start: 2, end: 20 })),
             ("GET / HTTP/1.1\r\nHost: a\r\n", Ok(Scanned::Partial)),
-            (
-                "GET / HTTP/1.1\nHost: a\n\nrest",
-                Ok(Scanned::Whole { start: 0, end: 24 }),
-            ),
-            (
-                "GET / HTTP/1.1\r\nHost: a\n\r\nrest",
-                Ok(Scanned::Whole { start: 0, end: 26 }),
-            ),
-            (
-                "GET / HTTP/1.1\r\nHost: a\r\n\nrest",
-                Ok(Scanned::Whole { start: 0, end: 26 }),
-            ),
+            ("GET / HTTP/1.1\nHost: a\n\nrest", Ok(Scanned::Whole { start: 0, end: 24 })),
+            ("GET / HTTP/1.1\r\nHost: a\n\r\nrest", Ok(Scanned::Whole { start: 0, end: 26 })),
+            ("GET / HTTP/1.1\r\nHost: a\r\n\nrest", Ok(Scanned::Whole { start: 0, end: 26 })),
             ("\nGET / HTTP/1.1\r\n\r\n", Err(Malformed::BareLineEnd)),
             ("\rGET / HTTP/1.1\r\n\r\n", Err(Malformed::BareLineEnd)),
-            (
-                "\r\n\r\nGET / HTTP/1.1\r\n\r\n",
-                Err(Malformed::RequestLine),
-            ),
+            ("\r\n\r\nGET / HTTP/1.1\r\n\r\n", Err(Malformed::RequestLine)),
             ("\x16\x03\x01", Err(Malformed::RequestLine)),
             (" GET / HTTP/1.1\r\n\r\n", Err(Malformed::RequestLine)),
         ] {
             for split in 0..text.len() {
-                assert_eq!(
-                    look_split(text.as_bytes(), split),
-                    expect,
-                    "{text:?} at {split}"
-                );
+                assert_eq!(look_split(text.as_bytes(), split), expect, "{text:?} at {split}");
             }
         }
     }
 
     #[test]
     fn limits_bite_before_the_head_is_whole() {
-        let limits = HeadLimits {
-            head_bytes_max: 64,
-            fields_max: 2,
-            request_line_bytes_max: 20,
-        };
+        let limits = HeadLimits { head_bytes_max: 64, fields_max: 2, request_line_bytes_max: 20 };
         let look = |text: &str| HeadScan::default().look(text.as_bytes(), &limits);
-        assert_eq!(
-            look("GET /12345678 HTTP/1.1"),
-            Err(Malformed::RequestLineTooLong)
-        );
-        assert_eq!(
-            look("GET /1234567 HTTP/1.1\r\n"),
-            Err(Malformed::RequestLineTooLong)
-        );
+        assert_eq!(look("GET /12345678 HTTP/1.1"), Err(Malformed::RequestLineTooLong));
+        assert_eq!(look("GET /1234567 HTTP/1.1\r\n"), Err(Malformed::RequestLineTooLong));
         assert_eq!(look("GET /123456 HTTP/1.1\r\n"), Ok(Scanned::Partial));
         let long = format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(64));
         assert_eq!(look(&long), Err(Malformed::HeadTooLarge));

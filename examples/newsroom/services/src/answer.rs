@@ -38,26 +38,14 @@ impl Tags {
 
     /// Adds the tags of an answer that this one is made from.
     pub fn inherit(&mut self, headers: &HeaderMap) {
-        let inherited = headers
-            .get(SURROGATE_KEY)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default();
-        self.0
-            .extend(inherited.split_ascii_whitespace().map(str::to_owned));
+        let inherited =
+            headers.get(SURROGATE_KEY).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        self.0.extend(inherited.split_ascii_whitespace().map(str::to_owned));
     }
 
     fn header(&self) -> Option<HeaderValue> {
-        let joined = self
-            .0
-            .iter()
-            .map(String::as_str)
-            .collect::<Vec<_>>()
-            .join(" ");
-        if joined.is_empty() {
-            None
-        } else {
-            HeaderValue::from_str(&joined).ok()
-        }
+        let joined = self.0.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+        if joined.is_empty() { None } else { HeaderValue::from_str(&joined).ok() }
     }
 }
 
@@ -98,11 +86,7 @@ impl Answer {
         }
         let headers = response.headers_mut();
         headers.extend(HeaderValue::from_str(&etag).ok().map(|value| (ETAG, value)));
-        headers.extend(
-            modified
-                .and_then(http_date)
-                .map(|value| (LAST_MODIFIED, value)),
-        );
+        headers.extend(modified.and_then(http_date).map(|value| (LAST_MODIFIED, value)));
         response
     }
 
@@ -136,10 +120,7 @@ fn matches(request: &HeaderMap, etag: &str) -> bool {
 }
 
 fn http_date(moment: OffsetDateTime) -> Option<HeaderValue> {
-    let text = moment
-        .to_offset(time::UtcOffset::UTC)
-        .format(HTTP_DATE)
-        .ok()?;
+    let text = moment.to_offset(time::UtcOffset::UTC).format(HTTP_DATE).ok()?;
     HeaderValue::from_str(&text).ok()
 }
 
@@ -158,10 +139,7 @@ mod tests {
 
     fn asked_with(condition: &str) -> Response {
         let mut request = HeaderMap::new();
-        request.insert(
-            IF_NONE_MATCH,
-            HeaderValue::from_str(condition).expect("a plain header"),
-        );
+        request.insert(IF_NONE_MATCH, HeaderValue::from_str(condition).expect("a plain header"));
         answer().for_request(&request)
     }
 
@@ -169,10 +147,7 @@ mod tests {
     fn an_answer_carries_validators_and_tags() {
         let response = answer().for_request(&HeaderMap::new());
         assert_eq!(response.status(), StatusCode::OK);
-        assert_eq!(
-            response.headers()[LAST_MODIFIED],
-            "Sun, 01 Mar 2026 09:05:07 GMT"
-        );
+        assert_eq!(response.headers()[LAST_MODIFIED], "Sun, 01 Mar 2026 09:05:07 GMT");
         assert_eq!(response.headers()[SURROGATE_KEY], "article-7 section-world");
         assert_eq!(response.headers()[ETAG], etag("[\"news\"]"));
     }
@@ -193,14 +168,8 @@ mod tests {
         let mut tags = Tags::default();
         tags.add("article-7");
         let mut headers = HeaderMap::new();
-        headers.insert(
-            SURROGATE_KEY,
-            HeaderValue::from_static("article-7  author-3"),
-        );
+        headers.insert(SURROGATE_KEY, HeaderValue::from_static("article-7  author-3"));
         tags.inherit(&headers);
-        assert_eq!(
-            tags.header(),
-            Some(HeaderValue::from_static("article-7 author-3"))
-        );
+        assert_eq!(tags.header(), Some(HeaderValue::from_static("article-7 author-3")));
     }
 }

@@ -42,13 +42,9 @@ impl Options {
         let mut data = PathBuf::from("data");
         let mut articles = ARTICLES;
         while let Some(flag) = words.next() {
-            let value = words
-                .next()
-                .ok_or_else(|| format!("{flag} wants a value"))?;
+            let value = words.next().ok_or_else(|| format!("{flag} wants a value"))?;
             let number = || {
-                value
-                    .parse::<u32>()
-                    .map_err(|_| format!("{flag} wants a number, not `{value}`"))
+                value.parse::<u32>().map_err(|_| format!("{flag} wants a number, not `{value}`"))
             };
             match flag.as_str() {
                 "--port" => {
@@ -60,12 +56,7 @@ impl Options {
             }
         }
         let port = port.ok_or("--port is missing")?;
-        Ok(Options {
-            role,
-            port,
-            data,
-            articles,
-        })
+        Ok(Options { role, port, data, articles })
     }
 }
 
@@ -79,30 +70,16 @@ mod tests {
 
     #[test]
     fn a_full_line_is_read() {
-        let expected = Options {
-            role: Role::Articles,
-            port: 7001,
-            data: "d".into(),
-            articles: 9,
-        };
-        assert_eq!(
-            read("articles --port 7001 --data d --articles 9"),
-            Ok(expected)
-        );
+        let expected = Options { role: Role::Articles, port: 7001, data: "d".into(), articles: 9 };
+        assert_eq!(read("articles --port 7001 --data d --articles 9"), Ok(expected));
     }
 
     #[test]
     fn what_is_wrong_is_named() {
-        assert_eq!(
-            read("cellar --port 1"),
-            Err("there is no service `cellar`".to_owned())
-        );
+        assert_eq!(read("cellar --port 1"), Err("there is no service `cellar`".to_owned()));
         assert_eq!(read("front"), Err("--port is missing".to_owned()));
         assert_eq!(read("front --port 70000"), Err("no port 70000".to_owned()));
         assert_eq!(read("front --port"), Err("--port wants a value".to_owned()));
-        assert_eq!(
-            read("front --port x"),
-            Err("--port wants a number, not `x`".to_owned())
-        );
+        assert_eq!(read("front --port x"), Err("--port wants a number, not `x`".to_owned()));
     }
 }

@@ -25,10 +25,7 @@ pub(crate) struct Admin {
 impl Default for Admin {
     fn default() -> Self {
         let listen = Address(SocketAddr::from(([127, 0, 0, 1], 9900))).into();
-        Self {
-            listen,
-            token: None,
-        }
+        Self { listen, token: None }
     }
 }
 
@@ -74,21 +71,12 @@ impl Admin {
     }
 
     pub(super) fn check_together(&self, listen: &Listen, report: &mut Report) {
-        if listen
-            .http
-            .0
-            .iter()
-            .any(|other| other.address.clashes(*self.listen))
-        {
+        if listen.http.0.iter().any(|other| other.address.clashes(*self.listen)) {
             // One of the two may be a default, which stands nowhere.
             let place = self.listen.place();
             report
                 .error(
-                    if place.is_none() {
-                        listen.http.place()
-                    } else {
-                        place
-                    },
+                    if place.is_none() { listen.http.place() } else { place },
                     format!("`{}` is for clients and for operators", *self.listen),
                 )
                 .help("give `[admin] listen` an address of its own");

@@ -36,9 +36,7 @@ macro_rules! limits {
 
 /// A limit as it stands in the list below.
 fn limit<T: std::str::FromStr>(text: &str) -> T {
-    text.parse()
-        .ok()
-        .expect("the list of limits is right: a test reads it")
+    text.parse().ok().expect("the list of limits is right: a test reads it")
 }
 
 limits! {

@@ -24,10 +24,7 @@ pub(crate) struct Listen {
 impl Default for Listen {
     fn default() -> Self {
         let address = Address(SocketAddr::from(([127, 0, 0, 1], 8080)));
-        Self {
-            http: Listeners(vec![Listener::plain(address).into()]).into(),
-            https: None,
-        }
+        Self { http: Listeners(vec![Listener::plain(address).into()]).into(), https: None }
     }
 }
 
@@ -85,11 +82,7 @@ impl Listen {
                 .error(https, "`https` is not built yet")
                 .help("use `http`, and end TLS in front of Doorward");
         }
-        let peers = self
-            .http
-            .0
-            .iter()
-            .filter_map(|listener| listener.proxy_protocol.as_ref());
+        let peers = self.http.0.iter().filter_map(|listener| listener.proxy_protocol.as_ref());
         for peers in peers.filter(|peers| peers.is_empty()) {
             report
                 .error(peers, "`proxy-protocol = []` lets nobody connect")
@@ -103,10 +96,7 @@ impl Listen {
             let same = |other: &&At<Listener>| other.address.clashes(listener.address);
             if let Some(first) = listeners[..at].iter().find(same) {
                 report
-                    .error(
-                        listener,
-                        format!("`{}` is listened on twice", listener.address),
-                    )
+                    .error(listener, format!("`{}` is listened on twice", listener.address))
                     .other(first, "the first one is at");
             }
         }
@@ -122,10 +112,7 @@ impl Address {
 
 impl Listener {
     fn plain(address: Address) -> Self {
-        Self {
-            address,
-            proxy_protocol: None,
-        }
+        Self { address, proxy_protocol: None }
     }
 }
 
@@ -140,10 +127,7 @@ impl std::str::FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, String> {
         text.parse().map(Self).map_err(|_| {
-            let port = text
-                .rsplit(':')
-                .next()
-                .and_then(|port| port.parse::<u16>().ok());
+            let port = text.rsplit(':').next().and_then(|port| port.parse::<u16>().ok());
             let host = match text.rsplit_once(':').map_or("", |(host, _)| host) {
                 "localhost" => "127.0.0.1",
                 "" | "*" => "0.0.0.0",
@@ -189,11 +173,7 @@ impl Serialize for Listener {
             None => self.address.serialize(serializer),
             proxy_protocol @ Some(_) => {
                 let proxy_protocol = proxy_protocol.clone();
-                ListenerTable {
-                    address: self.address,
-                    proxy_protocol,
-                }
-                .serialize(serializer)
+                ListenerTable { address: self.address, proxy_protocol }.serialize(serializer)
             }
         }
     }
@@ -215,14 +195,9 @@ impl<'de> Deserialize<'de> for Listener {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Listener, A::Error> {
-                let ListenerTable {
-                    address,
-                    proxy_protocol,
-                } = Deserialize::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Listener {
-                    address,
-                    proxy_protocol,
-                })
+                let ListenerTable { address, proxy_protocol } =
+                    Deserialize::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Listener { address, proxy_protocol })
             }
         }
 

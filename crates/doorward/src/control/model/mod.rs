@@ -67,10 +67,7 @@ pub(crate) struct Runtime {
 
 impl Default for Runtime {
     fn default() -> Self {
-        Self {
-            workers: None,
-            drain: Period::from_secs(30).into(),
-        }
+        Self { workers: None, drain: Period::from_secs(30).into() }
     }
 }
 
@@ -134,11 +131,7 @@ impl Config {
         if let Some(workers) = &self.runtime.workers {
             report.within("workers", workers, 1..=1024);
         }
-        report.within(
-            "drain",
-            &self.runtime.drain,
-            Period::ZERO..=Period::from_secs(86_400),
-        );
+        report.within("drain", &self.runtime.drain, Period::ZERO..=Period::from_secs(86_400));
         self.limits.check(report);
     }
 
@@ -165,10 +158,7 @@ mod tests {
         read.check(&mut report);
         read.check_together(&mut report);
         assert!(report.is_clean(), "{report}");
-        assert_eq!(
-            serde_json::json!(read),
-            serde_json::json!(Config::default())
-        );
+        assert_eq!(serde_json::json!(read), serde_json::json!(Config::default()));
     }
 
     #[test]

@@ -21,10 +21,7 @@ pub(super) struct Backoff {
 impl Backoff {
     /// `seed` is what makes the waits of instances that died together differ.
     pub(super) fn new(seed: u64) -> Self {
-        Self {
-            in_a_row: 0,
-            random: seed,
-        }
+        Self { in_a_row: 0, random: seed }
     }
 
     /// Counts one failure: how long to wait. Varies by a quarter around the doubled value.

@@ -33,16 +33,9 @@ pub(crate) struct BuildFailure {
 
 impl fmt::Display for BuildFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            service,
-            command,
-            failure,
-            last_lines,
-        } = self;
+        let Self { service, command, failure, last_lines } = self;
         write!(f, "the build of `{service}` failed: `{command}` {failure}")?;
-        last_lines
-            .iter()
-            .try_for_each(|line| write!(f, "\n    {line}"))
+        last_lines.iter().try_for_each(|line| write!(f, "\n    {line}"))
     }
 }
 
@@ -69,11 +62,7 @@ async fn run_build(build: &BuildSpec, sink: &Sink) -> Result<(), BuildFailure> {
         failure,
         last_lines: tail.lines(),
     };
-    let voice = Voice {
-        sink: sink.clone(),
-        service: Arc::clone(&build.service),
-        instance: None,
-    };
+    let voice = Voice { sink: sink.clone(), service: Arc::clone(&build.service), instance: None };
     let launch = Launch {
         words: build.command.all(),
         variables: build.environment.clone().into_iter().collect(),

@@ -27,12 +27,7 @@ const PIPE_GRACE: Duration = Duration::from_millis(500);
 const PORT_TRIES: usize = 64;
 
 /// What a supervisor may have told Doorward, and no service should hear.
-const NOT_INHERITED: [&str; 4] = [
-    "LISTEN_FDS",
-    "LISTEN_PID",
-    "LISTEN_FDNAMES",
-    "NOTIFY_SOCKET",
-];
+const NOT_INHERITED: [&str; 4] = ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "NOTIFY_SOCKET"];
 
 /// What is to be executed.
 #[derive(Debug)]
@@ -73,9 +68,7 @@ impl Launch<'_> {
         for name in NOT_INHERITED {
             command.env_remove(name);
         }
-        let child = command
-            .spawn()
-            .map_err(|error| self.failure(program, &error))?;
+        let child = command.spawn().map_err(|error| self.failure(program, &error))?;
         let group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
         Ok(Running { group, child })
     }
@@ -97,9 +90,7 @@ impl Launch<'_> {
             _ if error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) => {
                 Failure::Unrunnable { program }
             }
-            _ => Failure::Unstarted {
-                why: error.to_string(),
-            },
+            _ => Failure::Unstarted { why: error.to_string() },
         }
     }
 }
@@ -162,14 +153,8 @@ impl Running {
         }
         self.group.kill();
         match status {
-            Ok(status) => Ended {
-                failure: Failure::of(status),
-                success: status.success(),
-            },
-            Err(_) => Ended {
-                failure: Failure::Unknown,
-                success: false,
-            },
+            Ok(status) => Ended { failure: Failure::of(status), success: status.success() },
+            Err(_) => Ended { failure: Failure::Unknown, success: false },
         }
     }
 }

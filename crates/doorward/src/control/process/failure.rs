@@ -64,9 +64,7 @@ impl Failure {
 }
 
 /// Words that look like programs and are none.
-const BUILT_IN: [&str; 8] = [
-    "cd", "source", ".", "export", "set", "ulimit", "exec", "eval",
-];
+const BUILT_IN: [&str; 8] = ["cd", "source", ".", "export", "set", "ulimit", "exec", "eval"];
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -85,10 +83,7 @@ impl fmt::Display for Failure {
                 write!(f, "was not healthy within {}: {last}", spelled(*limit))
             }
             Self::Silent { checks, last } => {
-                write!(
-                    f,
-                    "stopped answering: {checks} checks in a row failed, {last}"
-                )
+                write!(f, "stopped answering: {checks} checks in a row failed, {last}")
             }
             Self::Unknown => f.write_str("ended in a way that was not seen"),
         }?;
@@ -143,13 +138,7 @@ mod tests {
 
     #[test]
     fn signals_have_names() {
-        assert_eq!(
-            Failure::Killed { signal: 15 }.to_string(),
-            "ended by SIGTERM"
-        );
-        assert_eq!(
-            Failure::Killed { signal: 42 }.to_string(),
-            "ended by signal 42"
-        );
+        assert_eq!(Failure::Killed { signal: 15 }.to_string(), "ended by SIGTERM");
+        assert_eq!(Failure::Killed { signal: 42 }.to_string(), "ended by signal 42");
     }
 }

@@ -26,27 +26,12 @@ const KILL_GRACE: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
     Starting,
-    Unproven {
-        until: Time,
-        passed: u32,
-    },
-    Ready {
-        failed: u32,
-    },
-    Failing {
-        passed: u32,
-    },
-    BackingOff {
-        until: Time,
-    },
-    Draining {
-        until: Time,
-    },
-    Stopping {
-        until: Time,
-        killed: bool,
-        then: Then,
-    },
+    Unproven { until: Time, passed: u32 },
+    Ready { failed: u32 },
+    Failing { passed: u32 },
+    BackingOff { until: Time },
+    Draining { until: Time },
+    Stopping { until: Time, killed: bool, then: Then },
     Gone,
 }
 
@@ -146,10 +131,7 @@ impl Instance {
     }
 
     pub(super) fn run_id(&self) -> RunId {
-        RunId {
-            instance: self.id,
-            run: self.run,
-        }
+        RunId { instance: self.id, run: self.run }
     }
 
     pub(super) fn state(&self) -> StateName {
@@ -188,21 +170,14 @@ impl Instance {
     }
 
     fn is_watched(&self) -> bool {
-        matches!(
-            self.state,
-            State::Unproven { .. } | State::Ready { .. } | State::Failing { .. }
-        )
+        matches!(self.state, State::Unproven { .. } | State::Ready { .. } | State::Failing { .. })
     }
 
     pub(super) fn event(&mut self, event: Event, now: Time, effects: &mut Effects) {
         match event {
             Event::Spawned(process) => self.spawned(process, now, effects),
             Event::NotSpawned(failure) => self.ended(
-                Exit {
-                    failure,
-                    last_lines: Vec::new(),
-                    port_taken: false,
-                },
+                Exit { failure, last_lines: Vec::new(), port_taken: false },
                 now,
                 effects,
             ),
@@ -342,11 +317,7 @@ impl Instance {
     fn became_ready(&mut self, now: Time, effects: &mut Effects) {
         let text = match self.state {
             State::Failing { .. } => format!("{}answers again", self.subject()),
-            _ => format!(
-                "{}is ready after {}",
-                self.subject(),
-                spelled(now - self.since)
-            ),
+            _ => format!("{}is ready after {}", self.subject(), spelled(now - self.since)),
         };
         self.ready_since = Some(now);
         self.proven = true;
@@ -362,37 +333,20 @@ impl Instance {
         self.turn(State::Failing { passed: 0 }, now);
         self.say(
             Level::Error,
-            format!(
-                "{}{reason}; it gets no more requests and is being replaced",
-                self.subject()
-            ),
+            format!("{}{reason}; it gets no more requests and is being replaced", self.subject()),
             effects,
         );
-        self.last_exit = Some(LastExit {
-            reason,
-            last_lines: Vec::new(),
-            at: now,
-        });
+        self.last_exit = Some(LastExit { reason, last_lines: Vec::new(), at: now });
     }
 
     fn silence(&self) -> Failure {
-        Failure::Silent {
-            checks: self.spec.health.fall.max(1),
-            last: self.last_probe.clone(),
-        }
+        Failure::Silent { checks: self.spec.health.fall.max(1), last: self.last_probe.clone() }
     }
 
     /// Asks the process to end, or notes that it must as soon as there is one.
     fn terminate(&mut self, then: Then, now: Time, effects: &mut Effects) {
         let until = now + self.spec.stop_grace;
-        self.turn(
-            State::Stopping {
-                until,
-                killed: false,
-                then,
-            },
-            now,
-        );
+        self.turn(State::Stopping { until, killed: false, then }, now);
         if self.process.is_some() {
             self.signal(Signal::Terminate, effects);
         }
@@ -400,12 +354,7 @@ impl Instance {
 
     /// The time to stop is over.
     fn overdue(&mut self, now: Time, effects: &mut Effects) {
-        let State::Stopping {
-            until,
-            killed,
-            then,
-        } = &mut self.state
-        else {
+        let State::Stopping { until, killed, then } = &mut self.state else {
             return;
         };
         if !*killed {
@@ -467,10 +416,7 @@ impl Instance {
         self.turn(State::BackingOff { until: now + wait }, now);
         let reason = failure.to_string();
         let times = self.backoff.in_a_row();
-        let known = self
-            .last_exit
-            .as_ref()
-            .is_some_and(|last| last.reason == reason);
+        let known = self.last_exit.as_ref().is_some_and(|last| last.reason == reason);
         let mut text = format!("{subject}{reason}; next try in {}", spelled(wait));
         if times > 1 {
             text += &format!(", failure {times} in a row");
@@ -483,11 +429,7 @@ impl Instance {
             }
         }
         self.say(Level::Error, text, effects);
-        self.last_exit = Some(LastExit {
-            reason,
-            last_lines,
-            at: now,
-        });
+        self.last_exit = Some(LastExit { reason, last_lines, at: now });
     }
 
     fn forget_old_failures(&mut self, now: Time) {
@@ -503,17 +445,12 @@ impl Instance {
 
     /// What a sentence about the running process begins with.
     fn subject(&self) -> String {
-        let process = self
-            .process
-            .map(|process| format!("process {} ", process.pid));
+        let process = self.process.map(|process| format!("process {} ", process.pid));
         process.unwrap_or_default()
     }
 
     fn signal(&self, signal: Signal, effects: &mut Effects) {
-        effects.push(Effect::Signal {
-            id: self.run_id(),
-            signal,
-        });
+        effects.push(Effect::Signal { id: self.run_id(), signal });
     }
 
     fn say(&self, level: Level, text: String, effects: &mut Effects) {

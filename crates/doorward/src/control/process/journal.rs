@@ -111,11 +111,7 @@ impl Sink {
     }
 
     fn push(&self, service: &Arc<str>, instance: Option<u32>, said: Said) {
-        let entry = Entry {
-            service: Arc::clone(service),
-            instance,
-            said,
-        };
+        let entry = Entry { service: Arc::clone(service), instance, said };
         let mut queue = self.0.queue();
         if queue.nobody_reads {
             return;
@@ -220,12 +216,7 @@ mod tests {
             .count();
         assert!((200..300).contains(&kept), "{kept}");
         let rest: Vec<_> = all[kept..].iter().map(|entry| &entry.said).collect();
-        let [
-            Said::Line { text, .. },
-            Said::Event { .. },
-            Said::Lost { lines },
-        ] = rest[..]
-        else {
+        let [Said::Line { text, .. }, Said::Event { .. }, Said::Lost { lines }] = rest[..] else {
             panic!("{rest:?}");
         };
         assert_eq!(text, "still here");

@@ -47,30 +47,11 @@ pub(super) struct Exit {
 /// What is to be done.
 #[derive(Clone, Debug)]
 pub(super) enum Effect {
-    Spawn {
-        id: RunId,
-        slot: u32,
-        spec: Arc<ServiceSpec>,
-    },
-    Probe {
-        id: RunId,
-        port: u16,
-        health: Health,
-    },
-    Signal {
-        id: RunId,
-        signal: Signal,
-    },
-    Publish {
-        service: Arc<str>,
-        ready: Vec<SocketAddr>,
-    },
-    Say {
-        service: Arc<str>,
-        instance: Option<u32>,
-        level: Level,
-        text: String,
-    },
+    Spawn { id: RunId, slot: u32, spec: Arc<ServiceSpec> },
+    Probe { id: RunId, port: u16, health: Health },
+    Signal { id: RunId, signal: Signal },
+    Publish { service: Arc<str>, ready: Vec<SocketAddr> },
+    Say { service: Arc<str>, instance: Option<u32>, level: Level, text: String },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -57,9 +57,7 @@ pub(super) async fn pump(
     let mut lines = Lines::default();
     let mut say = |text: String| {
         tail.push(&text);
-        voice
-            .sink
-            .line(&voice.service, voice.instance, stream, text);
+        voice.sink.line(&voice.service, voice.instance, stream, text);
     };
     let mut buffer = vec![0; READ_BYTES];
     // An error is an end as well: nothing more can come.
@@ -168,10 +166,7 @@ mod tests {
 
     #[test]
     fn lines_end_with_lf_crlf_or_the_output() {
-        assert_eq!(
-            lines(b"a\r\nb\n\nc\rd\nlast"),
-            ["a", "b", "", "c\rd", "last"]
-        );
+        assert_eq!(lines(b"a\r\nb\n\nc\rd\nlast"), ["a", "b", "", "c\rd", "last"]);
         assert_eq!(lines(b""), [""; 0]);
         assert_eq!(lines("größer 🚪\n".as_bytes()), ["größer 🚪"]);
         assert_eq!(lines(b"caf\xe9 \xff\xfe!\n"), ["caf\\xe9 \\xff\\xfe!"]);
@@ -187,10 +182,7 @@ mod tests {
         assert_eq!(next, "next");
         let (shown, rest) = cut.split_once('…').expect("it is marked");
         assert!(shown.len() <= LINE_BYTES_MAX && shown.starts_with("xé") && !shown.contains('\\'));
-        assert_eq!(
-            rest,
-            format!(" ({} bytes cut)", 1 + bytes.len() - shown.len())
-        );
+        assert_eq!(rest, format!(" ({} bytes cut)", 1 + bytes.len() - shown.len()));
     }
 
     #[test]

@@ -32,10 +32,7 @@ pub(super) async fn probe(port: u16, health: &Health) -> Result<(), String> {
     };
     let rest = async {
         while buffer.len() < REST_BYTES_MAX
-            && stream
-                .read_buf(&mut buffer)
-                .await
-                .is_ok_and(|count| count > 0)
+            && stream.read_buf(&mut buffer).await.is_ok_and(|count| count > 0)
         {}
     };
     let _ = tokio::time::timeout(REST_LIMIT, rest).await;
@@ -77,8 +74,7 @@ async fn check(port: u16, health: &Health) -> Result<Option<(TcpStream, Vec<u8>)
                 }
             }
             Scanned::Whole { start, end } => {
-                head.parse(&buffer[start..end], &limits)
-                    .map_err(malformed)?;
+                head.parse(&buffer[start..end], &limits).map_err(malformed)?;
                 match head.status {
                     // An interim response; the real one follows.
                     100..200 => {
@@ -126,18 +122,13 @@ mod tests {
 
     #[test]
     fn only_a_2xx_in_time_is_well() {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime");
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let ok: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
             assert_eq!(verdict(&[ok], false).await, "well");
             assert_eq!(verdict(&[ok], true).await, "well");
-            assert_eq!(
-                verdict(&[&ok[..9], &ok[9..20], &ok[20..]], false).await,
-                "well"
-            );
+            assert_eq!(verdict(&[&ok[..9], &ok[9..20], &ok[20..]], false).await, "well");
             let interim = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
             assert_eq!(verdict(&[interim, ok], false).await, "well");
             let moved = b"HTTP/1.1 301 Moved\r\nLocation: /\r\n\r\n";

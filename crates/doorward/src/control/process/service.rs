@@ -104,9 +104,7 @@ impl Service {
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {
-        self.all()
-            .filter_map(|(_, instance)| instance.deadline())
-            .min()
+        self.all().filter_map(|(_, instance)| instance.deadline()).min()
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = (Role, &Instance)> {
@@ -146,18 +144,14 @@ impl Service {
             let number = u32::try_from(self.slots.len() + 1).unwrap_or(u32::MAX);
             let incumbent = self.wanted.begin(number, ids, now, effects);
             let candidate = None;
-            self.slots.push(Slot {
-                incumbent,
-                candidate,
-            });
+            self.slots.push(Slot { incumbent, candidate });
         }
         self.publish(effects);
         for mut instance in retired {
             instance.retire(now, effects);
             self.leaving.push(instance);
         }
-        self.leaving
-            .retain(|instance| instance.state() != StateName::Gone);
+        self.leaving.retain(|instance| instance.state() != StateName::Gone);
     }
 
     /// Begins the next replacement, if one is due and none is under way.
@@ -194,10 +188,7 @@ impl Service {
         let ready: Vec<SocketAddr> = ready.filter_map(Instance::address).collect();
         if ready != self.published {
             self.published.clone_from(&ready);
-            effects.push(Effect::Publish {
-                service: Arc::clone(&self.wanted.name),
-                ready,
-            });
+            effects.push(Effect::Publish { service: Arc::clone(&self.wanted.name), ready });
         }
     }
 }

@@ -62,12 +62,8 @@ impl ServiceSpec {
     pub(super) fn variables(&self, instance: u32, port: u16) -> Vec<(String, String)> {
         let configured = self.environment.iter();
         let configured = configured.map(|(name, value)| (name.clone(), with_port(value, port)));
-        let own = [
-            port.to_string(),
-            self.name.to_string(),
-            instance.to_string(),
-            self.door_url.clone(),
-        ];
+        let own =
+            [port.to_string(), self.name.to_string(), instance.to_string(), self.door_url.clone()];
         let own = OWN_VARIABLES.iter().map(ToString::to_string).zip(own);
         configured.chain(own).collect()
     }
@@ -152,10 +148,7 @@ mod tests {
             ("URLS", "http://*:70"),
         ];
         assert!(
-            variables
-                .iter()
-                .map(|(n, v)| (n.as_str(), v.as_str()))
-                .eq(expected),
+            variables.iter().map(|(n, v)| (n.as_str(), v.as_str())).eq(expected),
             "{variables:?}"
         );
     }

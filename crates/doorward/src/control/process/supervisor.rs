@@ -70,11 +70,7 @@ struct Run {
 /// A new supervisor, and what speaks to it and hears from it.
 pub(crate) fn supervisor(
     sink: Sink,
-) -> (
-    Supervision,
-    mpsc::UnboundedReceiver<EndpointsChanged>,
-    Supervisor,
-) {
+) -> (Supervision, mpsc::UnboundedReceiver<EndpointsChanged>, Supervisor) {
     let (order, orders) = mpsc::unbounded_channel();
     let (endpoints, changes) = mpsc::unbounded_channel();
     let supervisor = Supervisor {
@@ -87,9 +83,7 @@ pub(crate) fn supervisor(
         tasks: JoinSet::new(),
         news: mpsc::unbounded_channel(),
         began: Instant::now(),
-        epoch: SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default(),
+        epoch: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
         waiting_for_stop: Vec::new(),
     };
     (Supervision(order), changes, supervisor)
@@ -207,27 +201,20 @@ impl Supervisor {
                 Effect::Publish { service, ready } => {
                     let _ = self.endpoints.send(EndpointsChanged { service, ready });
                 }
-                Effect::Say {
-                    service,
-                    instance,
-                    level,
-                    text,
-                } => self.sink.event(&service, instance, level, text),
+                Effect::Say { service, instance, level, text } => {
+                    self.sink.event(&service, instance, level, text)
+                }
             }
         }
     }
 
     /// Finds a port, starts a process and a task that stays with it.
     fn spawn(&mut self, id: RunId, slot: u32, spec: &ServiceSpec) -> Result<Process, Failure> {
-        self.resting
-            .retain(|(since, _)| since.elapsed() < PORT_REST);
+        self.resting.retain(|(since, _)| since.elapsed() < PORT_REST);
         let used = self.runs.values().map(|run| run.port);
-        let taken: Vec<u16> = used
-            .chain(self.resting.iter().map(|(_, port)| *port))
-            .collect();
-        let port = child::free_port(&taken).map_err(|error| Failure::Unstarted {
-            why: format!("no port is free: {error}"),
-        })?;
+        let taken: Vec<u16> = used.chain(self.resting.iter().map(|(_, port)| *port)).collect();
+        let port = child::free_port(&taken)
+            .map_err(|error| Failure::Unstarted { why: format!("no port is free: {error}") })?;
         let launch = Launch {
             words: spec.words(port),
             variables: spec.variables(slot, port),
@@ -244,14 +231,9 @@ impl Supervisor {
         let last_word = LastWord {
             id,
             news: self.news.0.clone(),
-            exit: Exit {
-                failure: Failure::Unknown,
-                last_lines: Vec::new(),
-                port_taken: false,
-            },
+            exit: Exit { failure: Failure::Unknown, last_lines: Vec::new(), port_taken: false },
         };
-        self.tasks
-            .spawn(attend(running, received, voice, port, last_word));
+        self.tasks.spawn(attend(running, received, voice, port, last_word));
         self.runs.insert(id, Run { port, signals });
         Ok(Process { pid, port })
     }

@@ -175,12 +175,7 @@ fn bodies_that_last_until_the_close() {
 #[test]
 fn answers_without_a_body() {
     check(&[
-        (
-            GET,
-            "HTTP/1.1 204 No Content\n\n",
-            "HTTP/1.1 204 No Content\n\n",
-            Reused,
-        ),
+        (GET, "HTTP/1.1 204 No Content\n\n", "HTTP/1.1 204 No Content\n\n", Reused),
         // RFC 9110, 8.6: no `Content-Length` in a 204.
         (
             GET,
@@ -230,12 +225,7 @@ fn answers_without_a_body() {
             "HTTP/1.1 200 OK\nContent-Length: 5\n\n",
             Reused,
         ),
-        (
-            HEAD,
-            "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n",
-            "HTTP/1.1 200 OK\n\n",
-            Reused,
-        ),
+        (HEAD, "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n", "HTTP/1.1 200 OK\n\n", Reused),
         (HEAD, "HTTP/1.1 200 OK\n\n", "HTTP/1.1 200 OK\n\n", Reused),
         (
             HEAD,
@@ -312,14 +302,8 @@ fn fields() {
     let pass = Pass::new("");
     for (said, received) in [
         ("Server: x\n", "Server: x\n"),
-        (
-            "Set-Cookie: a=b\nSet-Cookie: c=d\n",
-            "Set-Cookie: a=b\nSet-Cookie: c=d\n",
-        ),
-        (
-            "ETag: \"a\"\nVary: Accept\nAge: 5\n",
-            "ETag: \"a\"\nVary: Accept\nAge: 5\n",
-        ),
+        ("Set-Cookie: a=b\nSet-Cookie: c=d\n", "Set-Cookie: a=b\nSet-Cookie: c=d\n"),
+        ("ETag: \"a\"\nVary: Accept\nAge: 5\n", "ETag: \"a\"\nVary: Accept\nAge: 5\n"),
         ("Location: http://other/\n", "Location: http://other/\n"),
         ("A: \u{e4}\nB:\n", "A: \u{e4}\nB:\n"),
         ("X_Under_Score: a\n", "X_Under_Score: a\n"),
@@ -357,11 +341,7 @@ fn an_answer_may_come_in_any_pieces() {
         let (start, rest) = answer.split_at(split);
         service.send(start);
         service.send(rest);
-        assert_eq!(
-            super::plain(&client.read_response()),
-            received,
-            "split at {split}"
-        );
+        assert_eq!(super::plain(&client.read_response()), received, "split at {split}");
     }
     client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
     let mut service = service.expect("it was used");

@@ -25,15 +25,8 @@ impl Pass {
             Some(&*format!("HTTP/1.1 {status}")),
             "{shown:?}: {response}"
         );
-        assert_eq!(
-            response.matches("HTTP/1.1 ").count(),
-            1,
-            "{shown:?}: {response}"
-        );
-        assert!(
-            response.contains("\r\nConnection: close\r\n"),
-            "{shown:?}: {response}"
-        );
+        assert_eq!(response.matches("HTTP/1.1 ").count(), 1, "{shown:?}: {response}");
+        assert!(response.contains("\r\nConnection: close\r\n"), "{shown:?}: {response}");
         assert_eq!(end, End::Closed, "{shown:?}: {response}");
         self.got_no_whole_request(shown);
     }
@@ -187,18 +180,10 @@ fn a_route_may_take_more_or_less() {
         let length = body.len();
         format!("POST {path} HTTP/1.1\nHost: h\nContent-Length: {length}\n\n{body}")
     };
-    for (path, body) in [
-        ("/", "hello"),
-        ("/small/", "hi"),
-        ("/large/", "hello, world"),
-    ] {
+    for (path, body) in [("/", "hello"), ("/small/", "hi"), ("/large/", "hello, world")] {
         pass.passes(&request(path, body), &request(path, body));
     }
-    for (path, body) in [
-        ("/", "hello!"),
-        ("/small/", "hi!"),
-        ("/large/", &*"x".repeat(1025)),
-    ] {
+    for (path, body) in [("/", "hello!"), ("/small/", "hi!"), ("/large/", &*"x".repeat(1025))] {
         pass.refuses(crlf(&request(path, body)), 413);
     }
 }
@@ -229,9 +214,8 @@ fn a_body_that_breaks_off_is_no_request() {
     }
     for (length, body) in [(5, ""), (5, "hell"), (500_000, "hell")] {
         let mut client = pass.door.connect();
-        client.send(format!(
-            "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n{body}"
-        ));
+        client
+            .send(format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n{body}"));
         client.end();
         client.expect_end();
         let (received, _) = pass.upstream.accept().read_to_end();

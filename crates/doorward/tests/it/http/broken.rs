@@ -18,11 +18,7 @@ impl Pass {
         service.send(answer);
         let response = client.read_response();
         let shown = answer.get(..200).unwrap_or(answer);
-        assert_eq!(
-            response.get(..12),
-            Some("HTTP/1.1 502"),
-            "{shown:?}: {response}"
-        );
+        assert_eq!(response.get(..12), Some("HTTP/1.1 502"), "{shown:?}: {response}");
         assert!(!response.contains("poison"), "{shown:?}: {response}");
         self.goes_on(client, service, shown);
     }
@@ -37,11 +33,7 @@ impl Pass {
         let request = service.read_request();
         assert!(request.starts_with("GET /next "), "{story:?}: {request}");
         service.send("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
-        assert_eq!(
-            client.read_response().get(..12),
-            Some("HTTP/1.1 204"),
-            "{story:?}"
-        );
+        assert_eq!(client.read_response().get(..12), Some("HTTP/1.1 204"), "{story:?}");
     }
 }
 
@@ -92,10 +84,7 @@ fn heads_that_are_not_http() {
     pass.is_bad(&format!("HTTP/1.1 200 OK\r\nA: {long}\r\n\r\n"));
     pass.is_bad(&format!("HTTP/1.1 200 {long}\r\n\r\n"));
     pass.is_bad(&format!("HTTP/1.1 200 OK\r\nA: {long}"));
-    pass.is_bad(&format!(
-        "HTTP/1.1 200 OK\r\n{}\r\n",
-        "A: b\r\n".repeat(300)
-    ));
+    pass.is_bad(&format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(300)));
 }
 
 #[test]
@@ -176,11 +165,7 @@ fn chunks_that_are_not_chunks() {
         assert!(start.starts_with("HTTP/1.1 200 OK\r\n"), "{start}");
         service.send(body);
         let (rest, end) = client.read_to_end();
-        assert!(
-            !text(&rest).contains("0\r\n"),
-            "{body:?}: {:?}",
-            text(&rest)
-        );
+        assert!(!text(&rest).contains("0\r\n"), "{body:?}: {:?}", text(&rest));
         assert_eq!(end, End::Reset, "{body:?}");
         service.read_to_end();
         pass.is_next("/probe");
@@ -195,21 +180,9 @@ fn answers_that_break_off_before_they_begin() {
         ("GET", "", End::Reset),
         ("GET", "H", End::Closed),
         ("GET", "HTTP/1.1 200 OK\r\n", End::Closed),
-        (
-            "GET",
-            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n",
-            End::Closed,
-        ),
-        (
-            "GET",
-            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r",
-            End::Closed,
-        ),
-        (
-            "GET",
-            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n",
-            End::Reset,
-        ),
+        ("GET", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n", End::Closed),
+        ("GET", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r", End::Closed),
+        ("GET", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n", End::Reset),
         ("POST", "", End::Closed),
         ("HEAD", "HTTP/1.1 200 OK\r\n", End::Closed),
         ("GET", "HTTP/1.1 100 Continue\r\n\r\n", End::Closed),
@@ -237,47 +210,15 @@ const BROKEN: &[(&str, &str, &str)] = &[
     ("1.1", "HTTP/1.1 200 OK\nContent-Length: 5\n\nhell", ""),
     ("1.1", "HTTP/1.1 200 OK\nContent-Length: 500000\n\nhell", ""),
     ("1.0", "HTTP/1.1 200 OK\nContent-Length: 5\n\nhell", ""),
-    (
-        "1.1",
-        "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n4\nhell\n",
-        "",
-    ),
-    (
-        "1.1",
-        "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n4\nhell\n",
-        "5",
-    ),
-    (
-        "1.1",
-        "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n4\nhell\n",
-        "5\n",
-    ),
-    (
-        "1.1",
-        "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n4\nhell\n",
-        "0",
-    ),
-    (
-        "1.1",
-        "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n4\nhell\n",
-        "0\n",
-    ),
-    (
-        "1.1",
-        "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n4\nhell\n",
-        "0\nX-A: b\n",
-    ),
+    ("1.1", "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n4\nhell\n", ""),
+    ("1.1", "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n4\nhell\n", "5"),
+    ("1.1", "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n4\nhell\n", "5\n"),
+    ("1.1", "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n4\nhell\n", "0"),
+    ("1.1", "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n4\nhell\n", "0\n"),
+    ("1.1", "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n4\nhell\n", "0\nX-A: b\n"),
     // Without a length, only a reset can say that this is not all.
-    (
-        "1.0",
-        "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n4\nhell\n",
-        "",
-    ),
-    (
-        "1.0",
-        "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n4\nhell\n",
-        "0\n",
-    ),
+    ("1.0", "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n4\nhell\n", ""),
+    ("1.0", "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n4\nhell\n", "0\n"),
 ];
 
 #[test]
@@ -297,17 +238,8 @@ fn answers_that_break_off_within() {
                 End::Reset => service.reset(),
             }
             let (rest, end) = client.read_to_end();
-            assert!(
-                !text(&rest).contains("0\r\n\r\n"),
-                "{start:?} {:?}",
-                text(&rest)
-            );
-            assert_eq!(
-                end,
-                End::Reset,
-                "HTTP/{version} {start:?} {:?}",
-                text(&rest)
-            );
+            assert!(!text(&rest).contains("0\r\n\r\n"), "{start:?} {:?}", text(&rest));
+            assert_eq!(end, End::Reset, "HTTP/{version} {start:?} {:?}", text(&rest));
         }
     }
     // An answer that lasts until the close is whole when closed, and broken when reset.

@@ -29,22 +29,8 @@ fn every_fault_is_a_problem_document() {
     let silent = Service::new(|_| "\0\r\nConnection: close\r\n".to_owned());
     let door = troubled(&refusing, &silent);
     for (method, path, status, slug, title, error) in [
-        (
-            "GET",
-            "/none",
-            404,
-            "no-route",
-            "There is nothing here",
-            "destination_not_found",
-        ),
-        (
-            "GET",
-            "/files/none",
-            404,
-            "file-not-found",
-            "There is nothing here",
-            "",
-        ),
+        ("GET", "/none", 404, "no-route", "There is nothing here", "destination_not_found"),
+        ("GET", "/files/none", 404, "file-not-found", "There is nothing here", ""),
         (
             "POST",
             "/get",
@@ -87,21 +73,12 @@ fn every_fault_is_a_problem_document() {
         ),
     ] {
         let response = door.ask(request(method, path, ""));
-        assert!(
-            response.starts_with(&format!("HTTP/1.1 {status} ")),
-            "{response}"
-        );
-        assert_eq!(
-            field(&response, "content-type"),
-            Some("application/problem+json")
-        );
+        assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{response}");
+        assert_eq!(field(&response, "content-type"), Some("application/problem+json"));
         assert_eq!(field(&response, "cache-control"), Some("no-store"));
         let expected = (!error.is_empty()).then(|| format!("doorward; error={error}"));
         assert_eq!(field(&response, "proxy-status"), expected.as_deref());
-        assert_eq!(
-            field(&response, "retry-after"),
-            (status == 503).then_some("1")
-        );
+        assert_eq!(field(&response, "retry-after"), (status == 503).then_some("1"));
         let (_, body) = response.split_once("\r\n\r\n").expect("a head");
         assert_eq!(
             body,
@@ -118,22 +95,11 @@ fn nothing_inside_is_told() {
     let refusing = Refusing::new();
     let silent = Service::new(|_| "HTTP/9.9 poison\r\nConnection: close\r\n\r\n".to_owned());
     let door = troubled(&refusing, &silent);
-    for path in [
-        "/none",
-        "/files/none",
-        "/get",
-        "/refusing",
-        "/silent",
-        "/unnamed",
-        "/%zz",
-    ] {
+    for path in ["/none", "/files/none", "/get", "/refusing", "/silent", "/unnamed", "/%zz"] {
         for accept in ["", "Accept: text/html\r\n", "Accept: text/plain\r\n"] {
             let response = door.ask(request("POST", path, accept)).to_ascii_lowercase();
             for inner in ["secret", "127.0.0.1", "poison", "/tmp", "invalid:1", "rust"] {
-                assert!(
-                    !response.contains(inner),
-                    "{path} tells of {inner}: {response}"
-                );
+                assert!(!response.contains(inner), "{path} tells of {inner}: {response}");
             }
         }
     }
@@ -162,18 +128,12 @@ fn the_form_is_what_the_client_likes_best() {
             "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
             "text/html; charset=utf-8",
         ),
-        (
-            "text/html;q=0.1, application/json",
-            "application/problem+json",
-        ),
+        ("text/html;q=0.1, application/json", "application/problem+json"),
         ("text/plain", "text/plain; charset=utf-8"),
         ("image/png", "application/problem+json"),
     ] {
-        let fields = if accept.is_empty() {
-            String::new()
-        } else {
-            format!("Accept: {accept}\r\n")
-        };
+        let fields =
+            if accept.is_empty() { String::new() } else { format!("Accept: {accept}\r\n") };
         let response = door.ask(request("GET", "/none", &fields));
         assert_eq!(field(&response, "content-type"), Some(media), "{accept}");
         assert!(response.contains("the-id"), "{accept}: {response}");
@@ -184,10 +144,7 @@ fn the_form_is_what_the_client_likes_best() {
     let response = door.ask(markup);
     assert!(!response.contains("<script>"), "{response}");
     let response = door.ask(markup.replace("text/html", "*/*"));
-    assert!(
-        response.contains(r#""request-id":"<script>\"&""#),
-        "{response}"
-    );
+    assert!(response.contains(r#""request-id":"<script>\"&""#), "{response}");
 }
 
 #[test]

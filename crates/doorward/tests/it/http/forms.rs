@@ -41,102 +41,44 @@ fn check_targets(table: Table) {
 #[test]
 fn forms_of_the_target() {
     check(&[
-        (
-            "GET /a/b?c=d HTTP/1.1\nHost: h\n\n",
-            "GET /a/b?c=d HTTP/1.1\nHost: h\n\n",
-        ),
-        (
-            "BREW /pot HTTP/1.1\nHost: h\n\n",
-            "BREW /pot HTTP/1.1\nHost: h\n\n",
-        ),
+        ("GET /a/b?c=d HTTP/1.1\nHost: h\n\n", "GET /a/b?c=d HTTP/1.1\nHost: h\n\n"),
+        ("BREW /pot HTTP/1.1\nHost: h\n\n", "BREW /pot HTTP/1.1\nHost: h\n\n"),
         ("get / HTTP/1.1\nHost: h\n\n", "get / HTTP/1.1\nHost: h\n\n"),
         (
             "M-SEARCH!#$%&'*+.^_`|~ / HTTP/1.1\nHost: h\n\n",
             "M-SEARCH!#$%&'*+.^_`|~ / HTTP/1.1\nHost: h\n\n",
         ),
         // RFC 9112, 2.2: an empty line before it is ignored.
-        (
-            "\nGET / HTTP/1.1\nHost: h\n\n",
-            "GET / HTTP/1.1\nHost: h\n\n",
-        ),
+        ("\nGET / HTTP/1.1\nHost: h\n\n", "GET / HTTP/1.1\nHost: h\n\n"),
         // RFC 9112, 3.2.2: the absolute form, to anyone.
-        (
-            "GET http://h/a?b HTTP/1.1\nHost: h\n\n",
-            "GET /a?b HTTP/1.1\nHost: h\n\n",
-        ),
-        (
-            "GET HTTP://H/a HTTP/1.1\nHost: h\n\n",
-            "GET /a HTTP/1.1\nHost: H\n\n",
-        ),
-        (
-            "GET http://h:80/ HTTP/1.1\nHost: h\n\n",
-            "GET / HTTP/1.1\nHost: h:80\n\n",
-        ),
-        (
-            "GET http://h/ HTTP/1.1\nHost: h:80\n\n",
-            "GET / HTTP/1.1\nHost: h\n\n",
-        ),
-        (
-            "GET http://h HTTP/1.1\nHost: h\n\n",
-            "GET / HTTP/1.1\nHost: h\n\n",
-        ),
-        (
-            "GET http://h?b HTTP/1.1\nHost: h\n\n",
-            "GET /?b HTTP/1.1\nHost: h\n\n",
-        ),
-        (
-            "GET http://h/a/../b HTTP/1.1\nHost: h\n\n",
-            "GET /b HTTP/1.1\nHost: h\n\n",
-        ),
-        (
-            "GET http://[::1]:80/ HTTP/1.1\nHost: [::1]\n\n",
-            "GET / HTTP/1.1\nHost: [::1]:80\n\n",
-        ),
+        ("GET http://h/a?b HTTP/1.1\nHost: h\n\n", "GET /a?b HTTP/1.1\nHost: h\n\n"),
+        ("GET HTTP://H/a HTTP/1.1\nHost: h\n\n", "GET /a HTTP/1.1\nHost: H\n\n"),
+        ("GET http://h:80/ HTTP/1.1\nHost: h\n\n", "GET / HTTP/1.1\nHost: h:80\n\n"),
+        ("GET http://h/ HTTP/1.1\nHost: h:80\n\n", "GET / HTTP/1.1\nHost: h\n\n"),
+        ("GET http://h HTTP/1.1\nHost: h\n\n", "GET / HTTP/1.1\nHost: h\n\n"),
+        ("GET http://h?b HTTP/1.1\nHost: h\n\n", "GET /?b HTTP/1.1\nHost: h\n\n"),
+        ("GET http://h/a/../b HTTP/1.1\nHost: h\n\n", "GET /b HTTP/1.1\nHost: h\n\n"),
+        ("GET http://[::1]:80/ HTTP/1.1\nHost: [::1]\n\n", "GET / HTTP/1.1\nHost: [::1]:80\n\n"),
         ("GET http://h/ HTTP/1.0\n\n", "GET / HTTP/1.1\nHost: h\n\n"),
         // RFC 9112, 3.2.4: the asterisk form, and what becomes of it.
-        (
-            "OPTIONS * HTTP/1.1\nHost: h\n\n",
-            "OPTIONS * HTTP/1.1\nHost: h\n\n",
-        ),
-        (
-            "OPTIONS http://h HTTP/1.1\nHost: h\n\n",
-            "OPTIONS * HTTP/1.1\nHost: h\n\n",
-        ),
-        (
-            "OPTIONS http://h/ HTTP/1.1\nHost: h\n\n",
-            "OPTIONS / HTTP/1.1\nHost: h\n\n",
-        ),
-        (
-            "OPTIONS /* HTTP/1.1\nHost: h\n\n",
-            "OPTIONS /* HTTP/1.1\nHost: h\n\n",
-        ),
+        ("OPTIONS * HTTP/1.1\nHost: h\n\n", "OPTIONS * HTTP/1.1\nHost: h\n\n"),
+        ("OPTIONS http://h HTTP/1.1\nHost: h\n\n", "OPTIONS * HTTP/1.1\nHost: h\n\n"),
+        ("OPTIONS http://h/ HTTP/1.1\nHost: h\n\n", "OPTIONS / HTTP/1.1\nHost: h\n\n"),
+        ("OPTIONS /* HTTP/1.1\nHost: h\n\n", "OPTIONS /* HTTP/1.1\nHost: h\n\n"),
     ]);
 }
 
 #[test]
 fn hosts() {
     let pass = Pass::new("");
-    for host in [
-        "h",
-        "H",
-        "h:80",
-        "h:",
-        "a.b.c",
-        "a_b",
-        "127.0.0.1:1",
-        "[::1]",
-        "[::1]:80",
-        "xn--a",
-        "h.",
-    ] {
+    for host in
+        ["h", "H", "h:80", "h:", "a.b.c", "a_b", "127.0.0.1:1", "[::1]", "[::1]:80", "xn--a", "h."]
+    {
         let request = format!("GET / HTTP/1.1\nHost: {host}\n\n");
         pass.passes(&request, &request);
     }
     for host in ["Host:h", "HOST: h", "hOsT: \t h \t"] {
-        pass.passes(
-            &format!("GET / HTTP/1.1\n{host}\n\n"),
-            "GET / HTTP/1.1\nHost: h\n\n",
-        );
+        pass.passes(&format!("GET / HTTP/1.1\n{host}\n\n"), "GET / HTTP/1.1\nHost: h\n\n");
     }
     pass.passes("GET / HTTP/1.0\nHost: h\n\n", "GET / HTTP/1.1\nHost: h\n\n");
 }
@@ -147,10 +89,7 @@ fn a_host_is_found_for_a_request_that_has_none() {
     let mut client = pass.door.connect();
     client.send("GET / HTTP/1.0\r\n\r\n");
     let request = pass.upstream.accept().read_request();
-    assert_eq!(
-        field(&request, "host"),
-        Some(&*pass.upstream.address().to_string())
-    );
+    assert_eq!(field(&request, "host"), Some(&*pass.upstream.address().to_string()));
 }
 
 #[test]
@@ -199,15 +138,9 @@ fn fields_are_carried_as_they_are() {
         ("A: b\tc\n", "A: b\tc\n"),
         ("A: \"b, c\"\n", "A: \"b, c\"\n"),
         ("A: \u{e4}\n", "A: \u{e4}\n"),
-        (
-            "Cookie: a=b; c=d\nCookie: e=f\n",
-            "Cookie: a=b; c=d\nCookie: e=f\n",
-        ),
+        ("Cookie: a=b; c=d\nCookie: e=f\n", "Cookie: a=b; c=d\nCookie: e=f\n"),
         ("Authorization: Basic x\n", "Authorization: Basic x\n"),
-        (
-            "Range: bytes=0-1\nIf-Range: \"a\"\n",
-            "Range: bytes=0-1\nIf-Range: \"a\"\n",
-        ),
+        ("Range: bytes=0-1\nIf-Range: \"a\"\n", "Range: bytes=0-1\nIf-Range: \"a\"\n"),
         ("Accept-Encoding: gzip\n", "Accept-Encoding: gzip\n"),
         (
             "Cache-Control: no-cache\nPragma: no-cache\n",
@@ -226,10 +159,7 @@ fn hop_by_hop_fields_stay_here() {
         ("Proxy-Authorization: Basic x\n", ""),
         ("Proxy-Authenticate: Basic\n", ""),
         ("Proxy: http://evil/\n", ""),
-        (
-            "Upgrade: h2c\nConnection: Upgrade, HTTP2-Settings\nHTTP2-Settings: a\n",
-            "",
-        ),
+        ("Upgrade: h2c\nConnection: Upgrade, HTTP2-Settings\nHTTP2-Settings: a\n", ""),
         ("Upgrade: H2C\nConnection: upgrade\n", ""),
         ("Upgrade: h2c, websocket\nConnection: upgrade\n", ""),
         ("Upgrade: websocket\n", ""),
@@ -241,15 +171,9 @@ fn hop_by_hop_fields_stay_here() {
         ("Connection: Host\n", ""),
         ("Connection: Authorization\nAuthorization: a\n", ""),
         ("Connection: X-Forwarded-For\n", ""),
-        (
-            "TE: trailers\nConnection: TE\n",
-            "TE: trailers\nConnection: TE\n",
-        ),
+        ("TE: trailers\nConnection: TE\n", "TE: trailers\nConnection: TE\n"),
         ("TE: gzip, trailers;q=0.5\nConnection: TE\n", ""),
-        (
-            "TE: gzip, trailers\nConnection: TE\n",
-            "TE: trailers\nConnection: TE\n",
-        ),
+        ("TE: gzip, trailers\nConnection: TE\n", "TE: trailers\nConnection: TE\n"),
         ("TE: gzip\nConnection: TE\n", ""),
     ]);
 }
@@ -263,10 +187,7 @@ fn bodies_are_carried_whole_and_framed_anew() {
         ("Content-Length: 0\n\n", "Content-Length: 0\n\n"),
         ("Content-Length: 5\n\nhello", "Content-Length: 5\n\nhello"),
         ("content-length:005\n\nhello", "Content-Length: 5\n\nhello"),
-        (
-            "Connection: Content-Length\nContent-Length: 5\n\nhello",
-            "Content-Length: 5\n\nhello",
-        ),
+        ("Connection: Content-Length\nContent-Length: 5\n\nhello", "Content-Length: 5\n\nhello"),
         ("\n", "\n"),
     ] {
         pass.passes(&format!("{TO}{sent}"), &format!("{TO}{forwarded}"));
@@ -291,23 +212,11 @@ fn bodies_are_carried_whole_and_framed_anew() {
         ("0\nHost: evil\nX-A: b\n\n", "0\nX-A: b\n\n"),
         ("0\nContent-Length: 5\n\n", "0\n\n"),
         ("0\nTransfer-Encoding: chunked\n\n", "0\n\n"),
-        (
-            "0\nAuthorization: a\nCookie: b\nX-Forwarded-For: 1.2.3.4\n\n",
-            "0\n\n",
-        ),
-        (
-            "0\nConnection: close\nTE: trailers\nTrailer: a\n\n",
-            "0\n\n",
-        ),
-        (
-            "0\nX_Forwarded_For: 1.2.3.4\nContent_Length: 5\n\n",
-            "0\n\n",
-        ),
+        ("0\nAuthorization: a\nCookie: b\nX-Forwarded-For: 1.2.3.4\n\n", "0\n\n"),
+        ("0\nConnection: close\nTE: trailers\nTrailer: a\n\n", "0\n\n"),
+        ("0\nX_Forwarded_For: 1.2.3.4\nContent_Length: 5\n\n", "0\n\n"),
     ] {
-        pass.passes(
-            &format!("{TO}{CHUNKED}{sent}"),
-            &format!("{TO}{CHUNKED}{forwarded}"),
-        );
+        pass.passes(&format!("{TO}{CHUNKED}{sent}"), &format!("{TO}{CHUNKED}{forwarded}"));
     }
     let spelt = "POST / HTTP/1.1\nHost: h\nTRANSFER-ENCODING: Chunked\n\n5\nhello\n0\n\n";
     pass.passes(spelt, &format!("{TO}{CHUNKED}5\nhello\n0\n\n"));
@@ -337,11 +246,7 @@ fn a_request_may_come_in_any_pieces() {
         client.send(start);
         client.send(rest);
         let mut service = pass.upstream.accept();
-        assert_eq!(
-            super::plain(&service.read_request()),
-            forwarded,
-            "split at {split}"
-        );
+        assert_eq!(super::plain(&service.read_request()), forwarded, "split at {split}");
         service.send("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
         client.read_response();
     }
@@ -349,8 +254,5 @@ fn a_request_may_come_in_any_pieces() {
     for byte in request.bytes() {
         client.send([byte]);
     }
-    assert_eq!(
-        super::plain(&pass.upstream.accept().read_request()),
-        forwarded
-    );
+    assert_eq!(super::plain(&pass.upstream.accept().read_request()), forwarded);
 }

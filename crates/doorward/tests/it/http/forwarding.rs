@@ -9,12 +9,7 @@ fn told(request: &str) -> Vec<String> {
     let line = |name: &str| {
         let lines: Vec<&str> = request
             .split("\r\n")
-            .filter(|line| {
-                line.split(':')
-                    .next()
-                    .unwrap_or_default()
-                    .eq_ignore_ascii_case(name)
-            })
+            .filter(|line| line.split(':').next().unwrap_or_default().eq_ignore_ascii_case(name))
             .collect();
         lines.join("\n")
     };
@@ -97,10 +92,7 @@ fn nobody_is_believed_unasked() {
     ] {
         let request = send(&pass, "127.0.0.1", fields);
         assert_eq!(told(&request), nothing, "{fields}");
-        assert!(
-            !request.contains("1.2.3.4") && !request.contains("evil"),
-            "{request}"
-        );
+        assert!(!request.contains("1.2.3.4") && !request.contains("evil"), "{request}");
     }
 }
 
@@ -129,14 +121,8 @@ fn look_alikes_are_dropped() {
         "X_Forwarded_Ssl",
     ] {
         let fields = format!("{name}: poison\n");
-        assert!(
-            !send(&pass, "127.0.0.1", &fields).contains("poison"),
-            "{name}"
-        );
-        assert!(
-            send(&pass, "127.0.0.2", &fields).contains("poison"),
-            "{name}"
-        );
+        assert!(!send(&pass, "127.0.0.1", &fields).contains("poison"), "{name}");
+        assert!(send(&pass, "127.0.0.2", &fields).contains("poison"), "{name}");
     }
 }
 
@@ -159,18 +145,12 @@ fn trusted_peers_are_believed() {
     );
     // The client is the last hop that is not trusted; what it says itself is dropped.
     for (fields, expected) in [
-        (
-            "X-Forwarded-For: 9.9.9.9, 1.2.3.4\n",
-            "X-Forwarded-For: 1.2.3.4, 127.0.0.2",
-        ),
+        ("X-Forwarded-For: 9.9.9.9, 1.2.3.4\n", "X-Forwarded-For: 1.2.3.4, 127.0.0.2"),
         (
             "X-Forwarded-For: 9.9.9.9\nX-Forwarded-For: 1.2.3.4\n",
             "X-Forwarded-For: 1.2.3.4, 127.0.0.2",
         ),
-        (
-            "X-Forwarded-For: 1.2.3.4, 127.0.0.3\n",
-            "X-Forwarded-For: 1.2.3.4, 127.0.0.3, 127.0.0.2",
-        ),
+        ("X-Forwarded-For: 1.2.3.4, 127.0.0.3\n", "X-Forwarded-For: 1.2.3.4, 127.0.0.3, 127.0.0.2"),
         (
             "X-Forwarded-For: 9.9.9.9, 1.2.3.4, 127.0.0.3\n",
             "X-Forwarded-For: 1.2.3.4, 127.0.0.3, 127.0.0.2",
@@ -179,22 +159,10 @@ fn trusted_peers_are_believed() {
             "X-Forwarded-For: 1.2.3.4, 2001:db8::1\n",
             "X-Forwarded-For: 1.2.3.4, 2001:db8::1, 127.0.0.2",
         ),
-        (
-            "X-Forwarded-For: 1.2.3.4, nonsense\n",
-            "X-Forwarded-For: 127.0.0.2",
-        ),
-        (
-            "X-Forwarded-For: nonsense, 1.2.3.4\n",
-            "X-Forwarded-For: 1.2.3.4, 127.0.0.2",
-        ),
-        (
-            "Forwarded: for=9.9.9.9, for=1.2.3.4\n",
-            "X-Forwarded-For: 1.2.3.4, 127.0.0.2",
-        ),
-        (
-            "Forwarded: for=\"[2001:db9::1]:80\"\n",
-            "X-Forwarded-For: 2001:db9::1, 127.0.0.2",
-        ),
+        ("X-Forwarded-For: 1.2.3.4, nonsense\n", "X-Forwarded-For: 127.0.0.2"),
+        ("X-Forwarded-For: nonsense, 1.2.3.4\n", "X-Forwarded-For: 1.2.3.4, 127.0.0.2"),
+        ("Forwarded: for=9.9.9.9, for=1.2.3.4\n", "X-Forwarded-For: 1.2.3.4, 127.0.0.2"),
+        ("Forwarded: for=\"[2001:db9::1]:80\"\n", "X-Forwarded-For: 2001:db9::1, 127.0.0.2"),
         // Most proxies do not know `Forwarded`, and pass on what a client wrote in it.
         (
             "Forwarded: for=9.9.9.9\nX-Forwarded-For: 1.2.3.4\n",
@@ -214,10 +182,9 @@ fn routes_see_the_client_that_is_believed() {
          [[route]]\npath = \"/ip\"\nservice = \"it\"\n\
          request-headers = { set = { X-Ip = \"{client.ip}\", X-Scheme = \"{scheme}\" } }\n",
     );
-    for (source, ip, scheme) in [
-        ("127.0.0.1", "127.0.0.1", "http"),
-        ("127.0.0.2", "1.2.3.4", "https"),
-    ] {
+    for (source, ip, scheme) in
+        [("127.0.0.1", "127.0.0.1", "http"), ("127.0.0.2", "1.2.3.4", "https")]
+    {
         let mut client = Wire::connect_from(source, pass.door.http[0]);
         client.send(
             "GET /ip HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: https\r\n\r\n",
@@ -235,26 +202,15 @@ fn via_grows_and_circles_end() {
     let pass = Pass::new("");
     let via = |fields: &str| {
         let request = send(&pass, "127.0.0.1", fields);
-        request
-            .split("\r\n")
-            .filter(|line| line.starts_with("Via:"))
-            .collect::<Vec<_>>()
-            .join("\n")
+        request.split("\r\n").filter(|line| line.starts_with("Via:")).collect::<Vec<_>>().join("\n")
     };
     assert_eq!(via("Via: 1.1 other\n"), "Via: 1.1 other\nVia: 1.1 doorward");
-    assert_eq!(
-        via("Via: 1.1 doorward\n"),
-        "Via: 1.1 doorward\nVia: 1.1 doorward"
-    );
+    assert_eq!(via("Via: 1.1 doorward\n"), "Via: 1.1 doorward\nVia: 1.1 doorward");
     let many = "1.1 doorward, ".repeat(8);
-    let response = pass.door.ask(format!(
-        "GET / HTTP/1.1\r\nHost: h\r\nVia: {many}1.1 other\r\n\r\n"
-    ));
+    let response =
+        pass.door.ask(format!("GET / HTTP/1.1\r\nHost: h\r\nVia: {many}1.1 other\r\n\r\n"));
     assert!(response.starts_with("HTTP/1.1 502 "), "{response}");
-    assert_eq!(
-        field(&response, "proxy-status"),
-        Some("doorward; error=proxy_loop_detected")
-    );
+    assert_eq!(field(&response, "proxy-status"), Some("doorward; error=proxy_loop_detected"));
     pass.is_next("/probe");
 }
 
@@ -265,19 +221,14 @@ fn options_go_as_far_as_they_may() {
         ("Max-Forwards: 5", "max-forwards: 4"),
         ("Max-Forwards: 1", "max-forwards: 0"),
         ("Max-Forwards: x", "Max-Forwards: x"),
-        (
-            "Max-Forwards: 99999999999999999999",
-            "Max-Forwards: 99999999999999999999",
-        ),
+        ("Max-Forwards: 99999999999999999999", "Max-Forwards: 99999999999999999999"),
     ] {
         pass.passes(
             &format!("OPTIONS / HTTP/1.1\nHost: h\n{given}\n\n"),
             &format!("OPTIONS / HTTP/1.1\nHost: h\n{forwarded}\n\n"),
         );
     }
-    let response = pass
-        .door
-        .ask("OPTIONS / HTTP/1.1\r\nHost: h\r\nMax-Forwards: 0\r\n\r\n");
+    let response = pass.door.ask("OPTIONS / HTTP/1.1\r\nHost: h\r\nMax-Forwards: 0\r\n\r\n");
     assert!(
         response.starts_with("HTTP/1.1 204 ") && field(&response, "allow").is_some(),
         "{response}"
@@ -320,10 +271,7 @@ fn requests_have_ids_and_traces() {
             id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()),
             "{fields}: {id}"
         );
-        assert!(
-            made.starts_with(&format!("00-{id}-")) && made.len() == 55,
-            "{fields}: {made}"
-        );
+        assert!(made.starts_with(&format!("00-{id}-")) && made.len() == 55, "{fields}: {made}");
         assert_eq!(request.matches("traceparent").count(), 1);
         assert_eq!(field(&request, "tracestate"), None);
         ids.push(id);

@@ -15,10 +15,7 @@ fn expect(pass: &Pass, head: &str) -> (Wire, Wire) {
     client.send(head);
     let mut service = pass.upstream.accept();
     let request = service.read_head();
-    assert!(
-        request.contains("\r\nExpect: 100-continue\r\n"),
-        "{request}"
-    );
+    assert!(request.contains("\r\nExpect: 100-continue\r\n"), "{request}");
     (client, service)
 }
 
@@ -34,18 +31,10 @@ fn a_service_asks_for_the_body() {
         service.send(format!(
             "HTTP/{version} 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nOK"
         ));
-        assert_eq!(
-            plain(&client.read_response()),
-            "HTTP/1.1 200 OK\nContent-Length: 2\n\nOK"
-        );
+        assert_eq!(plain(&client.read_response()), "HTTP/1.1 200 OK\nContent-Length: 2\n\nOK");
         // The connection goes on.
         client.send("GET /next HTTP/1.1\r\nHost: h\r\n\r\n");
-        assert!(
-            pass.upstream
-                .accept()
-                .read_request()
-                .starts_with("GET /next ")
-        );
+        assert!(pass.upstream.accept().read_request().starts_with("GET /next "));
     }
 }
 
@@ -55,10 +44,7 @@ fn a_client_need_not_wait() {
     let (mut client, mut service) = expect(&pass, &format!("{EXPECTING}hello"));
     assert_eq!(service.read_exact(5), b"hello");
     service.send(DONE);
-    assert_eq!(
-        plain(&client.read_response()),
-        "HTTP/1.1 204 No Content\n\n"
-    );
+    assert_eq!(plain(&client.read_response()), "HTTP/1.1 204 No Content\n\n");
 }
 
 #[test]
@@ -95,11 +81,7 @@ fn answers_of_our_own_come_without_asking() {
         client.send(EXPECTING.replace("PUT /", &format!("PUT {path}")));
         let (response, end) = client.read_to_end();
         let response = text(&response);
-        assert_eq!(
-            response.get(..12),
-            Some(&*format!("HTTP/1.1 {status}")),
-            "{response}"
-        );
+        assert_eq!(response.get(..12), Some(&*format!("HTTP/1.1 {status}")), "{response}");
         assert_eq!(response.matches("HTTP/1.1 ").count(), 1, "{response}");
         assert_eq!(end, End::Closed);
     }
@@ -123,10 +105,7 @@ fn clients_of_1_0_get_no_interim_response() {
         service.send(interim);
         service.send(DONE);
         let (response, end) = client.read_to_end();
-        assert_eq!(
-            plain(&text(&response)),
-            "HTTP/1.1 204 No Content\nConnection: close\n\n"
-        );
+        assert_eq!(plain(&text(&response)), "HTTP/1.1 204 No Content\nConnection: close\n\n");
         assert_eq!(end, End::Closed);
     }
 }
@@ -136,10 +115,7 @@ fn interim_responses_are_carried_in_order() {
     let pass = Pass::new("");
     let final_answer = "HTTP/1.1 200 OK\nContent-Length: 2\n\nOK";
     for (said, received) in [
-        (
-            "HTTP/1.1 103 Early Hints\nLink: </a>\n\n",
-            "HTTP/1.1 103 Early Hints\nLink: </a>\n\n",
-        ),
+        ("HTTP/1.1 103 Early Hints\nLink: </a>\n\n", "HTTP/1.1 103 Early Hints\nLink: </a>\n\n"),
         ("HTTP/1.1 100 Continue\n\n", "HTTP/1.1 100 Continue\n\n"),
         ("HTTP/1.1 102 Processing\n\n", "HTTP/1.1 102 Processing\n\n"),
         ("HTTP/1.1 199 What\nA: b\n\n", "HTTP/1.1 199 What\nA: b\n\n"),
@@ -148,10 +124,7 @@ fn interim_responses_are_carried_in_order() {
             "HTTP/1.1 100 Continue\n\nHTTP/1.1 103 Early Hints\n\nHTTP/1.1 103 Early Hints\n\n",
         ),
         // None of them has a body, whatever it says.
-        (
-            "HTTP/1.1 103 Early Hints\nContent-Length: 5\n\n",
-            "HTTP/1.1 103 Early Hints\n\n",
-        ),
+        ("HTTP/1.1 103 Early Hints\nContent-Length: 5\n\n", "HTTP/1.1 103 Early Hints\n\n"),
         (
             "HTTP/1.1 103 Early Hints\nTransfer-Encoding: chunked\n\n",
             "HTTP/1.1 103 Early Hints\n\n",
@@ -192,10 +165,7 @@ fn interim_responses_without_end_are_an_error() {
     service.send("HTTP/1.1 103 Early Hints\r\n\r\n".repeat(100));
     let response = client.read_response();
     let count = response.matches("HTTP/1.1 103 ").count();
-    assert!(
-        response.contains("HTTP/1.1 502 ") && (1..50).contains(&count),
-        "{response}"
-    );
+    assert!(response.contains("HTTP/1.1 502 ") && (1..50).contains(&count), "{response}");
     service.read_to_end();
 }
 

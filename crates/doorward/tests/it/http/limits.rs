@@ -19,20 +19,12 @@ fn a_head_must_come_in_time() {
     // Who says nothing is told nothing.
     let mut client = pass.door.connect();
     assert_eq!(client.expect_end(), End::Closed);
-    for start in [
-        "\r\n",
-        "G",
-        "GET / HTTP/1.1\r\n",
-        "GET / HTTP/1.1\r\nHost: h\r\nA: b\r\n",
-    ] {
+    for start in ["\r\n", "G", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: h\r\nA: b\r\n"] {
         let mut client = pass.door.connect();
         client.send(start);
         let (response, end) = client.read_to_end();
         assert!(text(&response).starts_with("HTTP/1.1 408 "), "{start:?}");
-        assert!(
-            text(&response).contains("\r\nConnection: close\r\n"),
-            "{start:?}"
-        );
+        assert!(text(&response).contains("\r\nConnection: close\r\n"), "{start:?}");
         assert_eq!(end, End::Closed);
     }
     // A byte now and then does not help.
@@ -70,11 +62,7 @@ fn a_body_must_go_on() {
         client.send(crlf(&format!("POST / HTTP/1.1\nHost: h\n{body}")));
         let mut service = pass.upstream.accept();
         let (response, end) = client.read_to_end();
-        assert!(
-            text(&response).starts_with("HTTP/1.1 408 "),
-            "{body:?} {}",
-            text(&response)
-        );
+        assert!(text(&response).starts_with("HTTP/1.1 408 "), "{body:?} {}", text(&response));
         assert_eq!(end, End::Closed);
         let (request, _) = service.read_to_end();
         assert!(!text(&request).ends_with("0\r\n\r\n"));
@@ -87,9 +75,7 @@ fn a_service_that_does_not_read_is_not_the_clients_fault() {
     let pass = Pass::new(service);
     let mut client = pass.door.connect();
     let bytes = 64 * 1024 * 1024;
-    client.send(format!(
-        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {bytes}\r\n\r\n"
-    ));
+    client.send(format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {bytes}\r\n\r\n"));
     let service = pass.upstream.accept();
     // Whatever the buffers on the way hold is sent; then both wait for the service.
     let mut sender = client.other_hand();
@@ -99,10 +85,7 @@ fn a_service_that_does_not_read_is_not_the_clients_fault() {
     });
     let head = client.read_head();
     assert!(head.starts_with("HTTP/1.1 504 "), "{head}");
-    assert_eq!(
-        field(&head, "proxy-status"),
-        Some("doorward; error=connection_write_timeout")
-    );
+    assert_eq!(field(&head, "proxy-status"), Some("doorward; error=connection_write_timeout"));
     sending.join().expect("it ends");
     drop(service);
 }
@@ -116,9 +99,7 @@ fn a_client_must_take_its_answer() {
     let mut service = pass.upstream.accept();
     service.read_request();
     let bytes = 64 * 1024 * 1024;
-    service.send(format!(
-        "HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n"
-    ));
+    service.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n"));
     // Nobody reads it: the door gives up, and the service is told.
     let block = vec![b'x'; 64 * 1024];
     let mut sent = 0;
@@ -174,10 +155,7 @@ fn a_connection_attempt_may_take_so_long() {
     ));
     let response = door.ask(GET);
     assert!(response.starts_with("HTTP/1.1 504 "), "{response}");
-    assert_eq!(
-        field(&response, "proxy-status"),
-        Some("doorward; error=connection_timeout")
-    );
+    assert_eq!(field(&response, "proxy-status"), Some("doorward; error=connection_timeout"));
     for _ in 0..2 {
         let mut client = door.connect();
         client.send(GET.replace("/ ", "/two "));
@@ -215,10 +193,7 @@ fn connections_are_counted() {
         let (response, end) = refused.read_to_end();
         let response = text(&response);
         assert!(response.starts_with("HTTP/1.1 503 "), "{response}");
-        assert_eq!(
-            field(&response, "content-type"),
-            Some("application/problem+json")
-        );
+        assert_eq!(field(&response, "content-type"), Some("application/problem+json"));
         assert_eq!(field(&response, "retry-after"), Some("5"));
         assert_eq!(field(&response, "connection"), Some("close"));
         assert_eq!(end, End::Closed);
@@ -235,9 +210,7 @@ fn connections_are_counted() {
 
 #[test]
 fn connections_of_one_client_are_counted() {
-    let door = Door::start(&format!(
-        "{OWN_ROUTE}[limits]\nconnections-per-client = 2\n"
-    ));
+    let door = Door::start(&format!("{OWN_ROUTE}[limits]\nconnections-per-client = 2\n"));
     let address = door.http[0];
     let mut open = [door.connect(), door.connect()];
     for client in &mut open {

@@ -28,11 +28,8 @@ fn echo() -> (Door, Service) {
     let service = Service::new(|request| {
         let path = request.split(' ').nth(1).unwrap_or_default();
         let (_, body) = request.split_once("\r\n\r\n").unwrap_or_default();
-        let body = body
-            .split("\r\n")
-            .nth(1)
-            .filter(|_| body.ends_with("0\r\n\r\n"))
-            .unwrap_or(body);
+        let body =
+            body.split("\r\n").nth(1).filter(|_| body.ends_with("0\r\n\r\n")).unwrap_or(body);
         ok(&format!("{path} {body}"))
     });
     let config = format!(
@@ -45,13 +42,7 @@ fn echo() -> (Door, Service) {
 
 /// The bodies of the next `count` responses.
 fn bodies(client: &mut crate::door::Wire, count: usize) -> Vec<String> {
-    let body = |response: String| {
-        response
-            .split_once("\r\n\r\n")
-            .expect("a head")
-            .1
-            .to_owned()
-    };
+    let body = |response: String| response.split_once("\r\n\r\n").expect("a head").1.to_owned();
     (0..count).map(|_| body(client.read_response())).collect()
 }
 
@@ -68,16 +59,7 @@ fn pipelined_requests_are_answered_in_order() {
         post("/4", ""),
         get("/5"),
     ];
-    let expected = [
-        "/1 ",
-        "/2 two",
-        "own",
-        "/3 three",
-        "own",
-        "/missing? ",
-        "/4 ",
-        "/5 ",
-    ];
+    let expected = ["/1 ", "/2 two", "own", "/3 three", "own", "/missing? ", "/4 ", "/5 "];
     let mut client = door.connect();
     client.send(requests.concat());
     assert_eq!(bodies(&mut client, 8), expected);
@@ -121,28 +103,16 @@ fn a_slow_answer_holds_back_the_next_one() {
     service.send(ok("fast"));
     let answers = text(&client.read_exact(4)) + &client.read_response() + &client.read_response();
     let places = ["slow", "\r\n\r\nown", "\r\n\r\nfast"].map(|body| answers.find(body));
-    assert!(
-        places.is_sorted() && places.iter().all(Option::is_some),
-        "{answers}"
-    );
+    assert!(places.is_sorted() && places.iter().all(Option::is_some), "{answers}");
 }
 
 #[test]
 fn nothing_is_served_behind_close() {
     let (door, service) = echo();
     for (request, own) in [
-        (
-            get("/a").replace("Host: h", "Host: h\r\nConnection: close"),
-            false,
-        ),
-        (
-            get("/own").replace("Host: h", "Host: h\r\nConnection: close"),
-            true,
-        ),
-        (
-            get("/a").replace("Host: h", "Host: h\r\nConnection: x, Close"),
-            false,
-        ),
+        (get("/a").replace("Host: h", "Host: h\r\nConnection: close"), false),
+        (get("/own").replace("Host: h", "Host: h\r\nConnection: close"), true),
+        (get("/a").replace("Host: h", "Host: h\r\nConnection: x, Close"), false),
         (get("/a").replace("HTTP/1.1", "HTTP/1.0"), false),
         (get("/own").replace("HTTP/1.1", "HTTP/1.0"), true),
     ] {
@@ -151,10 +121,7 @@ fn nothing_is_served_behind_close() {
         let (responses, end) = client.read_to_end();
         let responses = text(&responses);
         assert_eq!(responses.matches("HTTP/1.1 ").count(), 1, "{responses}");
-        assert!(
-            responses.contains("\r\nConnection: close\r\n"),
-            "{responses}"
-        );
+        assert!(responses.contains("\r\nConnection: close\r\n"), "{responses}");
         assert_eq!(end, End::Closed);
         assert_eq!(service.take_received().len(), usize::from(!own));
     }
@@ -194,12 +161,7 @@ fn faults_keep_the_connection_if_the_request_was_sound() {
 #[test]
 fn a_client_may_end_its_side_and_still_be_answered() {
     let (door, _service) = echo();
-    for request in [
-        get("/a"),
-        post("/a", "b"),
-        get("/a").replace("1.1", "1.0"),
-        get("/own"),
-    ] {
+    for request in [get("/a"), post("/a", "b"), get("/a").replace("1.1", "1.0"), get("/own")] {
         let mut client = door.connect();
         client.send(&request);
         client.end();

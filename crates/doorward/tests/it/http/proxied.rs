@@ -38,14 +38,8 @@ fn the_client_is_whom_the_header_names() {
     let (door, upstream) = proxied();
     let extended = [&V4[..], &[4, 0, 3, 1, 2, 3]].concat();
     for (header, client) in [
-        (
-            b"PROXY TCP4 192.0.2.1 127.0.0.1 8080 80\r\n".to_vec(),
-            "192.0.2.1",
-        ),
-        (
-            b"PROXY TCP6 2001:db8::1 ::1 8080 80\r\n".to_vec(),
-            "2001:db8::1",
-        ),
+        (b"PROXY TCP4 192.0.2.1 127.0.0.1 8080 80\r\n".to_vec(), "192.0.2.1"),
+        (b"PROXY TCP6 2001:db8::1 ::1 8080 80\r\n".to_vec(), "2001:db8::1"),
         (b"PROXY UNKNOWN\r\n".to_vec(), "127.0.0.1"),
         (b"PROXY UNKNOWN whatever it is\r\n".to_vec(), "127.0.0.1"),
         (v2(1, 0x11, &V4), "192.0.2.1"),
@@ -63,11 +57,7 @@ fn the_client_is_whom_the_header_names() {
             let mut service = upstream.accept();
             for connection in ["keep-alive", "close"] {
                 let request = service.read_request();
-                assert_eq!(
-                    field(&request, "x-forwarded-for"),
-                    Some(client),
-                    "{header:?}"
-                );
+                assert_eq!(field(&request, "x-forwarded-for"), Some(client), "{header:?}");
                 service.send(format!(
                     "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: {connection}\r\n\r\n"
                 ));
@@ -104,13 +94,7 @@ fn nothing_else_is_listened_to() {
         assert!(response.is_empty(), "{garbage:?}");
     }
     // Nor is anything waited for.
-    for start in [
-        &b""[..],
-        b"PROXY",
-        b"PROXY TCP4 192.0.2.1",
-        &SIGNATURE[..5],
-        SIGNATURE,
-    ] {
+    for start in [&b""[..], b"PROXY", b"PROXY TCP4 192.0.2.1", &SIGNATURE[..5], SIGNATURE] {
         let mut client = door.connect();
         client.send(start);
         client.expect_end();
@@ -122,11 +106,7 @@ fn nothing_else_is_listened_to() {
     // And none of it reached the service.
     let mut client = door.connect();
     client.send(
-        [
-            b"PROXY UNKNOWN\r\n",
-            &GET.replace("GET /", "GET /probe").into_bytes()[..],
-        ]
-        .concat(),
+        [b"PROXY UNKNOWN\r\n", &GET.replace("GET /", "GET /probe").into_bytes()[..]].concat(),
     );
     assert!(upstream.accept().read_request().starts_with("GET /probe "));
 }
@@ -146,10 +126,7 @@ fn the_named_client_is_trusted_or_not_by_its_own_address() {
          [forwarding]\ntrust = [\"192.0.2.1\"]\n",
         to(&upstream)
     ));
-    for (named, told) in [
-        ("192.0.2.1", "1.2.3.4, 192.0.2.1"),
-        ("192.0.2.2", "192.0.2.2"),
-    ] {
+    for (named, told) in [("192.0.2.1", "1.2.3.4, 192.0.2.1"), ("192.0.2.2", "192.0.2.2")] {
         let mut client = door.connect();
         client.send(format!(
             "PROXY TCP4 {named} 127.0.0.1 8080 80\r\nGET / HTTP/1.1\r\nHost: h\r\n\

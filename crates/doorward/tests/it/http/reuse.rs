@@ -76,10 +76,7 @@ fn no_other_request_is() {
         let (mut client, _) = closes(&pass, &refused);
         let response = client.read_response();
         assert!(response.starts_with("HTTP/1.1 502 "), "{response}");
-        assert_eq!(
-            field(&response, "proxy-status"),
-            Some("doorward; error=connection_terminated")
-        );
+        assert_eq!(field(&response, "proxy-status"), Some("doorward; error=connection_terminated"));
         pass.is_next("/probe");
     }
     // Nor one that was answered in part.
@@ -106,11 +103,7 @@ fn nothing_is_tried_a_third_time() {
 #[test]
 fn a_connection_that_was_closed_before_is_not_used() {
     let pass = Pass::new("");
-    for next in [
-        request("GET", "/two"),
-        with_body("POST", "hello"),
-        request("BREW", "/two"),
-    ] {
+    for next in [request("GET", "/two"), with_body("POST", "hello"), request("BREW", "/two")] {
         for end in [End::Closed, End::Reset] {
             let (mut client, service) = used(&pass);
             match end {
@@ -121,10 +114,7 @@ fn a_connection_that_was_closed_before_is_not_used() {
             let mut service = pass.upstream.accept();
             service.read_request();
             service.send("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
-            assert!(
-                client.read_response().starts_with("HTTP/1.1 204 "),
-                "{next} {end:?}"
-            );
+            assert!(client.read_response().starts_with("HTTP/1.1 204 "), "{next} {end:?}");
         }
     }
 }
@@ -132,22 +122,14 @@ fn a_connection_that_was_closed_before_is_not_used() {
 #[test]
 fn a_service_that_speaks_unasked_is_not_heard() {
     let pass = Pass::new("");
-    for stray in [
-        "\r\n",
-        "x",
-        &ok("poison"),
-        "HTTP/1.1 408 Request Timeout\r\n\r\n",
-    ] {
+    for stray in ["\r\n", "x", &ok("poison"), "HTTP/1.1 408 Request Timeout\r\n\r\n"] {
         let (mut client, mut service) = used(&pass);
         service.send(stray);
         client.send(request("GET", "/two"));
         let mut fresh = pass.upstream.accept();
         fresh.read_request();
         fresh.send("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
-        assert!(
-            client.read_response().starts_with("HTTP/1.1 204 "),
-            "{stray}"
-        );
+        assert!(client.read_response().starts_with("HTTP/1.1 204 "), "{stray}");
         assert_eq!(text(&service.read_to_end().0), "", "{stray}");
     }
 }
@@ -233,10 +215,7 @@ fn endpoints_take_turns_and_one_that_refuses_is_passed_over() {
     for _ in 0..2 {
         let response = door.ask(request("POST", "/gone"));
         assert!(response.starts_with("HTTP/1.1 502 "), "{response}");
-        assert_eq!(
-            field(&response, "proxy-status"),
-            Some("doorward; error=connection_refused")
-        );
+        assert_eq!(field(&response, "proxy-status"), Some("doorward; error=connection_refused"));
     }
 }
 
@@ -264,10 +243,7 @@ fn a_service_may_be_on_a_unix_socket() {
     client.read_response();
     // Nor in an answer.
     let response = door.ask(request("GET", "/gone"));
-    assert!(
-        response.starts_with("HTTP/1.1 502 ") && !response.contains("sock"),
-        "{response}"
-    );
+    assert!(response.starts_with("HTTP/1.1 502 ") && !response.contains("sock"), "{response}");
 }
 
 #[test]
@@ -290,10 +266,7 @@ fn a_service_may_be_named() {
             }
             None => {
                 assert!(client.read_response().starts_with("HTTP/1.1 503 "));
-                assert!(
-                    std::time::Instant::now() < until,
-                    "`localhost` has no address"
-                );
+                assert!(std::time::Instant::now() < until, "`localhost` has no address");
             }
         }
     };
@@ -314,10 +287,7 @@ fn what_stands_in_host_is_configured() {
         client.send("GET / HTTP/1.1\r\nHost: example.com:8080\r\n\r\n");
         let request = upstream.accept().read_request();
         assert_eq!(field(&request, "host"), Some(&*expected));
-        assert_eq!(
-            field(&request, "x-forwarded-host"),
-            Some("example.com:8080")
-        );
+        assert_eq!(field(&request, "x-forwarded-host"), Some("example.com:8080"));
     }
 }
 
@@ -325,16 +295,8 @@ fn what_stands_in_host_is_configured() {
 fn a_body_that_is_still_coming_goes_on_elsewhere() {
     let pass = Pass::new("");
     for (head, parts, whole) in [
-        (
-            "Content-Length: 10\r\n\r\n",
-            ["hello", "world"],
-            "helloworld",
-        ),
-        (
-            "Content-Length: 10\r\n\r\n",
-            ["", "helloworld"],
-            "helloworld",
-        ),
+        ("Content-Length: 10\r\n\r\n", ["hello", "world"], "helloworld"),
+        ("Content-Length: 10\r\n\r\n", ["", "helloworld"], "helloworld"),
         (
             "Transfer-Encoding: chunked\r\n\r\n",
             ["5\r\nhello\r\n", "5\r\nworld\r\n0\r\n\r\n"],
@@ -342,22 +304,11 @@ fn a_body_that_is_still_coming_goes_on_elsewhere() {
         ),
     ] {
         let (mut client, mut service) = used(&pass);
-        client.send(format!(
-            "PUT /two HTTP/1.1\r\nHost: h\r\n{head}{}",
-            parts[0]
-        ));
-        service.read_until(if parts[0].is_empty() {
-            "\r\n\r\n"
-        } else {
-            "hello"
-        });
+        client.send(format!("PUT /two HTTP/1.1\r\nHost: h\r\n{head}{}", parts[0]));
+        service.read_until(if parts[0].is_empty() { "\r\n\r\n" } else { "hello" });
         drop(service);
         let mut service = pass.upstream.accept();
-        service.read_until(if parts[0].is_empty() {
-            "\r\n\r\n"
-        } else {
-            "hello"
-        });
+        service.read_until(if parts[0].is_empty() { "\r\n\r\n" } else { "hello" });
         client.send(parts[1]);
         let rest = service.read_until(if parts[0].is_empty() { whole } else { "world" });
         assert!(!rest.contains("hello") || parts[0].is_empty(), "{rest}");

@@ -64,11 +64,7 @@ fn large_bodies_arrive_whole() {
         let content = if framed { body.clone() } else { chunked(&body) };
         let read = |wire: &mut Wire| {
             wire.read_head();
-            if framed {
-                wire.read_exact(body.len())
-            } else {
-                data(wire)
-            }
+            if framed { wire.read_exact(body.len()) } else { data(wire) }
         };
         let mut client = pass.door.connect();
         client.send(format!("POST / HTTP/1.1\r\nHost: h\r\n{head}"));
@@ -134,10 +130,7 @@ fn a_slow_reader_costs_no_memory() {
     let sent = service.send_until_stuck(&block, std::time::Duration::from_millis(200));
     assert!(sent < BODY, "nobody held it back");
     let grown = pass.door.resident_bytes().saturating_sub(before);
-    assert!(
-        grown < 8 * MIB as u64,
-        "{grown} bytes more for {sent} that wait"
-    );
+    assert!(grown < 8 * MIB as u64, "{grown} bytes more for {sent} that wait");
     let rest = saying(&service, block[sent..].to_vec());
     client.read_head();
     assert!(client.read_exact(BODY).iter().all(|&byte| byte == b'x'));
@@ -149,9 +142,7 @@ fn a_slow_service_costs_no_memory() {
     const BODY: usize = 64 * MIB;
     let pass = Pass::new("");
     let mut client = pass.door.connect();
-    client.send(format!(
-        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {BODY}\r\n\r\n"
-    ));
+    client.send(format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {BODY}\r\n\r\n"));
     let mut service = pass.upstream.accept();
     service.narrow();
     service.read_head();
@@ -160,10 +151,7 @@ fn a_slow_service_costs_no_memory() {
     let sent = client.send_until_stuck(&block, std::time::Duration::from_millis(200));
     assert!(sent < BODY, "nobody held it back");
     let grown = pass.door.resident_bytes().saturating_sub(before);
-    assert!(
-        grown < 8 * MIB as u64,
-        "{grown} bytes more for {sent} that wait"
-    );
+    assert!(grown < 8 * MIB as u64, "{grown} bytes more for {sent} that wait");
     let rest = saying(&client, block[sent..].to_vec());
     assert_eq!(service.read_exact(BODY).len(), BODY);
     rest.join().expect("all was sent");
@@ -201,9 +189,7 @@ fn a_service_may_answer_before_it_has_the_body() {
         for closes in [false, true] {
             let mut client = pass.door.connect();
             let bytes = 16 * MIB;
-            client.send(format!(
-                "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {bytes}\r\n\r\n"
-            ));
+            client.send(format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {bytes}\r\n\r\n"));
             let mut sender = client.other_hand();
             let sending = thread::spawn(move || {
                 let _ = sender.try_send(vec![b'x'; bytes]);
@@ -268,16 +254,10 @@ fn events_arrive_as_they_are_sent() {
     let mut service = pass.upstream.accept();
     service.read_request();
     service.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n");
-    assert_eq!(
-        field(&client.read_head(), "transfer-encoding"),
-        Some("chunked")
-    );
+    assert_eq!(field(&client.read_head(), "transfer-encoding"), Some("chunked"));
     for event in ["data: 1\n\n", "data: 2\n\n"] {
         service.send(event);
-        assert_eq!(
-            client.read_until(&format!("{event}\r\n")),
-            format!("9\r\n{event}\r\n")
-        );
+        assert_eq!(client.read_until(&format!("{event}\r\n")), format!("9\r\n{event}\r\n"));
     }
     drop(service);
     assert_eq!(client.read_until("\r\n\r\n"), "0\r\n\r\n");

@@ -44,10 +44,7 @@ fn bytes_flow_both_ways() {
     let pass = Pass::new("");
     let (mut client, mut service) = opened(&pass);
     for round in 0..50 {
-        let (ping, pong) = (
-            format!("ping {round}\0\r\n\r\n"),
-            format!("pong {round}\u{ff}"),
-        );
+        let (ping, pong) = (format!("ping {round}\0\r\n\r\n"), format!("pong {round}\u{ff}"));
         client.send(&ping);
         assert_eq!(service.read_exact(ping.len()), ping.as_bytes());
         service.send(&pong);
@@ -55,11 +52,7 @@ fn bytes_flow_both_ways() {
     }
     // What looks like HTTP is none any more.
     client.send("GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n");
-    assert!(
-        service
-            .read_head()
-            .starts_with("GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n")
-    );
+    assert!(service.read_head().starts_with("GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n"));
     client.end();
     assert_eq!(service.expect_end(), End::Closed);
     drop(service);
@@ -175,18 +168,10 @@ fn a_switch_that_nobody_asked_for_is_an_error() {
         client.send(request);
         let mut service = pass.upstream.accept();
         let forwarded = service.read_request();
-        assert_eq!(
-            forwarded.contains("Upgrade:"),
-            request == ASK,
-            "{forwarded}"
-        );
+        assert_eq!(forwarded.contains("Upgrade:"), request == ASK, "{forwarded}");
         service.send(format!("{answer}poison"));
         let head = client.read_head();
-        assert_eq!(
-            head.get(..12),
-            Some("HTTP/1.1 502"),
-            "{request:?} {answer:?}: {head}"
-        );
+        assert_eq!(head.get(..12), Some("HTTP/1.1 502"), "{request:?} {answer:?}: {head}");
         let (rest, _) = service.read_to_end();
         assert_eq!(text(&rest), "");
     }

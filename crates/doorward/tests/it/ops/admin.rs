@@ -15,10 +15,7 @@ fn door() -> Door {
 
 #[track_caller]
 fn plain(door: &Door, method: &str, path: &str) -> super::Answer {
-    tell(
-        door,
-        format!("{method} {path} HTTP/1.1\r\nHost: admin\r\nContent-Length: 0\r\n\r\n"),
-    )
+    tell(door, format!("{method} {path} HTTP/1.1\r\nHost: admin\r\nContent-Length: 0\r\n\r\n"))
 }
 
 #[test]
@@ -26,30 +23,17 @@ fn health_and_index_are_open() {
     let door = door();
     let index = plain(&door, "GET", "/");
     assert_eq!(index.status, 200);
-    for path in [
-        "/livez",
-        "/readyz",
-        "/metrics",
-        "/api/status",
-        "/api/reload",
-        "/api/explain",
-    ] {
+    for path in ["/livez", "/readyz", "/metrics", "/api/status", "/api/reload", "/api/explain"] {
         assert!(index.body.contains(path), "{}", index.body);
     }
-    assert_eq!(
-        plain(&door, "GET", "/livez").json(),
-        json!({ "live": true })
-    );
+    assert_eq!(plain(&door, "GET", "/livez").json(), json!({ "live": true }));
     let ready = plain(&door, "GET", "/readyz");
     assert_eq!((ready.status, &ready.json()["ready"]), (200, &json!(true)));
     let nothing = plain(&door, "GET", "/nothing");
     assert_eq!(nothing.status, 404);
     assert_eq!(nothing.json()["status"], json!(404));
     let wrong = plain(&door, "POST", "/metrics");
-    assert_eq!(
-        (wrong.status, field(&wrong.head, "allow")),
-        (405, Some("GET, HEAD"))
-    );
+    assert_eq!((wrong.status, field(&wrong.head, "allow")), (405, Some("GET, HEAD")));
     let mut client = Wire::connect(door.admin);
     client.send("HEAD /livez HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
     let (bytes, _) = client.read_to_end();
@@ -98,11 +82,7 @@ fn nothing_of_the_api_is_had_without_the_token() {
             );
             let answer = tell(&door, &request);
             assert_eq!(answer.status, 401, "{request}");
-            assert!(
-                field(&answer.head, "www-authenticate").is_some(),
-                "{}",
-                answer.head
-            );
+            assert!(field(&answer.head, "www-authenticate").is_some(), "{}", answer.head);
             assert!(!answer.body.contains(&token));
         }
     }
@@ -156,11 +136,7 @@ fn no_way_of_writing_a_path_leads_past_the_token() {
         "/api/trails/%2e%2e/status",
     ] {
         let answer = plain(&door, "GET", path);
-        assert!(
-            [400, 401, 404].contains(&answer.status),
-            "{path}: {}",
-            answer.status
-        );
+        assert!([400, 401, 404].contains(&answer.status), "{path}: {}", answer.status);
     }
 }
 
@@ -240,10 +216,7 @@ fn a_request_is_explained_without_being_sent() {
     let outcome = format!("forward to `it` at {}", upstream.address());
     assert_eq!(explanation["outcome"], json!(outcome));
     let steps = steps(&explanation["decisions"]);
-    assert!(
-        steps.iter().any(|step| step.starts_with("route ")),
-        "{steps:?}"
-    );
+    assert!(steps.iter().any(|step| step.starts_with("route ")), "{steps:?}");
     assert_eq!(steps.last().map(String::as_str), Some("balance pick"));
     let connects = "doorward_upstream_connects_total{service=\"it\"}";
     assert_eq!(value(&metrics(&door), connects), 0.0);
@@ -263,10 +236,7 @@ fn a_request_with_the_token_leaves_a_trail_and_the_service_does_not_see_it() {
         ));
         let behind = behind.get_or_insert_with(|| upstream.accept());
         let request = behind.read_request();
-        assert!(
-            !request.contains(token) && !request.contains("oorward-"),
-            "{request}"
-        );
+        assert!(!request.contains(token) && !request.contains("oorward-"), "{request}");
         behind.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
         client.read_response();
     };
@@ -274,22 +244,13 @@ fn a_request_with_the_token_leaves_a_trail_and_the_service_does_not_see_it() {
     send("id-0002", &wrong);
     send("id-0003", &token);
     let trail = |id: &str| operate(&door, "GET", &format!("/api/trails/{id}"), "");
-    super::until("the last one is kept", || {
-        (trail("id-0003").status == 200).then_some(())
-    });
+    super::until("the last one is kept", || (trail("id-0003").status == 200).then_some(()));
     let first = trail("id-0001");
     assert_eq!(first.status, 200, "{}", first.body);
     let first = first.json();
-    assert_eq!(
-        (&first["request-id"], &first["status"]),
-        (&json!("id-0001"), &json!(200))
-    );
+    assert_eq!((&first["request-id"], &first["status"]), (&json!("id-0001"), &json!(200)));
     let steps = steps(&first);
-    assert_eq!(
-        steps.last().map(String::as_str),
-        Some("upstream answer"),
-        "{steps:?}"
-    );
+    assert_eq!(steps.last().map(String::as_str), Some("upstream answer"), "{steps:?}");
     assert_eq!(trail("id-0002").status, 404);
     assert_eq!(trail("nobody").status, 404);
     assert_eq!(trail("").status, 404);
@@ -303,11 +264,7 @@ fn labels(pairs: &[(&str, &str)]) -> Labels {
 #[track_caller]
 fn sum(family: &Family, name: &str, wanted: &[(&str, &str)]) -> f64 {
     let wanted = labels(wanted);
-    let fits = |labels: &Labels| {
-        wanted
-            .iter()
-            .all(|(key, value)| labels.get(key) == Some(value))
-    };
+    let fits = |labels: &Labels| wanted.iter().all(|(key, value)| labels.get(key) == Some(value));
     let samples = family.samples.iter();
     samples
         .filter(|((sample, labels), _)| sample == name && fits(labels))
@@ -326,12 +283,9 @@ fn requests_faults_and_bytes_are_counted_right() {
     ));
     let mut client = door.connect();
     let mut behind = None;
-    for (status, request_bytes, response_bytes) in [
-        ("200 OK", 0, 5),
-        ("200 OK", 1000, 70_000),
-        ("404 Not Found", 10, 3),
-        ("503 Busy", 0, 0),
-    ] {
+    for (status, request_bytes, response_bytes) in
+        [("200 OK", 0, 5), ("200 OK", 1000, 70_000), ("404 Not Found", 10, 3), ("503 Busy", 0, 0)]
+    {
         let body = "x".repeat(request_bytes);
         client.send(format!(
             "POST /api/x HTTP/1.1\r\nHost: h\r\nContent-Length: {request_bytes}\r\n\r\n{body}"
@@ -339,9 +293,7 @@ fn requests_faults_and_bytes_are_counted_right() {
         let behind = behind.get_or_insert_with(|| upstream.accept());
         behind.read_request();
         let body = "y".repeat(response_bytes);
-        behind.send(format!(
-            "HTTP/1.1 {status}\r\nContent-Length: {response_bytes}\r\n\r\n{body}"
-        ));
+        behind.send(format!("HTTP/1.1 {status}\r\nContent-Length: {response_bytes}\r\n\r\n{body}"));
         client.read_response();
     }
     // Closed by the service without an answer.
@@ -361,37 +313,18 @@ fn requests_faults_and_bytes_are_counted_right() {
     let route = ("route", "a \"quoted\\\" name");
     let requests = "doorward_route_requests_total";
     for (class, count) in [("2xx", 2.0), ("4xx", 1.0), ("5xx", 2.0)] {
-        assert_eq!(
-            total(requests, &[route, ("status", class)]),
-            count,
-            "{class}"
-        );
+        assert_eq!(total(requests, &[route, ("status", class)]), count, "{class}");
     }
-    assert_eq!(
-        total(requests, &[("route", "/fixed"), ("status", "2xx")]),
-        1.0
-    );
+    assert_eq!(total(requests, &[("route", "/fixed"), ("status", "2xx")]), 1.0);
     let bytes = "doorward_route_body_bytes_total";
     assert_eq!(total(bytes, &[route, ("direction", "request")]), 1010.0);
     assert!(total(bytes, &[route, ("direction", "response")]) >= 70_008.0);
     assert_eq!(total("doorward_faults_total", &[]), 3.0);
-    assert_eq!(
-        total("doorward_faults_total", &[("fault", "no-route")]),
-        1.0
-    );
-    assert_eq!(
-        total("doorward_upstream_responses_total", &[("status", "2xx")]),
-        2.0
-    );
-    assert_eq!(
-        total("doorward_upstream_failures_total", &[("service", "it")]),
-        1.0
-    );
+    assert_eq!(total("doorward_faults_total", &[("fault", "no-route")]), 1.0);
+    assert_eq!(total("doorward_upstream_responses_total", &[("status", "2xx")]), 2.0);
+    assert_eq!(total("doorward_upstream_failures_total", &[("service", "it")]), 1.0);
     let name = "doorward_route_duration_seconds";
-    assert_eq!(
-        sum(&families[name], &format!("{name}_count"), &[route]),
-        5.0
-    );
+    assert_eq!(sum(&families[name], &format!("{name}_count"), &[route]), 5.0);
     assert_eq!(total("doorward_client_accepted_total", &[]), 4.0);
 }
 
@@ -411,12 +344,7 @@ fn two_thousand_routes_have_a_thousand_labels_and_other() {
     let families = read(&text);
     let mut labels = BTreeSet::new();
     for family in families.values() {
-        labels.extend(
-            family
-                .samples
-                .keys()
-                .filter_map(|(_, labels)| labels.get("route")),
-        );
+        labels.extend(family.samples.keys().filter_map(|(_, labels)| labels.get("route")));
     }
     assert_eq!(labels.len(), 1001);
     let name = "doorward_route_requests_total";
@@ -426,10 +354,7 @@ fn two_thousand_routes_have_a_thousand_labels_and_other() {
 
 #[test]
 fn operators_get_in_when_clients_have_taken_every_place() {
-    let door = Door::start(&format!(
-        "[limits]\nconnections = 16\n{}",
-        all_to(service("it"))
-    ));
+    let door = Door::start(&format!("[limits]\nconnections = 16\n{}", all_to(service("it"))));
     let mut held: Vec<Wire> = (0..16).map(|_| door.connect()).collect();
     for client in &mut held {
         client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -441,11 +366,5 @@ fn operators_get_in_when_clients_have_taken_every_place() {
     assert_eq!(status["connections"], json!(16));
     let counted = metrics(&door);
     assert_eq!(value(&counted, "doorward_client_connections"), 16.0);
-    assert_eq!(
-        value(
-            &counted,
-            "doorward_client_refused_total{limit=\"connections\"}"
-        ),
-        1.0
-    );
+    assert_eq!(value(&counted, "doorward_client_refused_total{limit=\"connections\"}"), 1.0);
 }

@@ -29,12 +29,7 @@ fn what_is_under_way_is_finished_and_nothing_new_is_taken() {
     let mut pooled = upstream.accept();
     pooled.read_request();
     pooled.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-    assert!(
-        !idle
-            .read_response()
-            .to_ascii_lowercase()
-            .contains("connection: close")
-    );
+    assert!(!idle.read_response().to_ascii_lowercase().contains("connection: close"));
 
     let mut slow = door.connect();
     slow.send("GET /slow HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -60,23 +55,14 @@ fn what_is_under_way_is_finished_and_nothing_new_is_taken() {
     assert_eq!(idle.expect_end(), End::Closed);
     until("nobody listens", || TcpStream::connect(door.http[0]).err());
     let ready = tell(&door, "GET /readyz HTTP/1.1\r\nHost: admin\r\n\r\n");
-    assert_eq!(
-        (ready.status, &ready.json()["draining"]),
-        (503, &json!(true))
-    );
-    assert_eq!(
-        tell(&door, "GET /livez HTTP/1.1\r\nHost: admin\r\n\r\n").status,
-        200
-    );
+    assert_eq!((ready.status, &ready.json()["draining"]), (503, &json!(true)));
+    assert_eq!(tell(&door, "GET /livez HTTP/1.1\r\nHost: admin\r\n\r\n").status, 200);
     assert_eq!(status(&door)["config"]["draining"], json!(true));
 
     pooled.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow");
     let response = slow.read_response();
     assert!(response.ends_with("\r\n\r\nslow"), "{response}");
-    assert!(
-        response.to_ascii_lowercase().contains("connection: close"),
-        "{response}"
-    );
+    assert!(response.to_ascii_lowercase().contains("connection: close"), "{response}");
     assert_eq!(slow.expect_end(), End::Closed);
 
     upload.send(" rest");
@@ -100,10 +86,8 @@ fn what_is_under_way_is_finished_and_nothing_new_is_taken() {
 #[test]
 fn what_takes_longer_than_the_limit_is_cut_off() {
     let upstream = Upstream::new();
-    let config = format!(
-        "[runtime]\ndrain = \"200ms\"\nworkers = 2\n{}",
-        all_to(upstream.address())
-    );
+    let config =
+        format!("[runtime]\ndrain = \"200ms\"\nworkers = 2\n{}", all_to(upstream.address()));
     let mut door = Door::start(&config);
     let mut client = door.connect();
     client.send("GET /slow HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -121,19 +105,14 @@ fn what_takes_longer_than_the_limit_is_cut_off() {
 fn told_again_it_ends_at_once_with_all_its_children() {
     let folder = Folder::new();
     // It does not end when it is told to.
-    folder.write(
-        "stubborn.sh",
-        "trap '' TERM\necho $$ up\nwhile :; do sleep 1000; done\n",
-    );
+    folder.write("stubborn.sh", "trap '' TERM\necho $$ up\nwhile :; do sleep 1000; done\n");
     let upstream = Upstream::new();
     let run = "[service.stubborn]\nrun = \"sh stubborn.sh\"\n\
                [[route]]\npath = \"/stubborn\"\nservice = \"stubborn\"\n";
     let mut door = Door::start_in(folder, &format!("{}{run}", all_to(upstream.address())));
     door.stderr.wait_for(" up");
     let pid = status(&door)["services"][1]["instances"][0]["pid"].as_i64();
-    let pid = pid
-        .and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?))
-        .expect("it runs");
+    let pid = pid.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)).expect("it runs");
     let mut client = door.connect();
     client.send("GET /slow HTTP/1.1\r\nHost: h\r\n\r\n");
     upstream.accept().read_request();
@@ -239,9 +218,7 @@ fn a_socket_of_systemd_that_nothing_uses_is_said() {
         .current_dir(folder.path())
         .stdin(OwnedFd::from(listener));
     let door = Door::start_as(command, folder, "");
-    door.stderr.wait_for(&format!(
-        "systemd opened {address}, which is not in `[listen]`"
-    ));
+    door.stderr.wait_for(&format!("systemd opened {address}, which is not in `[listen]`"));
 }
 
 #[test]
@@ -254,23 +231,16 @@ fn the_end_stops_all_children() {
     let pids = until("both are ready", || {
         let status = status(&door);
         let service = &status["services"][0];
-        let ready = service["endpoints"]
-            .as_array()
-            .is_some_and(|all| all.len() == 2);
+        let ready = service["endpoints"].as_array().is_some_and(|all| all.len() == 2);
         let instances = service["instances"].as_array().filter(|_| ready)?;
-        let pids = instances
-            .iter()
-            .filter_map(|instance| instance["pid"].as_i64());
+        let pids = instances.iter().filter_map(|instance| instance["pid"].as_i64());
         Some(pids.collect::<Vec<_>>())
     });
     assert_eq!(get(door.http[0], "/").0, 200);
     terminate(&door);
     assert_eq!(door.wait().code(), Some(0));
     for pid in pids {
-        let pid = i32::try_from(pid)
-            .ok()
-            .and_then(Pid::from_raw)
-            .expect("a process");
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process");
         assert!(test_kill_process(pid).is_err(), "{pid:?} lives");
     }
 }

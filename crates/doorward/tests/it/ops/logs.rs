@@ -38,18 +38,10 @@ fn json_tells_everything_about_a_request() {
     ] {
         assert_eq!(entry[key].as_str(), Some(wanted), "{key}: {line}");
     }
-    assert!(
-        entry["path"]
-            .as_str()
-            .is_some_and(|path| path.contains('c')),
-        "{line}"
-    );
+    assert!(entry["path"].as_str().is_some_and(|path| path.contains('c')), "{line}");
     assert_eq!(entry["request-bytes"].as_u64(), Some(3), "{line}");
     assert!(entry["response-bytes"].as_u64() >= Some(5), "{line}");
-    assert!(
-        entry["duration-us"].is_u64() && entry["time"].as_f64() > Some(1.6e9),
-        "{line}"
-    );
+    assert!(entry["duration-us"].is_u64() && entry["time"].as_f64() > Some(1.6e9), "{line}");
     assert!(entry.get("fault").is_none(), "{line}");
 
     let line = door.stdout.wait_for("\"status\":400");
@@ -74,9 +66,7 @@ fn no_log_is_no_log_and_a_reload_changes_it() {
     let it = all_to(service("hello"));
     let door = Door::start(&it);
     let ask = |path: &str| {
-        door.ask(format!(
-            "GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
-        ));
+        door.ask(format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"));
     };
     ask("/unwritten");
     door.rewrite(&with_log("json", &it));
@@ -106,9 +96,7 @@ fn at_the_end_every_line_is_written() {
 fn at_the_end_of_patience_every_line_is_written_too() {
     let upstream = Upstream::new();
     let config = with_log("json", &all_to(upstream.address()));
-    let mut door = Door::start(&format!(
-        "[runtime]\ndrain = \"100ms\"\nworkers = 1\n{config}"
-    ));
+    let mut door = Door::start(&format!("[runtime]\ndrain = \"100ms\"\nworkers = 1\n{config}"));
     let mut stuck = door.connect();
     stuck.send("GET /stuck HTTP/1.1\r\nHost: h\r\n\r\n");
     upstream.accept().read_request();
@@ -125,11 +113,7 @@ fn a_full_pipe_stops_nobody_and_what_is_lost_is_counted() {
     let folder = Folder::new();
     let mut command = Door::command(&folder, &["run", "doorward.toml"]);
     command.stdout(Stdio::from(writer));
-    let mut door = Door::start_as(
-        command,
-        folder,
-        &with_log("json", &all_to(service("hello"))),
-    );
+    let mut door = Door::start_as(command, folder, &with_log("json", &all_to(service("hello"))));
     // Each line holds it, so that the queue is full soon.
     let agent = "x".repeat(30_000);
     let request = format!("GET / HTTP/1.1\r\nHost: h\r\nUser-Agent: {agent}\r\n\r\n");
@@ -155,22 +139,14 @@ fn a_full_pipe_stops_nobody_and_what_is_lost_is_counted() {
     // The rest is written when the reader goes on.
     let counting = thread::spawn(move || {
         let mut text = String::new();
-        File::from(std::os::fd::OwnedFd::from(reader))
-            .read_to_string(&mut text)
-            .map(|_| text)
+        File::from(std::os::fd::OwnedFd::from(reader)).read_to_string(&mut text).map(|_| text)
     });
     door.signal(Signal::TERM);
     assert_eq!(door.wait().code(), Some(0));
     let text = counting.join().expect("no panic").expect("it is text");
     let written = text.lines().count();
-    assert!(
-        text.lines()
-            .all(|line| serde_json::from_str::<Value>(line).is_ok())
-    );
-    assert!(
-        written + lost as usize <= asked && written > 200,
-        "{written} and {lost} of {asked}"
-    );
+    assert!(text.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()));
+    assert!(written + lost as usize <= asked && written > 200, "{written} and {lost} of {asked}");
 }
 
 #[test]
@@ -190,9 +166,7 @@ fn a_reader_of_errors_that_stands_still_stops_nobody() {
     let mut text = String::new();
     while !text.contains(", admin on ") || !text.ends_with('\n') {
         let mut byte = [0];
-        reader
-            .read_exact(&mut byte)
-            .expect("it says where it listens");
+        reader.read_exact(&mut byte).expect("it says where it listens");
         text.push(char::from(byte[0]));
     }
     let (_, admin) = text.split_once(", admin on ").expect("it says so");
@@ -220,10 +194,7 @@ fn the_level_is_obeyed_from_the_reload_on() {
     door.signal(Signal::HUP);
     door.stderr.wait_for("refused; version 2 stays in use");
     let lines = door.stderr.all();
-    assert!(
-        !lines.iter().any(|line| line.contains("applied")),
-        "{lines:#?}"
-    );
+    assert!(!lines.iter().any(|line| line.contains("applied")), "{lines:#?}");
 }
 
 fn version(door: &Door) -> u64 {

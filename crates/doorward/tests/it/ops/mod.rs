@@ -86,20 +86,16 @@ pub(crate) fn metrics_with(door: &Door, series: &str, count: f64) -> String {
     let line = format!("{series} {count}");
     until(&line, || {
         let metrics = metrics(door);
-        metrics
-            .lines()
-            .any(|other| other == line)
-            .then_some(metrics)
+        metrics.lines().any(|other| other == line).then_some(metrics)
     })
 }
 
 /// The number in the line of `metrics` that begins with `series`.
 #[track_caller]
 pub(crate) fn value(metrics: &str, series: &str) -> f64 {
-    let line = metrics.lines().find_map(|line| {
-        line.strip_prefix(series)
-            .filter(|rest| rest.starts_with(' '))
-    });
+    let line = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix(series).filter(|rest| rest.starts_with(' ')));
     let value = line.unwrap_or_else(|| panic!("no {series} in\n{metrics}"));
     value.trim().parse().expect("a number")
 }
@@ -121,9 +117,7 @@ pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 #[track_caller]
 pub(crate) fn get(address: SocketAddr, path: &str) -> (u16, String) {
     let mut client = Wire::connect(address);
-    client.send(format!(
-        "GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
-    ));
+    client.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"));
     let answer = Answer::read(&mut client);
     (answer.status, answer.body)
 }

@@ -28,22 +28,15 @@ pub(crate) fn read(text: &str) -> BTreeMap<String, Family> {
             assert!(helped.contains(name), "TYPE without HELP: {line}");
             assert!(["counter", "gauge", "histogram"].contains(&kind), "{line}");
             assert!(is_name(name), "{line}");
-            let family = Family {
-                kind: kind.to_owned(),
-                ..Family::default()
-            };
+            let family = Family { kind: kind.to_owned(), ..Family::default() };
             // A family must stand together.
-            assert!(
-                families.insert(name.to_owned(), family).is_none(),
-                "TYPE twice: {line}"
-            );
+            assert!(families.insert(name.to_owned(), family).is_none(), "TYPE twice: {line}");
             name.clone_into(&mut current);
         } else {
             let (name, labels, value) = sample(line);
             let family = families.get_mut(&current).expect("a TYPE comes first");
-            let suffix = name
-                .strip_prefix(&current)
-                .unwrap_or_else(|| panic!("{line} in {current}"));
+            let suffix =
+                name.strip_prefix(&current).unwrap_or_else(|| panic!("{line} in {current}"));
             match family.kind.as_str() {
                 "histogram" => assert!(["_bucket", "_sum", "_count"].contains(&suffix), "{line}"),
                 "counter" => assert!(suffix.is_empty() && name.ends_with("_total"), "{line}"),
@@ -75,17 +68,10 @@ fn check_histogram(name: &str, family: &Family) {
     }
     for (labels, mut buckets) in all {
         buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
-        assert!(
-            buckets.is_sorted_by(|a, b| a.1 <= b.1),
-            "{name} {labels:?}: {buckets:?}"
-        );
+        assert!(buckets.is_sorted_by(|a, b| a.1 <= b.1), "{name} {labels:?}: {buckets:?}");
         let (bound, total) = buckets[buckets.len() - 1];
         assert_eq!(bound, f64::INFINITY, "{name} {labels:?}");
-        let of = |suffix: &str| {
-            family
-                .samples
-                .get(&(format!("{name}{suffix}"), labels.clone()))
-        };
+        let of = |suffix: &str| family.samples.get(&(format!("{name}{suffix}"), labels.clone()));
         assert_eq!(of("_count"), Some(&total), "{name} {labels:?}");
         assert!(of("_sum").is_some(), "{name} {labels:?}");
     }
@@ -97,9 +83,7 @@ fn is_name(name: &str) -> bool {
 }
 
 fn sample(line: &str) -> (String, Labels, f64) {
-    let end = line
-        .find(['{', ' '])
-        .unwrap_or_else(|| panic!("no value: {line}"));
+    let end = line.find(['{', ' ']).unwrap_or_else(|| panic!("no value: {line}"));
     let (name, mut rest) = line.split_at(end);
     assert!(is_name(name), "{line}");
     let mut labels = Labels::new();
@@ -132,9 +116,5 @@ fn sample(line: &str) -> (String, Labels, f64) {
         rest = rest.strip_prefix('}').unwrap_or_else(|| panic!("{line}"));
     }
     let value = rest.strip_prefix(' ').unwrap_or_else(|| panic!("{line}"));
-    (
-        name.to_owned(),
-        labels,
-        value.parse().unwrap_or_else(|_| panic!("{line}")),
-    )
+    (name.to_owned(), labels, value.parse().unwrap_or_else(|_| panic!("{line}")))
 }

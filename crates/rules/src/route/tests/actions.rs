@@ -309,15 +309,9 @@ fn every_key_is_described() {
     let schema = serde_json::to_value(schemars::schema_for!(RouteConfig)).expect("JSON");
     let keys = schema["properties"].as_object().expect("properties");
     for (key, schema) in keys {
-        assert!(
-            schema["description"].is_string(),
-            "`{key}` has no words in the manual"
-        );
+        assert!(schema["description"].is_string(), "`{key}` has no words in the manual");
     }
     for (filter, _) in crate::filter::ALL {
-        assert!(
-            keys.contains_key(*filter),
-            "`{filter}` is no key of a route"
-        );
+        assert!(keys.contains_key(*filter), "`{filter}` is no key of a route");
     }
 }

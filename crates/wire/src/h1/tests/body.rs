@@ -5,10 +5,7 @@ use crate::h1::{BodyDecoder, BodyLimits, Framing, Malformed};
 /// The data, then what follows the body, then the trailers as lines.
 type Body = (String, String, Vec<String>);
 
-const LIMITS: BodyLimits = BodyLimits {
-    chunk_extension_bytes_max: 40,
-    trailer_bytes_max: 64,
-};
+const LIMITS: BodyLimits = BodyLimits { chunk_extension_bytes_max: 40, trailer_bytes_max: 64 };
 
 /// Decodes `bytes` in pieces that end at `ends`; then the sender closes.
 fn decode(framing: Framing, bytes: &[u8], ends: &[usize]) -> Result<Body, Malformed> {
@@ -19,10 +16,7 @@ fn decode(framing: Framing, bytes: &[u8], ends: &[usize]) -> Result<Body, Malfor
         let decoded = decoder.decode(&mut piece)?;
         data.extend_from_slice(&piece[decoded.data]);
         at += decoded.consumed;
-        assert!(
-            decoder.is_done() || at == end,
-            "all is consumed but what follows"
-        );
+        assert!(decoder.is_done() || at == end, "all is consumed but what follows");
     }
     decoder.close()?;
     let trailers = decoder.take_trailers().map_or_else(Vec::new, |trailers| {
@@ -90,10 +84,7 @@ fn a_body_of_a_known_length_is_that_long() {
     assert_eq!(decode(6, "hello"), Err(Malformed::Truncated));
     assert_eq!(decode(u64::MAX, "hello"), Err(Malformed::Truncated));
     assert_eq!(at_every_split(Framing::None, b"GET"), body("", "GET"));
-    assert_eq!(
-        at_every_split(Framing::UntilClose, b"0\r\n\r\n"),
-        body("0\r\n\r\n", "")
-    );
+    assert_eq!(at_every_split(Framing::UntilClose, b"0\r\n\r\n"), body("0\r\n\r\n", ""));
     assert_eq!(at_every_split(Framing::UntilClose, b""), body("", ""));
 }
 
@@ -173,11 +164,7 @@ fn a_chunk_size_is_plain_hex() {
     // Large, yet a number: no body of this size can be had, so it only breaks off.
     refused(
         Malformed::Truncated,
-        &[
-            b"fffffffffffffff\r\nhello",
-            b"100000005\r\nhello\r\n0\r\n\r\n",
-            b"7fffffff\r\n",
-        ],
+        &[b"fffffffffffffff\r\nhello", b"100000005\r\nhello\r\n0\r\n\r\n", b"7fffffff\r\n"],
     );
 }
 
@@ -345,38 +332,17 @@ fn trailers_never_frame_or_route() {
         ("", &[]),
         ("X: y\r\n", &["X: y"]),
         ("X:y\r\nZ: \t\r\n", &["X: y", "Z: "]),
-        (
-            "Grpc-Status: 0\r\nETag: \"a\"\r\n",
-            &["Grpc-Status: 0", "ETag: \"a\""],
-        ),
+        ("Grpc-Status: 0\r\nETag: \"a\"\r\n", &["Grpc-Status: 0", "ETag: \"a\""]),
         ("Content-Length: 5\r\n", &[]),
         ("Transfer-Encoding: chunked\r\nX: y\r\n", &["X: y"]),
         ("transfer-encoding: identity\r\ncontent-length: 0\r\n", &[]),
-        (
-            "Host: evil\r\nConnection: close\r\nTE: x\r\nUpgrade: x\r\n",
-            &[],
-        ),
+        ("Host: evil\r\nConnection: close\r\nTE: x\r\nUpgrade: x\r\n", &[]),
         ("Authorization: x\r\nCookie: x\r\nSet-Cookie: x\r\n", &[]),
-        (
-            "Content-Type: x\r\nContent-Encoding: x\r\nContent-Range: x\r\n",
-            &[],
-        ),
-        (
-            "X-Forwarded-For: 127.0.0.1\r\nForwarded: for=x\r\nVia: x\r\n",
-            &[],
-        ),
-        (
-            "Cache-Control: x\r\nExpires: x\r\nAge: 1\r\nVary: *\r\nDate: x\r\n",
-            &[],
-        ),
-        (
-            "Location: x\r\nExpect: 100-continue\r\nRange: x\r\nTrailer: x\r\n",
-            &[],
-        ),
-        (
-            "Content_Length: 5\r\nTransfer_Encoding: chunked\r\nX_Y: z\r\n",
-            &["X_Y: z"],
-        ),
+        ("Content-Type: x\r\nContent-Encoding: x\r\nContent-Range: x\r\n", &[]),
+        ("X-Forwarded-For: 127.0.0.1\r\nForwarded: for=x\r\nVia: x\r\n", &[]),
+        ("Cache-Control: x\r\nExpires: x\r\nAge: 1\r\nVary: *\r\nDate: x\r\n", &[]),
+        ("Location: x\r\nExpect: 100-continue\r\nRange: x\r\nTrailer: x\r\n", &[]),
+        ("Content_Length: 5\r\nTransfer_Encoding: chunked\r\nX_Y: z\r\n", &["X_Y: z"]),
     ]);
     refused(
         Malformed::Trailer,
@@ -398,14 +364,7 @@ fn trailers_never_frame_or_route() {
     carried(&[(long(64).as_bytes(), "")]);
     refused(
         Malformed::TrailerTooLarge,
-        &[
-            long(65).as_bytes(),
-            &b"0\r\n"
-                .iter()
-                .copied()
-                .chain([b'x'; 65])
-                .collect::<Vec<_>>(),
-        ],
+        &[long(65).as_bytes(), &b"0\r\n".iter().copied().chain([b'x'; 65]).collect::<Vec<_>>()],
     );
 }
 

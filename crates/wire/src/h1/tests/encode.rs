@@ -9,8 +9,7 @@ use crate::{Fields, Known};
 
 fn head(text: &str) -> RequestHead {
     let mut head = RequestHead::default();
-    head.parse(text.as_bytes(), &HeadLimits::default())
-        .expect("valid");
+    head.parse(text.as_bytes(), &HeadLimits::default()).expect("valid");
     head
 }
 
@@ -29,10 +28,7 @@ fn answered(head: &ResponseHead, to: &ToClient<'_>) -> String {
 #[test]
 fn edits_go_out_and_nothing_else_changes() {
     let plain = head("GET /a?b HTTP/1.1\r\nHost: h\r\nX: 1\r\nY: 2\r\nZ: 3\r\n\r\n");
-    let to = ToUpstream {
-        authority: b"up:1",
-        ..ToUpstream::default()
-    };
+    let to = ToUpstream { authority: b"up:1", ..ToUpstream::default() };
     let edited = |edit: &dyn Fn(&mut RequestHead)| {
         let mut head = plain.clone();
         edit(&mut head);
@@ -48,14 +44,8 @@ fn edits_go_out_and_nothing_else_changes() {
         expect("/longer/than/it?b", lines)
     );
     assert_eq!(edited(&|head| head.set_query(None)), expect("/a", lines));
-    assert_eq!(
-        edited(&|head| head.set_query(Some(b""))),
-        expect("/a?", lines)
-    );
-    assert_eq!(
-        edited(&|head| head.set_query(Some(b"c=d"))),
-        expect("/a?c=d", lines)
-    );
+    assert_eq!(edited(&|head| head.set_query(Some(b""))), expect("/a?", lines));
+    assert_eq!(edited(&|head| head.set_query(Some(b"c=d"))), expect("/a?c=d", lines));
     assert_eq!(
         edited(&|head| {
             head.set_path(b"/p");
@@ -71,25 +61,14 @@ fn edits_go_out_and_nothing_else_changes() {
         }),
         expect("/p", lines)
     );
-    for (name, left) in [
-        ("x", "Y: 2\r\nZ: 3\r\n"),
-        ("Y", "X: 1\r\nZ: 3\r\n"),
-        ("z", "X: 1\r\nY: 2\r\n"),
-    ] {
-        assert_eq!(
-            edited(&|head| head.fields.remove_named(name)),
-            expect("/a?b", left)
-        );
+    for (name, left) in
+        [("x", "Y: 2\r\nZ: 3\r\n"), ("Y", "X: 1\r\nZ: 3\r\n"), ("z", "X: 1\r\nY: 2\r\n")]
+    {
+        assert_eq!(edited(&|head| head.fields.remove_named(name)), expect("/a?b", left));
         let set = format!("{left}{name}: 9\r\n");
-        assert_eq!(
-            edited(&|head| head.fields.set(name, b"9")),
-            expect("/a?b", &set)
-        );
+        assert_eq!(edited(&|head| head.fields.set(name, b"9")), expect("/a?b", &set));
     }
-    assert_eq!(
-        edited(&|head| head.fields.remove_if(|_, _, _| true)),
-        expect("/a?b", "")
-    );
+    assert_eq!(edited(&|head| head.fields.remove_if(|_, _, _| true)), expect("/a?b", ""));
 }
 
 #[test]
@@ -98,12 +77,8 @@ fn an_edit_cannot_break_a_line() {
     head.set_path(b"/a b\r\nX: y?#\x00\xe4%20\"");
     head.set_query(Some(b"c d\r\nX: y#\x7f"));
     head.set_authority("e vil\r\nX: y");
-    head.fields
-        .push("X", b"1\r\nY: 2\r\n\r\nGET / HTTP/1.1\x00\x7f\t3");
-    let to = ToUpstream {
-        authority: head.authority(),
-        ..ToUpstream::default()
-    };
+    head.fields.push("X", b"1\r\nY: 2\r\n\r\nGET / HTTP/1.1\x00\x7f\t3");
+    let to = ToUpstream { authority: head.authority(), ..ToUpstream::default() };
     assert_eq!(
         written(&head, &to),
         "GET /a%20b%0D%0AX:%20y%3F%23%00%E4%20%22?c%20d%0D%0AX:%20y%23%7F HTTP/1.1\r\n\
@@ -182,12 +157,7 @@ fn a_response_says_whether_the_connection_stays() {
         (Version::Http10, true, "Connection: keep-alive\r\n"),
         (Version::Http10, false, "Connection: close\r\n"),
     ] {
-        let to = ToClient {
-            version,
-            persist,
-            framing: Framing::Length(0),
-            ..ToClient::default()
-        };
+        let to = ToClient { version, persist, framing: Framing::Length(0), ..ToClient::default() };
         let expect = format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{line}\r\n");
         assert_eq!(answered(&head, &to), expect);
     }
@@ -196,11 +166,8 @@ fn a_response_says_whether_the_connection_stays() {
         answered(&ResponseHead::new(103), &ToClient::default()),
         "HTTP/1.1 103 Early Hints\r\n\r\n"
     );
-    let switch = ToClient {
-        upgrade: Some(b"websocket"),
-        extra: &[b"A: 1\r\n"],
-        ..ToClient::default()
-    };
+    let switch =
+        ToClient { upgrade: Some(b"websocket"), extra: &[b"A: 1\r\n"], ..ToClient::default() };
     assert_eq!(
         answered(&ResponseHead::new(101), &switch),
         "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nA: 1\r\n\r\n"
@@ -210,11 +177,8 @@ fn a_response_says_whether_the_connection_stays() {
 #[test]
 fn numbers_are_written_whole() {
     for length in [0, 1, 9, 10, 99, 100, 12_345, u64::from(u32::MAX), u64::MAX] {
-        let to = ToClient {
-            framing: Framing::Length(length),
-            persist: true,
-            ..ToClient::default()
-        };
+        let to =
+            ToClient { framing: Framing::Length(length), persist: true, ..ToClient::default() };
         let expect = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
         assert_eq!(answered(&ResponseHead::new(200), &to), expect);
     }
@@ -247,18 +211,12 @@ fn a_client_may_wait_for_100_continue() {
     // this specification is "100-continue" (with no defined parameters). A server that receives an
     // Expect field value containing a member other than 100-continue MAY respond with a 417".
     let wants = |version: &str, lines: &str| {
-        wants_continue(&head(&format!(
-            "POST / HTTP/{version}\r\nHost: a\r\n{lines}\r\n"
-        )))
-        .ok()
+        wants_continue(&head(&format!("POST / HTTP/{version}\r\nHost: a\r\n{lines}\r\n"))).ok()
     };
     assert_eq!(wants("1.1", ""), Some(false));
     assert_eq!(wants("1.1", "Expect: 100-continue\r\n"), Some(true));
     assert_eq!(wants("1.1", "expect:100-Continue\r\n"), Some(true));
-    assert_eq!(
-        wants("1.1", "Expect: 100-continue\r\nExpect: 100-continue\r\n"),
-        Some(true)
-    );
+    assert_eq!(wants("1.1", "Expect: 100-continue\r\nExpect: 100-continue\r\n"), Some(true));
     // "A server that receives a 100-continue expectation in an HTTP/1.0 request MUST ignore that
     // expectation."
     assert_eq!(wants("1.0", "Expect: 100-continue\r\n"), Some(false));

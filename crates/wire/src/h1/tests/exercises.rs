@@ -64,9 +64,7 @@ const SCRAPS: &[&[u8]] = &[
 
 /// Runs `exercise` on each seed of `target` and on `times` mutations of it.
 fn run(target: &str, times: usize, exercise: impl Fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../fuzz/seeds")
-        .join(target);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds").join(target);
     let mut paths: Vec<_> = std::fs::read_dir(&folder)
         .expect("the seeds are committed")
         .map(|entry| entry.expect("a readable folder").path())
@@ -146,11 +144,8 @@ fn another_parser_agrees_on_requests() {
             });
             connection.count() > 0
         };
-        let expect: Vec<_> = other
-            .headers
-            .iter()
-            .map(|header| (header.name.as_bytes(), header.value))
-            .collect();
+        let expect: Vec<_> =
+            other.headers.iter().map(|header| (header.name.as_bytes(), header.value)).collect();
         let found: Vec<_> = head.fields.iter().collect();
         let mut expect = expect.into_iter().peekable();
         for line in found {

@@ -154,10 +154,7 @@ fn all_else_passes_as_it_came() {
         (b"x: 1\r\nX: 2\r\nx: 1", "x: 1\r\nX: 2\r\nx: 1\r\n"),
         (b"Accept: a\r\naccept: b", "Accept: a\r\naccept: b\r\n"),
         (b"Via: 1.1 b\r\nX-Y: z", "Via: 1.1 b\r\nX-Y: z\r\n"),
-        (
-            b"Transfer-Encodings: chunked",
-            "Transfer-Encodings: chunked\r\n",
-        ),
+        (b"Transfer-Encodings: chunked", "Transfer-Encodings: chunked\r\n"),
         (b"Content-Lengt: 5", "Content-Lengt: 5\r\n"),
         (b"X-Content-Length: 5", "X-Content-Length: 5\r\n"),
     ]);
@@ -171,11 +168,8 @@ fn all_else_passes_as_it_came() {
 fn values_are_known_without_their_white_space() {
     let read = |line: &str| {
         let mut head = RequestHead::default();
-        head.parse(&with_lines(line.as_bytes()), &HeadLimits::default())
-            .expect("valid");
-        head.fields
-            .get_named("x")
-            .map(|value| String::from_utf8_lossy(value).into_owned())
+        head.parse(&with_lines(line.as_bytes()), &HeadLimits::default()).expect("valid");
+        head.fields.get_named("x").map(|value| String::from_utf8_lossy(value).into_owned())
     };
     for (line, value) in [
         ("X:", ""),
@@ -232,20 +226,11 @@ fn what_concerns_one_hop_stays_there() {
         // An upgrade goes through only where the engine asks for it.
         (b"Connection: Upgrade\r\nUpgrade: websocket", ""),
         (b"Upgrade: websocket\r\nA: 1", "A: 1\r\n"),
-        (
-            b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA",
-            "",
-        ),
+        (b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA", ""),
         // 10.1.4: `TE` is for one hop. Ours takes trailers for a client that does.
         (b"TE: trailers", "TE: trailers\r\nConnection: TE\r\n"),
-        (
-            b"TE: trailers\r\nConnection: TE",
-            "TE: trailers\r\nConnection: TE\r\n",
-        ),
-        (
-            b"TE: gzip;q=1, Trailers",
-            "TE: trailers\r\nConnection: TE\r\n",
-        ),
+        (b"TE: trailers\r\nConnection: TE", "TE: trailers\r\nConnection: TE\r\n"),
+        (b"TE: gzip;q=1, Trailers", "TE: trailers\r\nConnection: TE\r\n"),
         (b"TE: gzip", ""),
         (b"TE: chunked", ""),
         (b"TE:", ""),
@@ -259,10 +244,7 @@ fn connection_options_cannot_undo_the_message() {
     // it goes. ("Abusing HTTP hop-by-hop request headers", 2019.)
     lines_carried(&[
         (b"Connection: host", ""),
-        (
-            b"Connection: content-length\r\nContent-Length: 5",
-            "Content-Length: 5\r\n",
-        ),
+        (b"Connection: content-length\r\nContent-Length: 5", "Content-Length: 5\r\n"),
         (
             b"Connection: Transfer-Encoding\r\nTransfer-Encoding: chunked",
             "Transfer-Encoding: chunked\r\n",
@@ -273,10 +255,7 @@ fn connection_options_cannot_undo_the_message() {
     lines_carried(&[(options(16).as_bytes(), "")]);
     lines_refused(
         Malformed::TooManyConnectionOptions,
-        &[
-            options(17).as_bytes(),
-            b"Connection: a,b,c,d,e,f,g,h,i\r\nConnection: a,b,c,d,e,f,g,h",
-        ],
+        &[options(17).as_bytes(), b"Connection: a,b,c,d,e,f,g,h,i\r\nConnection: a,b,c,d,e,f,g,h"],
     );
 }
 
@@ -284,13 +263,9 @@ fn connection_options_cannot_undo_the_message() {
 fn what_connection_says_is_understood() {
     let read = |line: &[u8]| {
         let mut head = RequestHead::default();
-        head.parse(&with_lines(line), &HeadLimits::default())
-            .expect("valid");
+        head.parse(&with_lines(line), &HeadLimits::default()).expect("valid");
         let connection = head.connection;
-        (
-            connection.persists(head.version),
-            connection.upgrade_protocol(&head.fields).is_some(),
-        )
+        (connection.persists(head.version), connection.upgrade_protocol(&head.fields).is_some())
     };
     for (line, persists, upgrades) in [
         (&b"X: y"[..], true, false),
@@ -304,16 +279,8 @@ fn what_connection_says_is_understood() {
         (b"Connection: Upgrade\r\nUpgrade:", true, false),
         (b"Upgrade: websocket", true, false),
         (b"Connection: upgrade\r\nUpgrade: h2c", true, false),
-        (
-            b"Connection: upgrade\r\nUpgrade: websocket, H2C",
-            true,
-            false,
-        ),
-        (
-            b"Connection: upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c",
-            true,
-            false,
-        ),
+        (b"Connection: upgrade\r\nUpgrade: websocket, H2C", true, false),
+        (b"Connection: upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c", true, false),
         (b"Connection: upgrade\r\nUpgrade: h2c-17", true, false),
     ] {
         assert_eq!(read(line), (persists, upgrades), "{:?}", super::text(line));
@@ -328,9 +295,9 @@ fn names_are_known_in_any_case() {
             let line = format!("{name}: a");
             let head = match known {
                 Known::Host => continue,
-                _ => head
-                    .parse(&with_lines(line.as_bytes()), &HeadLimits::default())
-                    .map(|()| head),
+                _ => {
+                    head.parse(&with_lines(line.as_bytes()), &HeadLimits::default()).map(|()| head)
+                }
             };
             assert!(head.is_ok_and(|head| head.fields.has(known)), "{name}");
         }

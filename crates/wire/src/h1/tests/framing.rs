@@ -90,18 +90,9 @@ fn a_length_is_a_plain_number() {
         (b"CONTENT-LENGTH: \t 5 \t", "Content-Length: 5\r\n"),
         // The number is written anew: a reader for whom 010 is octal sees what we saw.
         (b"Content-Length: 010", "Content-Length: 10\r\n"),
-        (
-            b"Content-Length: 000000000000000005",
-            "Content-Length: 5\r\n",
-        ),
-        (
-            b"Content-Length: 999999999999999999",
-            "Content-Length: 999999999999999999\r\n",
-        ),
-        (
-            b"Content-Length: 5\r\nX: y",
-            "X: y\r\nContent-Length: 5\r\n",
-        ),
+        (b"Content-Length: 000000000000000005", "Content-Length: 5\r\n"),
+        (b"Content-Length: 999999999999999999", "Content-Length: 999999999999999999\r\n"),
+        (b"Content-Length: 5\r\nX: y", "X: y\r\nContent-Length: 5\r\n"),
     ]);
     // No length is no body: GET with a length of zero is not GET without one.
     carried(&[
@@ -194,30 +185,12 @@ fn the_only_transfer_coding_is_chunked() {
     );
     // 7: "All transfer-coding names are case-insensitive".
     lines_carried(&[
-        (
-            b"Transfer-Encoding: chunked",
-            "Transfer-Encoding: chunked\r\n",
-        ),
-        (
-            b"Transfer-Encoding:chunked",
-            "Transfer-Encoding: chunked\r\n",
-        ),
-        (
-            b"transfer-encoding: CHUNKED",
-            "Transfer-Encoding: chunked\r\n",
-        ),
-        (
-            b"tRANSFER-eNCODING: cHuNkEd",
-            "Transfer-Encoding: chunked\r\n",
-        ),
-        (
-            b"Transfer-Encoding:\t chunked \t",
-            "Transfer-Encoding: chunked\r\n",
-        ),
-        (
-            b"Transfer-Encoding: chunked\r\nX: y",
-            "X: y\r\nTransfer-Encoding: chunked\r\n",
-        ),
+        (b"Transfer-Encoding: chunked", "Transfer-Encoding: chunked\r\n"),
+        (b"Transfer-Encoding:chunked", "Transfer-Encoding: chunked\r\n"),
+        (b"transfer-encoding: CHUNKED", "Transfer-Encoding: chunked\r\n"),
+        (b"tRANSFER-eNCODING: cHuNkEd", "Transfer-Encoding: chunked\r\n"),
+        (b"Transfer-Encoding:\t chunked \t", "Transfer-Encoding: chunked\r\n"),
+        (b"Transfer-Encoding: chunked\r\nX: y", "X: y\r\nTransfer-Encoding: chunked\r\n"),
     ]);
 }
 

@@ -75,16 +75,8 @@ fn a_method_is_a_token() {
         ],
     );
     // RFC 9110, 9.1: "The method token is case-sensitive", and unknown ones are the service's.
-    for method in [
-        "get",
-        "Get",
-        "PROPFIND",
-        "M-SEARCH",
-        "X",
-        "!#$%&'*+-.^_`|~0",
-        "QUERY",
-        "PURGE",
-    ] {
+    for method in ["get", "Get", "PROPFIND", "M-SEARCH", "X", "!#$%&'*+-.^_`|~0", "QUERY", "PURGE"]
+    {
         let line = format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n");
         assert_eq!(request(line.as_bytes()).as_deref(), Ok(&*line));
     }
@@ -139,10 +131,7 @@ fn the_version_is_1_0_or_1_1() {
         ],
     );
     // 9.3: the old version is carried as the new one.
-    carried(&[(
-        b"GET / HTTP/1.0\r\nHost: a\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-    )]);
+    carried(&[(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\n\r\n")]);
 }
 
 #[test]
@@ -220,16 +209,9 @@ fn one_empty_line_may_stand_before_a_request() {
 #[test]
 fn what_follows_a_head_is_not_its_own() {
     let plain = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-    for rest in [
-        "x",
-        "\r\n",
-        "\n",
-        "\r",
-        "\0",
-        "\r\n\r\n",
-        "\n\n",
-        "GET /b HTTP/1.1\r\nHost: b\r\n\r\n",
-    ] {
+    for rest in
+        ["x", "\r\n", "\n", "\r", "\0", "\r\n\r\n", "\n\n", "GET /b HTTP/1.1\r\nHost: b\r\n\r\n"]
+    {
         let bytes = format!("{plain}{rest}");
         assert_eq!(request(bytes.as_bytes()).as_deref(), Ok(plain));
     }
@@ -245,11 +227,7 @@ fn a_head_that_breaks_off_is_none() {
 
 #[test]
 fn limits_bite_as_soon_as_they_can() {
-    let limits = HeadLimits {
-        head_bytes_max: 64,
-        fields_max: 3,
-        request_line_bytes_max: 20,
-    };
+    let limits = HeadLimits { head_bytes_max: 64, fields_max: 3, request_line_bytes_max: 20 };
     let read = |bytes: &[u8]| {
         super::at_every_split(bytes, |feed| {
             let mut head = crate::RequestHead::default();
@@ -259,22 +237,13 @@ fn limits_bite_as_soon_as_they_can() {
     };
     let line = |bytes: usize| format!("GET /{} HTTP/1.1", "x".repeat(bytes - 14));
     assert_eq!(read(line(20).as_bytes()), Err(Malformed::Truncated));
-    assert_eq!(
-        read(format!("{}\r\nHost: a\r\n\r\n", line(20)).as_bytes()),
-        Ok(33)
-    );
+    assert_eq!(read(format!("{}\r\nHost: a\r\n\r\n", line(20)).as_bytes()), Ok(33));
     let long = Err(Malformed::RequestLineTooLong);
     assert_eq!(read(format!("{}\r", line(21)).as_bytes()), long);
-    assert_eq!(
-        read(format!("{}\r\nHost: a\r\n\r\n", line(21)).as_bytes()),
-        long
-    );
+    assert_eq!(read(format!("{}\r\nHost: a\r\n\r\n", line(21)).as_bytes()), long);
     assert_eq!(read(line(99).as_bytes()), long);
     // The empty line before it counts neither way.
-    assert_eq!(
-        read(format!("\r\n{}\r\nHost: a\r\n\r\n", line(20)).as_bytes()),
-        Ok(35)
-    );
+    assert_eq!(read(format!("\r\n{}\r\nHost: a\r\n\r\n", line(20)).as_bytes()), Ok(35));
 
     let head = |bytes: usize| format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", "a".repeat(bytes - 26));
     assert_eq!(read(head(64).as_bytes()), Ok(64));
@@ -283,12 +252,8 @@ fn limits_bite_as_soon_as_they_can() {
     assert_eq!(read(&head(99).as_bytes()[..65]), large);
     assert_eq!(read(&head(99).as_bytes()[..64]), Err(Malformed::Truncated));
 
-    let lines = |lines: usize| {
-        format!(
-            "GET / HTTP/1.1\r\nHost: a\r\n{}\r\n",
-            "x:\r\n".repeat(lines - 1)
-        )
-    };
+    let lines =
+        |lines: usize| format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "x:\r\n".repeat(lines - 1));
     assert_eq!(read(lines(3).as_bytes()), Ok(35));
     assert_eq!(read(lines(4).as_bytes()), Err(Malformed::TooManyFields));
 }
@@ -299,32 +264,17 @@ fn a_scan_finds_the_end_wherever_it_lies() {
     for bytes in 27..200 {
         let mut head = format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", "a".repeat(bytes - 26));
         let looked = HeadScan::default().look(head.as_bytes(), &HeadLimits::MAX);
-        assert_eq!(
-            looked,
-            Ok(Scanned::Whole {
-                start: 0,
-                end: bytes
-            })
-        );
+        assert_eq!(looked, Ok(Scanned::Whole { start: 0, end: bytes }));
         head.push_str("\n\n\r\n\r\nrest and more of it, so that a step fits");
         let looked = HeadScan::default().look(head.as_bytes(), &HeadLimits::MAX);
-        assert_eq!(
-            looked,
-            Ok(Scanned::Whole {
-                start: 0,
-                end: bytes
-            })
-        );
+        assert_eq!(looked, Ok(Scanned::Whole { start: 0, end: bytes }));
     }
 }
 
 #[test]
 fn places_fit_the_largest_head() {
     // What no configuration allows is refused even so, whatever else the buffer holds.
-    let limits = HeadLimits {
-        head_bytes_max: usize::MAX / 2,
-        ..HeadLimits::MAX
-    };
+    let limits = HeadLimits { head_bytes_max: usize::MAX / 2, ..HeadLimits::MAX };
     for (bytes, fits) in [(HEAD_BYTES_MAX, true), (HEAD_BYTES_MAX + 1, false)] {
         let name = "n".repeat(bytes - 31);
         let head_text = format!("GET / HTTP/1.1\r\nHost: a\r\n{name}:v\r\n\r\n{name}");

@@ -77,12 +77,7 @@ fn a_status_line_is_version_code_and_reason() {
         b"HTTP/1.1 200 \x1b[2J",
     ] {
         let response = response_to(Method::Get, &with(line));
-        assert_eq!(
-            response,
-            Err(Malformed::StatusLine),
-            "{:?}",
-            super::text(line)
-        );
+        assert_eq!(response, Err(Malformed::StatusLine), "{:?}", super::text(line));
     }
     refused(
         Malformed::Version,
@@ -135,14 +130,9 @@ fn a_status_line_is_version_code_and_reason() {
             "HTTP/1.1 599 HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
         ),
     ]);
-    let latin = response_to(
-        Method::Get,
-        b"HTTP/1.1 404 Pas trouv\xe9\r\nContent-Length: 0\r\n\r\n",
-    );
-    assert_eq!(
-        latin.as_deref(),
-        Ok("HTTP/1.1 404 Pas trouv\u{e9}\r\nContent-Length: 0\r\n\r\n")
-    );
+    let latin =
+        response_to(Method::Get, b"HTTP/1.1 404 Pas trouv\xe9\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(latin.as_deref(), Ok("HTTP/1.1 404 Pas trouv\u{e9}\r\nContent-Length: 0\r\n\r\n"));
 }
 
 #[test]
@@ -214,10 +204,7 @@ fn framing_is_as_strict_as_in_a_request() {
     );
     lines_refused(
         Malformed::ContentLengthRepeated,
-        &[
-            b"Content-Length: 5\r\nContent-Length: 5",
-            b"Content-Length: 5\r\nContent-Length: 6",
-        ],
+        &[b"Content-Length: 5\r\nContent-Length: 5", b"Content-Length: 5\r\nContent-Length: 6"],
     );
     lines_refused(
         Malformed::TwoLengths,
@@ -242,10 +229,7 @@ fn framing_is_as_strict_as_in_a_request() {
             b"Transfer-Encoding: x\r\nTransfer-Encoding: chunked",
         ],
     );
-    lines_refused(
-        Malformed::UnknownTransferCoding,
-        &[b"Transfer-Encoding: gzip, chunked"],
-    );
+    lines_refused(Malformed::UnknownTransferCoding, &[b"Transfer-Encoding: gzip, chunked"]);
     refused(
         Malformed::TransferEncodingIn10,
         &[b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"],
@@ -261,14 +245,8 @@ fn framing_is_as_strict_as_in_a_request() {
         ),
         // 6.3, rule 8: "the message body length is determined by the number of octets received prior
         // to the server closing the connection".
-        (
-            "HTTP/1.1 200 OK\r\nX: y\r\n\r\n",
-            "HTTP/1.1 200 OK\r\nX: y\r\nConnection: close\r\n\r\n",
-        ),
-        (
-            "HTTP/1.0 200 OK\r\n\r\n",
-            "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n",
-        ),
+        ("HTTP/1.1 200 OK\r\nX: y\r\n\r\n", "HTTP/1.1 200 OK\r\nX: y\r\nConnection: close\r\n\r\n"),
+        ("HTTP/1.0 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"),
     ]);
 }
 
@@ -278,17 +256,8 @@ fn some_responses_have_no_body_whatever_they_say() {
     // (No Content), or 304 (Not Modified) status code is always terminated by the first empty line
     // after the header fields, regardless of the header fields present in the message, and thus
     // cannot contain a message body or trailer section."
-    for lines in [
-        "",
-        "Content-Length: 5\r\n",
-        "Transfer-Encoding: chunked\r\n",
-    ] {
-        for code in [
-            "100 Continue",
-            "102 Processing",
-            "103 Early Hints",
-            "204 No Content",
-        ] {
+    for lines in ["", "Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n"] {
+        for code in ["100 Continue", "102 Processing", "103 Early Hints", "204 No Content"] {
             let bytes = format!("HTTP/1.1 {code}\r\n{lines}\r\nhello");
             // 6.1 and RFC 9110, 8.6: neither field may stand in these.
             carried(&[(&bytes, &format!("HTTP/1.1 {code}\r\n\r\n"))]);
@@ -299,10 +268,7 @@ fn some_responses_have_no_body_whatever_they_say() {
     carried(&[
         (length, length),
         (none, none),
-        (
-            "HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n",
-            none,
-        ),
+        ("HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n", none),
     ]);
     let length = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
     let none = "HTTP/1.1 200 OK\r\n\r\n";
@@ -311,10 +277,7 @@ fn some_responses_have_no_body_whatever_they_say() {
         &[
             (length, length),
             (none, none),
-            (
-                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-                none,
-            ),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", none),
             (
                 "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n",
                 "HTTP/1.1 204 No Content\r\n\r\n",
@@ -323,18 +286,9 @@ fn some_responses_have_no_body_whatever_they_say() {
     );
     for (method, bytes) in [
         (Method::Head, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"),
-        (
-            Method::Get,
-            "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
-        ),
-        (
-            Method::Get,
-            "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n",
-        ),
-        (
-            Method::Post,
-            "HTTP/1.1 101 Switching Protocols\r\nContent-Length: 5\r\n\r\n",
-        ),
+        (Method::Get, "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n"),
+        (Method::Get, "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n"),
+        (Method::Post, "HTTP/1.1 101 Switching Protocols\r\nContent-Length: 5\r\n\r\n"),
     ] {
         let mut head = ResponseHead::default();
         let mut scan = HeadScan::of_response();
@@ -345,10 +299,7 @@ fn some_responses_have_no_body_whatever_they_say() {
     }
     // What is wrong stays wrong: the next reader may know the request to be another.
     for (malformed, lines) in [
-        (
-            Malformed::TwoLengths,
-            "Content-Length: 5\r\nTransfer-Encoding: chunked",
-        ),
+        (Malformed::TwoLengths, "Content-Length: 5\r\nTransfer-Encoding: chunked"),
         (Malformed::ContentLength, "Content-Length: x"),
         (Malformed::TransferEncoding, "Transfer-Encoding: x"),
     ] {

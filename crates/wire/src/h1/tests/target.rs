@@ -74,14 +74,7 @@ fn a_path_holds_what_a_path_may_hold() {
     // A control in the line, so it is no line.
     targets_refused(
         Malformed::RequestLine,
-        &[
-            b"/\x00",
-            b"/a\x00b",
-            b"/\x7f",
-            b"/\x0b",
-            b"/\x1b[2J",
-            b"/?\x01",
-        ],
+        &[b"/\x00", b"/a\x00b", b"/\x7f", b"/\x0b", b"/\x1b[2J", b"/?\x01"],
     );
     targets_carried(&[
         (b"/", "/"),
@@ -109,9 +102,7 @@ fn a_path_holds_what_a_path_may_hold() {
     ]);
     targets_refused(
         Malformed::PercentEncoding,
-        &[
-            b"/%", b"/%2", b"/%g0", b"/%0g", b"/%%", b"/%-1", b"/%2?a", b"/%u0041", b"/a%",
-        ],
+        &[b"/%", b"/%2", b"/%g0", b"/%0g", b"/%%", b"/%-1", b"/%2?a", b"/%u0041", b"/a%"],
     );
 }
 
@@ -243,10 +234,7 @@ fn a_request_has_one_host() {
         "a`b",
         "{a}",
     ] {
-        let lines: Vec<u8> = format!("Host: {value}\r\n")
-            .chars()
-            .map(|c| c as u8)
-            .collect();
+        let lines: Vec<u8> = format!("Host: {value}\r\n").chars().map(|c| c as u8).collect();
         assert_eq!(request(&with(&lines)), Err(Malformed::Host), "{value:?}");
     }
     for value in [
@@ -278,19 +266,13 @@ fn a_request_has_one_host() {
         carried(&[(head.as_bytes(), &head)]);
     }
     carried(&[
-        (
-            &with(b"hOsT:\t a \r\n"),
-            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-        ),
+        (&with(b"hOsT:\t a \r\n"), "GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
         (
             &with(b"X: y\r\nHost: a\r\nY: z\r\n"),
             "GET / HTTP/1.1\r\nHost: a\r\nX: y\r\nY: z\r\n\r\n",
         ),
         // HTTP/1.0 knows no Host. Ours writes one, for it speaks 1.1: the engine says which.
-        (
-            b"GET / HTTP/1.0\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: \r\n\r\n",
-        ),
+        (b"GET / HTTP/1.0\r\n\r\n", "GET / HTTP/1.1\r\nHost: \r\n\r\n"),
     ]);
 }
 
@@ -354,10 +336,7 @@ fn an_absolute_target_and_its_host_agree() {
     for target in ["http://a#b", "http://a/#b", "http://a/\\", "http://a/\""] {
         refused(Malformed::Target, &[with(target, "a").as_bytes()]);
     }
-    carried(&[(
-        b"GET http://a/b HTTP/1.0\r\n\r\n",
-        "GET /b HTTP/1.1\r\nHost: a\r\n\r\n",
-    )]);
+    carried(&[(b"GET http://a/b HTTP/1.0\r\n\r\n", "GET /b HTTP/1.1\r\nHost: a\r\n\r\n")]);
 }
 
 #[test]
@@ -376,25 +355,13 @@ fn the_asterisk_is_for_options_alone() {
         ],
     );
     carried(&[
-        (
-            b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
-            "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
-        ),
-        (
-            b"OPTIONS /* HTTP/1.1\r\nHost: a\r\n\r\n",
-            "OPTIONS /* HTTP/1.1\r\nHost: a\r\n\r\n",
-        ),
+        (b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"),
+        (b"OPTIONS /* HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS /* HTTP/1.1\r\nHost: a\r\n\r\n"),
         // "If a proxy receives an OPTIONS request with an absolute-form of request-target in which
         // the URI has an empty path and no query component, then the last proxy on the request chain
         // MUST send a request-target of "*"".
-        (
-            b"OPTIONS http://a HTTP/1.1\r\nHost: a\r\n\r\n",
-            "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
-        ),
-        (
-            b"OPTIONS http://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
-            "OPTIONS / HTTP/1.1\r\nHost: a\r\n\r\n",
-        ),
+        (b"OPTIONS http://a HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"),
+        (b"OPTIONS http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS / HTTP/1.1\r\nHost: a\r\n\r\n"),
         (
             b"OPTIONS http://a?b HTTP/1.1\r\nHost: a\r\n\r\n",
             "OPTIONS /?b HTTP/1.1\r\nHost: a\r\n\r\n",

@@ -46,10 +46,9 @@ impl IntoResponse for Fault {
     fn into_response(self) -> Response {
         let (status, detail) = match self {
             Fault::Invalid(detail) => (StatusCode::BAD_REQUEST, detail),
-            Fault::Absent => (
-                StatusCode::NOT_FOUND,
-                "There is nothing under this address.".to_owned(),
-            ),
+            Fault::Absent => {
+                (StatusCode::NOT_FOUND, "There is nothing under this address.".to_owned())
+            }
             Fault::Store(error) => {
                 eprintln!("articles: {error}");
                 (
@@ -59,10 +58,7 @@ impl IntoResponse for Fault {
             }
         };
         let body = json!({ "title": status.canonical_reason(), "status": status.as_u16(), "detail": detail });
-        let headers = [
-            (CONTENT_TYPE, "application/problem+json"),
-            (CACHE_CONTROL, answer::NEVER),
-        ];
+        let headers = [(CONTENT_TYPE, "application/problem+json"), (CACHE_CONTROL, answer::NEVER)];
         (status, headers, Json(body)).into_response()
     }
 }

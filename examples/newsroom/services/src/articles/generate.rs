@@ -65,10 +65,7 @@ pub fn fill(database: &mut Connection, articles: u32, now: OffsetDateTime) -> ru
     let work = database.transaction()?;
     work.execute_batch(SCHEMA)?;
     for (position, (slug, name)) in SECTIONS.iter().enumerate() {
-        work.execute(
-            "INSERT INTO sections VALUES (?, ?, ?)",
-            params![slug, name, position],
-        )?;
+        work.execute("INSERT INTO sections VALUES (?, ?, ?)", params![slug, name, position])?;
     }
     fill_authors(&work, &grammar)?;
     fill_articles(&work, &grammar, articles, now.unix_timestamp())?;
@@ -87,12 +84,7 @@ fn fill_authors(work: &Connection, grammar: &Grammar) -> rusqlite::Result<()> {
                 break name;
             }
         };
-        insert.execute(params![
-            id,
-            name,
-            writer.phrase("place"),
-            writer.sentence("bio")
-        ])?;
+        insert.execute(params![id, name, writer.phrase("place"), writer.sentence("bio")])?;
     }
     Ok(())
 }
@@ -112,9 +104,7 @@ fn fill_articles(
         let member = dice.below(AUTHORS as usize / SECTIONS.len());
         let (section, _) = *dice.pick(&SECTIONS);
         let author = staff_of(section, member);
-        let writer = writers
-            .entry(section)
-            .or_insert_with(|| Writer::new(grammar, section, 0));
+        let writer = writers.entry(section).or_insert_with(|| Writer::new(grammar, section, 0));
         writer.begin(u64::from(id));
         let headline = loop {
             let headline = writer.sentence("headline");
@@ -126,11 +116,7 @@ fn fill_articles(
         let body = write_body(writer);
         let published = published(id, articles, now);
         // One article in eight was corrected within a day.
-        let corrected = if dice.below(8) == 0 {
-            dice.between(600, DAY_SECONDS)
-        } else {
-            0
-        };
+        let corrected = if dice.below(8) == 0 { dice.between(600, DAY_SECONDS) } else { 0 };
         let views = VIEWS_MAX / f64::from(rank(id, articles)) * dice.span(0.8, 1.2);
         insert.execute(params![
             id,
@@ -154,24 +140,14 @@ fn fill_articles(
 
 /// Every section has its own dozen of authors: ids 1, 11, 21... write for the first one.
 fn staff_of(section: &str, member: usize) -> usize {
-    let position = SECTIONS
-        .iter()
-        .position(|(slug, _)| *slug == section)
-        .unwrap_or_default();
+    let position = SECTIONS.iter().position(|(slug, _)| *slug == section).unwrap_or_default();
     1 + position + member * SECTIONS.len()
 }
 
 fn write_body(writer: &mut Writer<'_>) -> String {
     let mut paragraphs = vec![writer.sentence("lead")];
     for _ in 0..writer.dice().between(1, 3) {
-        for kind in [
-            "background",
-            "quote",
-            "figures",
-            "detail",
-            "reaction",
-            "context",
-        ] {
+        for kind in ["background", "quote", "figures", "detail", "reaction", "context"] {
             if writer.dice().below(3) > 0 {
                 paragraphs.push(writer.sentence(kind));
             }
@@ -224,26 +200,12 @@ mod tests {
     fn an_archive_is_whole_and_varied() {
         let database = filled(1_000);
         assert_eq!(number(&database, "SELECT max(id) FROM articles"), 1_000);
-        assert_eq!(
-            number(&database, "SELECT count(DISTINCT section) FROM articles"),
-            10
-        );
-        assert_eq!(
-            number(&database, "SELECT count(DISTINCT headline) FROM articles"),
-            1_000
-        );
-        assert_eq!(
-            number(&database, "SELECT count(DISTINCT body) FROM articles"),
-            1_000
-        );
+        assert_eq!(number(&database, "SELECT count(DISTINCT section) FROM articles"), 10);
+        assert_eq!(number(&database, "SELECT count(DISTINCT headline) FROM articles"), 1_000);
+        assert_eq!(number(&database, "SELECT count(DISTINCT body) FROM articles"), 1_000);
         assert_eq!(number(&database, "SELECT count(*) FROM authors"), 120);
         assert!(number(&database, "SELECT count(*) FROM tags") > 2_000);
-        assert!(
-            number(
-                &database,
-                "SELECT count(*) FROM search WHERE search MATCH 'council'"
-            ) > 10
-        );
+        assert!(number(&database, "SELECT count(*) FROM search WHERE search MATCH 'council'") > 10);
         let bounds = format!(
             "SELECT count(*) FROM articles WHERE published > {} OR updated > {0}",
             NOW.unix_timestamp()
@@ -259,10 +221,6 @@ mod tests {
             &database,
             "SELECT sum(views) FROM (SELECT views FROM articles ORDER BY views DESC LIMIT 100)",
         );
-        assert!(
-            top * 100 / all > 60,
-            "the first tenth has {}% of the readers",
-            top * 100 / all
-        );
+        assert!(top * 100 / all > 60, "the first tenth has {}% of the readers", top * 100 / all);
     }
 }

@@ -24,10 +24,7 @@ impl Grammar {
         {
             if let Some(name) = line.strip_prefix('@') {
                 let once = name.starts_with('=');
-                let rule = Rule {
-                    lines: Vec::new(),
-                    once,
-                };
+                let rule = Rule { lines: Vec::new(), once };
                 current = Some(rules.entry(name.trim_start_matches('=')).or_insert(rule));
             } else if let Some(rule) = &mut current {
                 rule.lines.push(line);
@@ -62,8 +59,7 @@ impl<'g> Writer<'g> {
     pub fn begin(&mut self, seed: u64) {
         self.dice = Dice::new(seed);
         self.kept.clear();
-        self.said
-            .retain(|rule, _| rule.ends_with("headline") || rule == "summary");
+        self.said.retain(|rule, _| rule.ends_with("headline") || rule == "summary");
     }
 
     pub fn dice(&mut self) -> &mut Dice {
@@ -98,25 +94,21 @@ impl<'g> Writer<'g> {
         }
         let own = format!("{}/{rule}", self.section);
         let grammar = self.grammar;
-        let name = match (
-            grammar.rules.contains_key(own.as_str()),
-            grammar.rules.contains_key(rule),
-        ) {
-            // A third of a section's headlines are its own, the others are of the general kind.
-            (true, true) => {
-                if self.dice.below(3) == 0 {
-                    &own
-                } else {
-                    rule
+        let name =
+            match (grammar.rules.contains_key(own.as_str()), grammar.rules.contains_key(rule)) {
+                // A third of a section's headlines are its own, the others are of the general kind.
+                (true, true) => {
+                    if self.dice.below(3) == 0 {
+                        &own
+                    } else {
+                        rule
+                    }
                 }
-            }
-            (true, false) => &own,
-            (false, _) => rule,
-        };
-        let found = grammar
-            .rules
-            .get(name)
-            .unwrap_or_else(|| panic!("grammar.txt has no rule @{name}"));
+                (true, false) => &own,
+                (false, _) => rule,
+            };
+        let found =
+            grammar.rules.get(name).unwrap_or_else(|| panic!("grammar.txt has no rule @{name}"));
         let line = found.lines[self.draw(name, found.lines.len())];
         let text = self.expand(line);
         if found.once {
@@ -138,9 +130,8 @@ impl<'g> Writer<'g> {
         let mut text = String::new();
         let mut rest = line;
         while let Some((before, after)) = rest.split_once('{') {
-            let (slot, after) = after
-                .split_once('}')
-                .expect("a test writes every rule of grammar.txt");
+            let (slot, after) =
+                after.split_once('}').expect("a test writes every rule of grammar.txt");
             text.push_str(before);
             match slot
                 .split_once('-')
@@ -178,9 +169,8 @@ mod tests {
         let grammar = Grammar::build();
         for (name, rule) in &grammar.rules {
             assert!(!rule.lines.is_empty(), "@{name} is empty");
-            let sections = SECTIONS
-                .iter()
-                .filter(|(slug, _)| !name.contains('/') || name.starts_with(slug));
+            let sections =
+                SECTIONS.iter().filter(|(slug, _)| !name.contains('/') || name.starts_with(slug));
             for (slug, _) in sections {
                 for line in &rule.lines {
                     let text = Writer::new(&grammar, slug, 1).expand(line);

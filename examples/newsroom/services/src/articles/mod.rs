@@ -69,17 +69,9 @@ async fn list(
         (None, Some(author)) => tags.add(format!("author-{author}")),
         (None, None) => tags.add("articles"),
     }
-    let listing = store
-        .read(move |session| queries::list(session, &asked))
-        .await?;
+    let listing = store.read(move |session| queries::list(session, &asked)).await?;
     let modified = tag_cards(&mut tags, &listing.items);
-    Ok(Answer {
-        cache: BRIEFLY,
-        modified,
-        tags,
-        ..Answer::json(&listing)
-    }
-    .for_request(&headers))
+    Ok(Answer { cache: BRIEFLY, modified, tags, ..Answer::json(&listing) }.for_request(&headers))
 }
 
 async fn popular(
@@ -89,19 +81,11 @@ async fn popular(
 ) -> Reply {
     let asked = query?.0.build()?;
     let now = OffsetDateTime::now_utc();
-    let cards = store
-        .read(move |session| queries::popular(session, &asked, now))
-        .await?;
+    let cards = store.read(move |session| queries::popular(session, &asked, now)).await?;
     let mut tags = Tags::default();
     tags.add("articles");
     let modified = tag_cards(&mut tags, &cards);
-    Ok(Answer {
-        cache: BRIEFLY,
-        modified,
-        tags,
-        ..Answer::json(&cards)
-    }
-    .for_request(&headers))
+    Ok(Answer { cache: BRIEFLY, modified, tags, ..Answer::json(&cards) }.for_request(&headers))
 }
 
 async fn article(
@@ -110,10 +94,8 @@ async fn article(
     id: Result<Path<u32>, PathRejection>,
 ) -> Reply {
     let Path(id) = id?;
-    let article = store
-        .read(move |session| queries::article(session, id))
-        .await?
-        .ok_or(Fault::Absent)?;
+    let article =
+        store.read(move |session| queries::article(session, id)).await?.ok_or(Fault::Absent)?;
     Ok(article_answer(&article).for_request(&headers))
 }
 
@@ -128,15 +110,9 @@ async fn create(State(store): Archive, draft: Result<Json<Draft>, JsonRejection>
     };
     let article = store.write(work).await??;
     let location = format!("/api/v1/articles/{}", article.card.id);
-    let answer = Answer {
-        status: StatusCode::CREATED,
-        cache: NEVER,
-        ..article_answer(&article)
-    };
+    let answer = Answer { status: StatusCode::CREATED, cache: NEVER, ..article_answer(&article) };
     let mut response = answer.plain();
-    response
-        .headers_mut()
-        .extend(location.parse().ok().map(|value| (LOCATION, value)));
+    response.headers_mut().extend(location.parse().ok().map(|value| (LOCATION, value)));
     Ok(response)
 }
 
@@ -157,10 +133,7 @@ async fn replace(
         Ok(queries::article(session, id)?.ok_or(Fault::Absent))
     };
     let article = store.write(work).await??;
-    let answer = Answer {
-        cache: NEVER,
-        ..article_answer(&article)
-    };
+    let answer = Answer { cache: NEVER, ..article_answer(&article) };
     Ok(answer.plain())
 }
 
@@ -171,25 +144,14 @@ async fn sections(State(store): Archive, headers: HeaderMap) -> Reply {
         tags.add(format!("section-{}", section.slug));
     }
     let modified = sections.iter().map(|section| section.latest).max();
-    Ok(Answer {
-        cache: BRIEFLY,
-        modified,
-        tags,
-        ..Answer::json(&sections)
-    }
-    .for_request(&headers))
+    Ok(Answer { cache: BRIEFLY, modified, tags, ..Answer::json(&sections) }.for_request(&headers))
 }
 
 async fn authors(State(store): Archive, headers: HeaderMap) -> Reply {
     let authors = store.read(queries::authors).await?;
     let mut tags = Tags::default();
     tags.add("authors");
-    Ok(Answer {
-        cache: BRIEFLY,
-        tags,
-        ..Answer::json(&authors)
-    }
-    .for_request(&headers))
+    Ok(Answer { cache: BRIEFLY, tags, ..Answer::json(&authors) }.for_request(&headers))
 }
 
 async fn author(
@@ -204,12 +166,7 @@ async fn author(
         .ok_or(Fault::Absent)?;
     let mut tags = Tags::default();
     tags.add(format!("author-{id}"));
-    Ok(Answer {
-        cache: BRIEFLY,
-        tags,
-        ..Answer::json(&profile)
-    }
-    .for_request(&headers))
+    Ok(Answer { cache: BRIEFLY, tags, ..Answer::json(&profile) }.for_request(&headers))
 }
 
 fn article_answer(article: &Article) -> Answer {
@@ -217,12 +174,7 @@ fn article_answer(article: &Article) -> Answer {
     tags.add(format!("section-{}", article.card.section));
     tag_cards(&mut tags, &article.related);
     tag_cards(&mut tags, std::slice::from_ref(&article.card));
-    Answer {
-        cache: BRIEFLY,
-        modified: Some(article.card.updated),
-        tags,
-        ..Answer::json(article)
-    }
+    Answer { cache: BRIEFLY, modified: Some(article.card.updated), tags, ..Answer::json(article) }
 }
 
 /// Tags an answer with every article that it shows, and tells when the youngest of them was changed.

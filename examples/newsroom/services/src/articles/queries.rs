@@ -60,12 +60,7 @@ pub fn list(session: &Session<'_>, list: &List) -> Result<Listing<Card>> {
         ],
         card,
     )?;
-    Ok(Listing {
-        items,
-        total: total.unwrap_or(0),
-        page: list.page,
-        per_page: list.per_page,
-    })
+    Ok(Listing { items, total: total.unwrap_or(0), page: list.page, per_page: list.per_page })
 }
 
 pub fn popular(session: &Session<'_>, popular: &Popular, now: OffsetDateTime) -> Result<Vec<Card>> {
@@ -84,9 +79,7 @@ pub fn article(session: &Session<'_>, id: u32) -> Result<Option<Article>> {
         return Ok(None);
     };
     let body = session
-        .row("SELECT body FROM articles WHERE id = ?1", [id], |row| {
-            row.get(0)
-        })?
+        .row("SELECT body FROM articles WHERE id = ?1", [id], |row| row.get(0))?
         .unwrap_or_default();
     let related = session.rows(
         select_cards!(
@@ -100,11 +93,7 @@ pub fn article(session: &Session<'_>, id: u32) -> Result<Option<Article>> {
         [id, RELATED],
         self::card,
     )?;
-    Ok(Some(Article {
-        card,
-        body,
-        related,
-    }))
+    Ok(Some(Article { card, body, related }))
 }
 
 pub fn sections(session: &Session<'_>) -> Result<Vec<SectionOverview>> {
@@ -130,11 +119,8 @@ pub fn authors(session: &Session<'_>) -> Result<Vec<Author>> {
 }
 
 pub fn author_profile(session: &Session<'_>, id: u32) -> Result<Option<AuthorProfile>> {
-    let Some(author) = session.row(
-        select_authors!("WHERE w.id = ?1 GROUP BY w.id"),
-        [id],
-        author,
-    )?
+    let Some(author) =
+        session.row(select_authors!("WHERE w.id = ?1 GROUP BY w.id"), [id], author)?
     else {
         return Ok(None);
     };
@@ -147,9 +133,7 @@ pub fn author_profile(session: &Session<'_>, id: u32) -> Result<Option<AuthorPro
 }
 
 pub fn author_exists(session: &Session<'_>, id: u32) -> Result<bool> {
-    Ok(session
-        .row("SELECT 1 FROM authors WHERE id = ?1", [id], |_| Ok(()))?
-        .is_some())
+    Ok(session.row("SELECT 1 FROM authors WHERE id = ?1", [id], |_| Ok(()))?.is_some())
 }
 
 /// The id of the new article.
@@ -203,10 +187,7 @@ fn card(row: &Row<'_>) -> Result<Card> {
     Ok(Card {
         id: row.get(0)?,
         section: row.get(1)?,
-        author: Byline {
-            id: row.get(2)?,
-            name: row.get(3)?,
-        },
+        author: Byline { id: row.get(2)?, name: row.get(3)? },
         headline: row.get(4)?,
         summary: row.get(5)?,
         published: moment(row, 6)?,
@@ -261,48 +242,20 @@ mod tests {
     }
 
     fn everything() -> List {
-        List {
-            section: None,
-            author: None,
-            search: None,
-            page: 1,
-            per_page: 20,
-        }
+        List { section: None, author: None, search: None, page: 1, per_page: 20 }
     }
 
     #[test]
     fn lists_are_filtered_and_paged() {
         with_session(200, |session| {
-            let all = list(
-                session,
-                &List {
-                    page: 2,
-                    ..everything()
-                },
-            )
-            .expect("listed");
+            let all = list(session, &List { page: 2, ..everything() }).expect("listed");
             assert_eq!((all.total, all.items.len()), (200, 20));
-            assert!(
-                all.items
-                    .is_sorted_by(|one, next| one.published >= next.published)
-            );
-            let world = list(
-                session,
-                &List {
-                    section: Some("world"),
-                    ..everything()
-                },
-            )
-            .expect("listed");
+            assert!(all.items.is_sorted_by(|one, next| one.published >= next.published));
+            let world =
+                list(session, &List { section: Some("world"), ..everything() }).expect("listed");
             assert!(world.total > 0 && world.items.iter().all(|card| card.section == "world"));
-            let nobody = list(
-                session,
-                &List {
-                    author: Some(9_999),
-                    ..everything()
-                },
-            )
-            .expect("listed");
+            let nobody =
+                list(session, &List { author: Some(9_999), ..everything() }).expect("listed");
             assert_eq!(nobody.total, 0);
         });
     }
@@ -310,11 +263,7 @@ mod tests {
     #[test]
     fn popular_articles_come_first() {
         with_session(200, |session| {
-            let asked = Popular {
-                section: None,
-                days: 730,
-                limit: 10,
-            };
+            let asked = Popular { section: None, days: 730, limit: 10 };
             let cards = popular(session, &asked, NOW).expect("listed");
             assert_eq!(cards.len(), 10);
             assert!(cards.is_sorted_by(|one, next| one.views >= next.views));
@@ -330,10 +279,7 @@ mod tests {
             assert_eq!(found.card.headline, draft().headline);
             assert_eq!(found.card.tags, ["a, b", "live"]);
             assert_eq!(found.card.author.id, 7);
-            let search = List {
-                search: Some("\"zeppelin\"*".to_owned()),
-                ..everything()
-            };
+            let search = List { search: Some("\"zeppelin\"*".to_owned()), ..everything() };
             assert_eq!(list(session, &search).expect("searched").total, 1);
         });
     }
@@ -344,10 +290,7 @@ mod tests {
             assert!(replace(session, 3, &draft(), NOW).expect("replaced"));
             let found = article(session, 3).expect("read").expect("there");
             assert_eq!((found.card.updated, found.card.tags.len()), (NOW, 2));
-            let search = List {
-                search: Some("\"zeppelin\"*".to_owned()),
-                ..everything()
-            };
+            let search = List { search: Some("\"zeppelin\"*".to_owned()), ..everything() };
             assert_eq!(list(session, &search).expect("searched").items[0].id, 3);
             assert!(!replace(session, 999, &draft(), NOW).expect("nothing there"));
         });
@@ -356,16 +299,10 @@ mod tests {
     #[test]
     fn aggregates_add_up() {
         with_session(300, |session| {
-            let by_section: u32 = sections(session)
-                .expect("read")
-                .iter()
-                .map(|section| section.articles)
-                .sum();
-            let by_author: u32 = authors(session)
-                .expect("read")
-                .iter()
-                .map(|author| author.articles)
-                .sum();
+            let by_section: u32 =
+                sections(session).expect("read").iter().map(|section| section.articles).sum();
+            let by_author: u32 =
+                authors(session).expect("read").iter().map(|author| author.articles).sum();
             assert_eq!((by_section, by_author), (300, 300));
             let profile = author_profile(session, 1).expect("read").expect("there");
             let shares: u32 = profile.sections.iter().map(|share| share.articles).sum();

@@ -113,14 +113,9 @@ fn printable(name: &str, text: &str, most: usize) -> Result<String, Fault> {
     let text = text.trim();
     let letters = text.chars().count();
     if letters == 0 || letters > most {
-        return Err(Fault::Invalid(format!(
-            "{name} must have from 1 to {most} letters"
-        )));
+        return Err(Fault::Invalid(format!("{name} must have from 1 to {most} letters")));
     }
-    if text
-        .chars()
-        .any(|letter| letter.is_control() && letter != '\n')
-    {
+    if text.chars().any(|letter| letter.is_control() && letter != '\n') {
         return Err(Fault::Invalid(format!("{name} has a control character")));
     }
     Ok(text.to_owned())
@@ -151,74 +146,37 @@ mod tests {
     #[test]
     fn nothing_asked_means_the_first_page() {
         let list = ListQuery::default().build().expect("valid");
-        assert_eq!(
-            list,
-            List {
-                section: None,
-                author: None,
-                search: None,
-                page: 1,
-                per_page: 20
-            }
-        );
+        assert_eq!(list, List { section: None, author: None, search: None, page: 1, per_page: 20 });
     }
 
     #[test]
     fn parameters_are_bounded() {
+        refused(ListQuery { page: Some(0), ..ListQuery::default() }, "page must be from 1 to 500");
         refused(
-            ListQuery {
-                page: Some(0),
-                ..ListQuery::default()
-            },
+            ListQuery { page: Some(501), ..ListQuery::default() },
             "page must be from 1 to 500",
         );
         refused(
-            ListQuery {
-                page: Some(501),
-                ..ListQuery::default()
-            },
-            "page must be from 1 to 500",
-        );
-        refused(
-            ListQuery {
-                per_page: Some(101),
-                ..ListQuery::default()
-            },
+            ListQuery { per_page: Some(101), ..ListQuery::default() },
             "per_page must be from 1 to 100",
         );
         refused(
-            ListQuery {
-                section: Some("x' OR 1".into()),
-                ..ListQuery::default()
-            },
+            ListQuery { section: Some("x' OR 1".into()), ..ListQuery::default() },
             "there is no such section",
         );
         refused(
-            ListQuery {
-                q: Some(" ".into()),
-                ..ListQuery::default()
-            },
+            ListQuery { q: Some(" ".into()), ..ListQuery::default() },
             "q must have from 1 to 100 letters",
         );
         refused(
-            ListQuery {
-                q: Some("a".repeat(101)),
-                ..ListQuery::default()
-            },
+            ListQuery { q: Some("a".repeat(101)), ..ListQuery::default() },
             "q must have from 1 to 100 letters",
         );
         refused(
-            ListQuery {
-                q: Some("a\0b".into()),
-                ..ListQuery::default()
-            },
+            ListQuery { q: Some("a\0b".into()), ..ListQuery::default() },
             "q has a control character",
         );
-        let days = PopularQuery {
-            days: Some(731),
-            ..PopularQuery::default()
-        }
-        .build();
+        let days = PopularQuery { days: Some(731), ..PopularQuery::default() }.build();
         assert!(
             matches!(days, Err(Fault::Invalid(detail)) if detail == "days must be from 1 to 730")
         );
@@ -227,10 +185,7 @@ mod tests {
     #[test]
     fn search_words_are_never_operators() {
         let expression = |words| search_expression(words).expect("valid");
-        assert_eq!(
-            expression("grain OR corridor"),
-            r#""grain"* "OR"* "corridor"*"#
-        );
+        assert_eq!(expression("grain OR corridor"), r#""grain"* "OR"* "corridor"*"#);
         assert_eq!(expression(r#"a" NOT b"#), r#""a"""* "NOT"* "b"*"#);
     }
 
@@ -245,10 +200,7 @@ mod tests {
             tags: vec![" live ".into()],
         };
         let good = checked(draft(" Rain ", "world")).expect("valid");
-        assert_eq!(
-            (good.headline.as_str(), good.tags[0].as_str()),
-            ("Rain", "live")
-        );
+        assert_eq!((good.headline.as_str(), good.tags[0].as_str()), ("Rain", "live"));
         assert!(checked(draft("", "world")).is_err());
         assert!(checked(draft("Rain", "weather")).is_err());
         assert!(checked(draft(&"x".repeat(201), "world")).is_err());

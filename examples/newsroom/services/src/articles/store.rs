@@ -46,11 +46,7 @@ impl Store {
                 started.elapsed().as_secs_f32()
             );
         }
-        Ok(Arc::new(Store {
-            path,
-            idle: Mutex::default(),
-            queries: AtomicU64::new(0),
-        }))
+        Ok(Arc::new(Store { path, idle: Mutex::default(), queries: AtomicU64::new(0) }))
     }
 
     pub fn queries(&self) -> u64 {
@@ -60,9 +56,7 @@ impl Store {
     /// Reads one row, uncounted: health checks are not what a cache saves.
     pub async fn ready(self: &Arc<Self>) -> rusqlite::Result<()> {
         self.read(|session| {
-            session
-                .connection
-                .query_row("SELECT 1 FROM articles LIMIT 1", [], |_| Ok(()))
+            session.connection.query_row("SELECT 1 FROM articles LIMIT 1", [], |_| Ok(()))
         })
         .await
     }
@@ -98,29 +92,16 @@ impl Store {
         let task = move || {
             let mut connection = store.take()?;
             let transaction = connection.transaction_with_behavior(behavior)?;
-            let result = work(&Session {
-                connection: &transaction,
-                queries: &store.queries,
-            })?;
+            let result = work(&Session { connection: &transaction, queries: &store.queries })?;
             transaction.commit()?;
-            store
-                .idle
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(connection);
+            store.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
             Ok(result)
         };
-        tokio::task::spawn_blocking(task)
-            .await
-            .expect("work on the store does not panic")
+        tokio::task::spawn_blocking(task).await.expect("work on the store does not panic")
     }
 
     fn take(&self) -> rusqlite::Result<Connection> {
-        let idle = self
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         idle.map_or_else(|| connect(&self.path), Ok)
     }
 }
@@ -139,10 +120,7 @@ impl Session<'_> {
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<Vec<T>> {
         self.queries.fetch_add(1, Relaxed);
-        self.connection
-            .prepare_cached(sql)?
-            .query_map(params, read)?
-            .collect()
+        self.connection.prepare_cached(sql)?.query_map(params, read)?.collect()
     }
 
     /// The first row, if there is one.
@@ -153,10 +131,7 @@ impl Session<'_> {
         read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<Option<T>> {
         self.queries.fetch_add(1, Relaxed);
-        self.connection
-            .prepare_cached(sql)?
-            .query_row(params, read)
-            .optional()
+        self.connection.prepare_cached(sql)?.query_row(params, read).optional()
     }
 
     /// The number of rows changed.
@@ -202,10 +177,7 @@ pub mod sample {
         let mut database = Connection::open_in_memory().expect("memory");
         generate::fill(&mut database, articles, NOW).expect("filled");
         let queries = AtomicU64::new(0);
-        work(&Session {
-            connection: &database,
-            queries: &queries,
-        })
+        work(&Session { connection: &database, queries: &queries })
     }
 }
 
@@ -219,15 +191,11 @@ mod tests {
         fs::create_dir_all(&folder).expect("folder");
         fs::write(folder.join("articles.db.new"), "left by a killed start").expect("leftover");
         Store::open(&folder, 20).expect("first start");
-        let first = fs::metadata(folder.join("articles.db"))
-            .expect("database")
-            .modified()
-            .expect("time");
+        let first =
+            fs::metadata(folder.join("articles.db")).expect("database").modified().expect("time");
         Store::open(&folder, 20).expect("second start");
-        let second = fs::metadata(folder.join("articles.db"))
-            .expect("database")
-            .modified()
-            .expect("time");
+        let second =
+            fs::metadata(folder.join("articles.db")).expect("database").modified().expect("time");
         let unfinished = folder.join("articles.db.new").exists();
         fs::remove_dir_all(&folder).expect("removed");
         assert_eq!((first, unfinished), (second, false));

@@ -57,19 +57,12 @@ impl Door {
             .parse::<Uri>()
             .is_ok_and(|uri| uri.scheme_str() == Some("http") && uri.host().is_some());
         if !plain {
-            return Err(format!(
-                "DOORWARD_URL must be like {DEFAULT_URL}, not `{base}`"
-            ));
+            return Err(format!("DOORWARD_URL must be like {DEFAULT_URL}, not `{base}`"));
         }
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Door {
-            base,
-            client,
-            calls: AtomicU64::new(0),
-            failures: AtomicU64::new(0),
-        })
+        Ok(Door { base, client, calls: AtomicU64::new(0), failures: AtomicU64::new(0) })
     }
 
     /// Calls made so far, and how many of them got no usable answer.
@@ -86,8 +79,7 @@ impl Door {
         path: &str,
         body: &serde_json::Value,
     ) -> Result<Part<T>, Gone> {
-        self.call(Method::POST, path, Bytes::from(body.to_string()))
-            .await
+        self.call(Method::POST, path, Bytes::from(body.to_string())).await
     }
 
     async fn call<T: DeserializeOwned>(
@@ -129,12 +121,8 @@ impl Door {
             .header(CONTENT_TYPE, JSON)
             .body(Full::new(body))
             .map_err(|error| error.to_string())?;
-        let (head, body) = self
-            .client
-            .request(request)
-            .await
-            .map_err(|error| error.to_string())?
-            .into_parts();
+        let (head, body) =
+            self.client.request(request).await.map_err(|error| error.to_string())?.into_parts();
         let body = Limited::new(body, BODY_BYTES_MAX)
             .collect()
             .await
@@ -150,9 +138,7 @@ mod tests {
     use axum::routing::get;
 
     async fn door_to(router: Router) -> Door {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a free port");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         tokio::spawn(async move { axum::serve(listener, router).await });
         Door::build(format!("http://{address}")).expect("a plain address")
@@ -161,10 +147,7 @@ mod tests {
     #[tokio::test]
     async fn every_kind_of_answer_has_its_meaning() {
         let router = Router::new()
-            .route(
-                "/good",
-                get(|| async { ([("surrogate-key", "a b")], "[1,2]") }),
-            )
+            .route("/good", get(|| async { ([("surrogate-key", "a b")], "[1,2]") }))
             .route("/bad", get(|| async { StatusCode::BAD_REQUEST }))
             .route("/broken", get(|| async { StatusCode::BAD_GATEWAY }))
             .route("/odd", get(|| async { "<html>" }))
@@ -182,11 +165,7 @@ mod tests {
             ("/odd", Gone::Away),
             ("/slow", Gone::Away),
         ] {
-            assert_eq!(
-                door.read::<Vec<u32>>(path).await.err(),
-                Some(expected),
-                "{path}"
-            );
+            assert_eq!(door.read::<Vec<u32>>(path).await.err(), Some(expected), "{path}");
         }
         assert_eq!(door.counts(), (6, 3));
     }

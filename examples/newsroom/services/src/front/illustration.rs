@@ -59,17 +59,9 @@ impl Canvas {
         let svg = format!(
             r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="xMidYMid slice">"#
         );
-        let mut canvas = Canvas {
-            svg,
-            dice,
-            hue,
-            accent,
-            night,
-        };
+        let mut canvas = Canvas { svg, dice, hue, accent, night };
         let ground = canvas.tone(0.0);
-        canvas.shape(format_args!(
-            r#"<rect width="{WIDTH}" height="{HEIGHT}" fill="{ground}"/>"#
-        ));
+        canvas.shape(format_args!(r#"<rect width="{WIDTH}" height="{HEIGHT}" fill="{ground}"/>"#));
         canvas
     }
 
@@ -80,11 +72,7 @@ impl Canvas {
 
     /// From the ground (0) to the strongest tone (1); by night the strong tones are the light ones.
     fn tone(&self, strength: f64) -> String {
-        let light = if self.night {
-            14.0 + 66.0 * strength
-        } else {
-            92.0 - 62.0 * strength
-        };
+        let light = if self.night { 14.0 + 66.0 * strength } else { 92.0 - 62.0 * strength };
         format!(
             "hsl({} {}% {light:.0}%)",
             self.hue.rem_euclid(360),
@@ -93,11 +81,7 @@ impl Canvas {
     }
 
     fn accent(&self) -> String {
-        format!(
-            "hsl({} 62% {}%)",
-            self.accent.rem_euclid(360),
-            if self.night { 64 } else { 54 }
-        )
+        format!("hsl({} 62% {}%)", self.accent.rem_euclid(360), if self.night { 64 } else { 54 })
     }
 
     fn shape(&mut self, element: impl Display) {
@@ -143,10 +127,7 @@ impl Canvas {
 }
 
 fn globe(canvas: &mut Canvas) {
-    let (x, y) = (
-        canvas.dice.span(200.0, 400.0),
-        canvas.dice.span(190.0, 290.0),
-    );
+    let (x, y) = (canvas.dice.span(200.0, 400.0), canvas.dice.span(190.0, 290.0));
     let radius = canvas.dice.span(135.0, 215.0);
     let (sea, line, accent) = (canvas.tone(0.35), canvas.tone(0.75), canvas.accent());
     let halo = canvas.tone(0.12);
@@ -171,10 +152,7 @@ fn globe(canvas: &mut Canvas) {
     }
     for _ in 0..canvas.dice.between(3, 5) {
         let places = [0, 1].map(|_| {
-            let (angle, far) = (
-                canvas.dice.span(0.0, TAU),
-                radius * canvas.dice.span(0.35, 0.9),
-            );
+            let (angle, far) = (canvas.dice.span(0.0, TAU), radius * canvas.dice.span(0.35, 0.9));
             (x + far * angle.cos(), y + far * angle.sin())
         });
         let [(x1, y1), (x2, y2)] = places;
@@ -209,12 +187,7 @@ fn parliament(canvas: &mut Canvas) {
             } else {
                 &right
             };
-            canvas.circle(
-                300.0 + radius * angle.cos(),
-                345.0 - radius * angle.sin(),
-                seat,
-                fill,
-            );
+            canvas.circle(300.0 + radius * angle.cos(), 345.0 - radius * angle.sin(), seat, fill);
         }
     }
     let desk = canvas.tone(0.95);
@@ -251,10 +224,8 @@ fn circuit(canvas: &mut Canvas) {
     let (line, accent, node) = (canvas.tone(0.45), canvas.accent(), canvas.tone(0.85));
     let grid = 25.0;
     for trace in 0..canvas.dice.between(16, 24) {
-        let mut at = (
-            canvas.dice.between(0, 24) as f64 * grid,
-            canvas.dice.between(0, 16) as f64 * grid,
-        );
+        let mut at =
+            (canvas.dice.between(0, 24) as f64 * grid, canvas.dice.between(0, 16) as f64 * grid);
         let mut points = vec![at];
         for leg in 0..canvas.dice.between(2, 4) {
             let length = canvas.dice.between(-6, 6) as f64 * grid;
@@ -270,31 +241,21 @@ fn circuit(canvas: &mut Canvas) {
         canvas.circle(points[0].0, points[0].1, 7.0, stroke);
         canvas.circle(at.0, at.1, 7.0, stroke);
     }
-    let (x, y) = (
-        canvas.dice.between(8, 13) as f64 * grid,
-        canvas.dice.between(4, 8) as f64 * grid,
-    );
+    let (x, y) =
+        (canvas.dice.between(8, 13) as f64 * grid, canvas.dice.between(4, 8) as f64 * grid);
     canvas.rect(x, y, 125.0, 125.0, &node);
     let core = canvas.accent();
     canvas.rect(x + 40.0, y + 40.0, 45.0, 45.0, &core);
     for pin in 0..5 {
         let along = 12.5 + f64::from(pin) * grid;
-        for (px, py) in [
-            (along, -12.0),
-            (along, 129.0),
-            (-12.0, along),
-            (129.0, along),
-        ] {
+        for (px, py) in [(along, -12.0), (along, 129.0), (-12.0, along), (129.0, along)] {
             canvas.rect(x + px - 4.0, y + py - 2.0, 8.0, 8.0, &node);
         }
     }
 }
 
 fn orbits(canvas: &mut Canvas) {
-    let centre = (
-        canvas.dice.span(230.0, 370.0),
-        canvas.dice.span(160.0, 240.0),
-    );
+    let centre = (canvas.dice.span(230.0, 370.0), canvas.dice.span(160.0, 240.0));
     for _ in 0..40 {
         let (x, y) = (canvas.dice.span(0.0, WIDTH), canvas.dice.span(0.0, HEIGHT));
         let fill = canvas.tone(0.3);
@@ -305,14 +266,8 @@ fn orbits(canvas: &mut Canvas) {
     let flat = canvas.dice.span(0.3, 0.75);
     for ring in 1..=canvas.dice.between(4, 6) {
         let wide = 55.0 + ring as f64 * 45.0;
-        let (line, body) = (
-            canvas.tone(0.4),
-            if ring % 3 == 0 {
-                canvas.accent()
-            } else {
-                canvas.tone(0.75)
-            },
-        );
+        let (line, body) =
+            (canvas.tone(0.4), if ring % 3 == 0 { canvas.accent() } else { canvas.tone(0.75) });
         canvas.ellipse(centre, (wide, wide * flat), turn, &line, 2.0);
         let angle = canvas.dice.span(0.0, TAU);
         let (along, across) = (wide * angle.cos(), wide * flat * angle.sin());
@@ -375,10 +330,8 @@ fn waves(canvas: &mut Canvas) {
     for layer in 0..layers {
         let share = layer as f64 / (layers - 1) as f64;
         let base = 190.0 + 150.0 * share;
-        let (high, long) = (
-            canvas.dice.span(14.0, 48.0) * (1.2 - share),
-            canvas.dice.span(90.0, 210.0),
-        );
+        let (high, long) =
+            (canvas.dice.span(14.0, 48.0) * (1.2 - share), canvas.dice.span(90.0, 210.0));
         let shift = canvas.dice.span(0.0, TAU);
         let mut points = vec![(-10.0, HEIGHT + 10.0)];
         for step in 0..=62 {
@@ -396,20 +349,11 @@ fn waves(canvas: &mut Canvas) {
 
 fn track(canvas: &mut Canvas) {
     let lanes = canvas.dice.between(6, 9);
-    let centre = (
-        canvas.dice.span(60.0, 260.0),
-        canvas.dice.span(330.0, 470.0),
-    );
+    let centre = (canvas.dice.span(60.0, 260.0), canvas.dice.span(330.0, 470.0));
     let turn = canvas.dice.span(-24.0, 24.0);
     let flat = canvas.dice.span(0.72, 0.95);
     let base = canvas.tone(0.42);
-    canvas.ellipse(
-        centre,
-        (315.0, 315.0 * flat),
-        turn,
-        &base,
-        lanes as f64 * 28.0,
-    );
+    canvas.ellipse(centre, (315.0, 315.0 * flat), turn, &base, lanes as f64 * 28.0);
     for lane in 0..=lanes {
         let wide = 315.0 + (lane as f64 - lanes as f64 / 2.0) * 28.0;
         let line = canvas.tone(0.04);
@@ -417,10 +361,7 @@ fn track(canvas: &mut Canvas) {
         canvas.ellipse(centre, (wide, offset), turn, &line, 3.0);
     }
     let (ball, seam) = (canvas.accent(), canvas.tone(0.02));
-    let (x, y) = (
-        canvas.dice.span(330.0, 460.0),
-        canvas.dice.span(70.0, 150.0),
-    );
+    let (x, y) = (canvas.dice.span(330.0, 460.0), canvas.dice.span(70.0, 150.0));
     let radius = canvas.dice.span(34.0, 58.0);
     canvas.circle(x, y, radius, &ball);
     let tilt = canvas.dice.span(0.0, 180.0);
@@ -462,11 +403,7 @@ fn skyline(canvas: &mut Canvas) {
             if layer == 2 {
                 for row in 0..(height / 24.0) as i64 {
                     for column in 0..((width - 14.0) / 16.0) as i64 {
-                        let fill = if canvas.dice.below(4) == 0 {
-                            &lamp
-                        } else {
-                            &dark
-                        };
+                        let fill = if canvas.dice.below(4) == 0 { &lamp } else { &dark };
                         canvas.rect(
                             x + 10.0 + column as f64 * 16.0,
                             top + 12.0 + row as f64 * 24.0,
@@ -533,10 +470,7 @@ mod tests {
             for id in 0..50 {
                 let svg = draw(section, id);
                 assert!(svg.starts_with("<svg") && svg.ends_with("</svg>"));
-                assert!(
-                    !svg.contains("NaN") && !svg.contains("inf"),
-                    "{section} {id}"
-                );
+                assert!(!svg.contains("NaN") && !svg.contains("inf"), "{section} {id}");
             }
         }
     }

@@ -105,9 +105,7 @@ pub fn kicker(slug: &str) -> Markup {
 pub fn when(moment: OffsetDateTime) -> Markup {
     // The last month's are dated to the minute, older ones to the day.
     let recent = OffsetDateTime::now_utc() - moment < time::Duration::days(30);
-    let shown = moment
-        .format(if recent { MINUTE } else { DATE })
-        .unwrap_or_default();
+    let shown = moment.format(if recent { MINUTE } else { DATE }).unwrap_or_default();
     html! { time datetime=(moment.format(MACHINE).unwrap_or_default()) { (shown) } }
 }
 
@@ -145,9 +143,7 @@ pub fn pager(listing: &Listing<Card>, address: &str) -> Markup {
 
 /// `name=value` for an address, whatever the value holds.
 pub fn parameter(name: &str, value: &str) -> String {
-    form_urlencoded::Serializer::new(String::new())
-        .append_pair(name, value)
-        .finish()
+    form_urlencoded::Serializer::new(String::new()).append_pair(name, value).finish()
 }
 
 /// 1234567 as "1,234,567".
@@ -169,10 +165,7 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped_by_thousands() {
-        assert_eq!(
-            [0, 999, 1_000, 1_234_567].map(grouped),
-            ["0", "999", "1,000", "1,234,567"]
-        );
+        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
     }
 
     #[test]

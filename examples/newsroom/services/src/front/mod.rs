@@ -69,10 +69,7 @@ pub fn run(options: &Options) -> io::Result<()> {
         .route("/healthz", get(health))
         .route("/api/v1/front/stats", get(stats))
         .fallback(async || Apology(Gone::Absent))
-        .with_state(Arc::new(Front {
-            door,
-            pages: AtomicU64::new(0),
-        }));
+        .with_state(Arc::new(Front { door, pages: AtomicU64::new(0) }));
     serve(options.role.name(), options.port, router)
 }
 
@@ -86,15 +83,10 @@ impl IntoResponse for Apology {
             Gone::Absent => StatusCode::NOT_FOUND,
             Gone::Refused => StatusCode::BAD_REQUEST,
         };
-        let answer = Answer {
-            status,
-            ..html_answer(pages::apology(self.0))
-        };
+        let answer = Answer { status, ..html_answer(pages::apology(self.0)) };
         let mut response = answer.plain();
         if self.0 == Gone::Away {
-            response
-                .headers_mut()
-                .insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
         }
         response
     }
@@ -127,10 +119,7 @@ struct Gathering {
 
 impl Gathering {
     fn new() -> Gathering {
-        Gathering {
-            tags: Tags::default(),
-            whole: true,
-        }
+        Gathering { tags: Tags::default(), whole: true }
     }
 
     /// A part without which there is no page.
@@ -151,15 +140,9 @@ impl Gathering {
         paper.pages.fetch_add(1, Relaxed);
         // A page with a part missing must not outlive the reason.
         let cache = if self.whole { BRIEFLY } else { NEVER };
-        let mut response = Answer {
-            cache,
-            tags: self.tags,
-            ..html_answer(page)
-        }
-        .for_request(request);
-        response
-            .headers_mut()
-            .insert(CONTENT_SECURITY_POLICY, POLICY);
+        let mut response =
+            Answer { cache, tags: self.tags, ..html_answer(page) }.for_request(request);
+        response.headers_mut().insert(CONTENT_SECURITY_POLICY, POLICY);
         response
     }
 }
@@ -181,12 +164,7 @@ impl Front {
     async fn counts(&self, cards: impl Iterator<Item = &Card>) -> Result<Part<Counts>, Gone> {
         let ids: BTreeSet<u32> = cards.map(|card| card.id).collect();
         let ids: Vec<String> = ids.iter().map(u32::to_string).collect();
-        self.door
-            .read(&format!(
-                "/api/v1/comments/counts?articles={}",
-                ids.join(",")
-            ))
-            .await
+        self.door.read(&format!("/api/v1/comments/counts?articles={}", ids.join(","))).await
     }
 
     /// The readers who wrote the comments.
@@ -197,13 +175,7 @@ impl Front {
             .door
             .read::<Vec<Reader>>(&format!("/api/v1/accounts?ids={}", ids.join(",")))
             .await?;
-        Ok(Part {
-            value: value
-                .into_iter()
-                .map(|reader| (reader.id, reader))
-                .collect(),
-            headers,
-        })
+        Ok(Part { value: value.into_iter().map(|reader| (reader.id, reader)).collect(), headers })
     }
 }
 
@@ -214,29 +186,17 @@ async fn front(State(paper): Paper, request: HeaderMap) -> Reply {
         .iter()
         .map(|(slug, name)| {
             // As many more as may stand at the top already.
-            let path = format!(
-                "/api/v1/articles?section={slug}&per_page={}",
-                BLOCK_CARDS + TOP_CARDS
-            );
+            let path =
+                format!("/api/v1/articles?section={slug}&per_page={}", BLOCK_CARDS + TOP_CARDS);
             let paper = Arc::clone(&paper);
-            (
-                slug,
-                name,
-                tokio::spawn(async move { paper.door.read::<Listing<Card>>(&path).await }),
-            )
+            (slug, name, tokio::spawn(async move { paper.door.read::<Listing<Card>>(&path).await }))
         })
         .collect();
     let (latest, popular, sections, readers) = tokio::join!(
-        paper
-            .door
-            .read::<Listing<Card>>("/api/v1/articles?per_page=12"),
-        paper
-            .door
-            .read::<Vec<Card>>("/api/v1/articles/popular?days=7&limit=8"),
+        paper.door.read::<Listing<Card>>("/api/v1/articles?per_page=12"),
+        paper.door.read::<Vec<Card>>("/api/v1/articles/popular?days=7&limit=8"),
         paper.door.read::<Vec<SectionOverview>>("/api/v1/sections"),
-        paper
-            .door
-            .read::<Vec<Reader>>("/api/v1/accounts/top?limit=8"),
+        paper.door.read::<Vec<Reader>>("/api/v1/accounts/top?limit=8"),
     );
     let mut top = gathering.need(latest)?.items;
     // What is read most among the new comes first, the others stay in the order of time.
@@ -259,11 +219,7 @@ async fn front(State(paper): Paper, request: HeaderMap) -> Reply {
         blocks.push(Block { slug, name, cards });
     }
     let in_blocks = blocks.iter().flat_map(|block| block.cards.iter().flatten());
-    let shown = top
-        .iter()
-        .chain(&latest)
-        .chain(popular.iter().flatten())
-        .chain(in_blocks);
+    let shown = top.iter().chain(&latest).chain(popular.iter().flatten()).chain(in_blocks);
     let counts = gathering.take(paper.counts(shown).await);
     let page = pages::front(&pages::FrontPage {
         today: OffsetDateTime::now_utc().date(),
@@ -296,17 +252,12 @@ async fn section(
         format!("/api/v1/articles?section={slug}&page={page}"),
         format!("/api/v1/articles/popular?section={slug}&days=30&limit=5"),
     );
-    let (listing, popular) = tokio::join!(
-        paper.door.read::<Listing<Card>>(&listing),
-        paper.door.read(&popular)
-    );
+    let (listing, popular) =
+        tokio::join!(paper.door.read::<Listing<Card>>(&listing), paper.door.read(&popular));
     let listing = gathering.need(listing)?;
     let popular: Option<Vec<Card>> = gathering.take(popular);
-    let counts = gathering.take(
-        paper
-            .counts(listing.items.iter().chain(popular.iter().flatten()))
-            .await,
-    );
+    let counts =
+        gathering.take(paper.counts(listing.items.iter().chain(popular.iter().flatten())).await);
     Ok(gathering.reply(
         &paper,
         &request,
@@ -328,9 +279,7 @@ async fn article(
     let (article, comments, popular) = tokio::join!(
         paper.door.read::<Article>(&article),
         paper.door.read::<Listing<Comment>>(&comments),
-        paper
-            .door
-            .read::<Vec<Card>>("/api/v1/articles/popular?days=7&limit=5"),
+        paper.door.read::<Vec<Card>>("/api/v1/articles/popular?days=7&limit=5"),
     );
     let article = gathering.need(article)?;
     let comments = gathering.take(comments);
@@ -341,12 +290,7 @@ async fn article(
         }
         _ => Some(Names::new()),
     };
-    let page = pages::article(
-        &article,
-        comments.as_ref(),
-        names.as_ref(),
-        popular.as_deref(),
-    );
+    let page = pages::article(&article, comments.as_ref(), names.as_ref(), popular.as_deref());
     Ok(gathering.reply(&paper, &request, page))
 }
 
@@ -365,11 +309,7 @@ async fn comment(
     let Form(CommentForm { account, text }) = form?;
     // Browsers send line ends as CR LF.
     let body = json!({ "article": id, "account": account, "text": text.replace('\r', "") });
-    paper
-        .door
-        .send::<Comment>("/api/v1/comments", &body)
-        .await
-        .map_err(Apology)?;
+    paper.door.send::<Comment>("/api/v1/comments", &body).await.map_err(Apology)?;
     Ok(Redirect::to(&format!("/article/{id}#comments")))
 }
 
@@ -382,22 +322,14 @@ async fn author(
     let Path(id) = id?;
     let page = query?.page.unwrap_or(1);
     let mut gathering = Gathering::new();
-    let (profile, listing) = (
-        format!("/api/v1/authors/{id}"),
-        format!("/api/v1/articles?author={id}&page={page}"),
-    );
-    let (profile, listing) = tokio::join!(
-        paper.door.read::<AuthorProfile>(&profile),
-        paper.door.read(&listing)
-    );
+    let (profile, listing) =
+        (format!("/api/v1/authors/{id}"), format!("/api/v1/articles?author={id}&page={page}"));
+    let (profile, listing) =
+        tokio::join!(paper.door.read::<AuthorProfile>(&profile), paper.door.read(&listing));
     let profile = gathering.need(profile)?;
     let listing: Listing<Card> = gathering.need(listing)?;
     let counts = gathering.take(paper.counts(listing.items.iter()).await);
-    Ok(gathering.reply(
-        &paper,
-        &request,
-        pages::author(&profile, &listing, counts.as_ref()),
-    ))
+    Ok(gathering.reply(&paper, &request, pages::author(&profile, &listing, counts.as_ref())))
 }
 
 #[derive(Deserialize)]
@@ -418,18 +350,10 @@ async fn search(
     if q.is_empty() {
         return Ok(gathering.reply(&paper, &request, pages::search(q, None, None)));
     }
-    let path = format!(
-        "/api/v1/articles?{}&page={}",
-        layout::parameter("q", q),
-        page.unwrap_or(1)
-    );
+    let path = format!("/api/v1/articles?{}&page={}", layout::parameter("q", q), page.unwrap_or(1));
     let listing: Listing<Card> = gathering.need(paper.door.read(&path).await)?;
     let counts = gathering.take(paper.counts(listing.items.iter()).await);
-    Ok(gathering.reply(
-        &paper,
-        &request,
-        pages::search(q, Some(&listing), counts.as_ref()),
-    ))
+    Ok(gathering.reply(&paper, &request, pages::search(q, Some(&listing), counts.as_ref())))
 }
 
 async fn illustration(request: HeaderMap, Path((section, id)): Path<(String, String)>) -> Reply {
@@ -439,12 +363,8 @@ async fn illustration(request: HeaderMap, Path((section, id)): Path<(String, Str
 }
 
 async fn style(request: HeaderMap) -> Response {
-    file(
-        "text/css; charset=utf-8",
-        BRIEFLY,
-        include_str!("style.css").to_owned(),
-    )
-    .for_request(&request)
+    file("text/css; charset=utf-8", BRIEFLY, include_str!("style.css").to_owned())
+        .for_request(&request)
 }
 
 async fn mark(request: HeaderMap) -> Response {

@@ -253,11 +253,8 @@ fn points(reputation: i64) -> String {
 
 pub fn author(profile: &AuthorProfile, listing: &Listing<Card>, counts: Option<&Counts>) -> Markup {
     let author = &profile.author;
-    let initials: String = author
-        .name
-        .split_whitespace()
-        .filter_map(|word| word.chars().next())
-        .collect();
+    let initials: String =
+        author.name.split_whitespace().filter_map(|word| word.chars().next()).collect();
     let content = html! {
         div.heading.person {
             span.portrait aria-hidden="true" { (initials) }
@@ -298,15 +295,11 @@ pub fn search(query: &str, listing: Option<&Listing<Card>>, counts: Option<&Coun
 
 pub fn apology(gone: Gone) -> Markup {
     let (title, sentence) = match gone {
-        Gone::Away => (
-            "Back in a moment",
-            "The part of the newsroom that this page needs is away right now.",
-        ),
+        Gone::Away => {
+            ("Back in a moment", "The part of the newsroom that this page needs is away right now.")
+        }
         Gone::Absent => ("Nothing here", "There is no page under this address."),
-        Gone::Refused => (
-            "Not understood",
-            "The newsroom cannot do anything with what was sent.",
-        ),
+        Gone::Refused => ("Not understood", "The newsroom cannot do anything with what was sent."),
     };
     let content = html! {
         div.heading { h1 { (title) } p { (sentence) " " a href="/" { "To the front page" } } }
@@ -326,10 +319,7 @@ mod tests {
         Card {
             id: 7,
             section: HOSTILE.to_owned(),
-            author: Byline {
-                id: 3,
-                name: HOSTILE.to_owned(),
-            },
+            author: Byline { id: 3, name: HOSTILE.to_owned() },
             headline: HOSTILE.to_owned(),
             summary: HOSTILE.to_owned(),
             published: datetime!(2026-03-01 12:00 UTC),
@@ -341,12 +331,7 @@ mod tests {
     }
 
     fn hostile_listing() -> Listing<Card> {
-        Listing {
-            items: vec![hostile_card()],
-            total: 41,
-            page: 2,
-            per_page: 20,
-        }
+        Listing { items: vec![hostile_card()], total: 41, page: 2, per_page: 20 }
     }
 
     fn hostile_article() -> Article {
@@ -364,20 +349,11 @@ mod tests {
             posted: datetime!(2026-03-02 08:00 UTC),
             likes: 1,
         };
-        Listing {
-            items: vec![comment],
-            total: 1,
-            page: 1,
-            per_page: 30,
-        }
+        Listing { items: vec![comment], total: 1, page: 1, per_page: 30 }
     }
 
     fn hostile_reader() -> Reader {
-        Reader {
-            id: 5,
-            name: HOSTILE.to_owned(),
-            reputation: -1_200,
-        }
+        Reader { id: 5, name: HOSTILE.to_owned(), reputation: -1_200 }
     }
 
     fn front_page(whole: bool) -> String {
@@ -410,10 +386,7 @@ mod tests {
             articles: 1,
             views: 1,
         };
-        let profile = AuthorProfile {
-            author,
-            sections: Vec::new(),
-        };
+        let profile = AuthorProfile { author, sections: Vec::new() };
         for page in [
             front_page(true),
             section(HOSTILE, HOSTILE, &listing, Some(&[hostile_card()]), None).into_string(),
@@ -421,10 +394,7 @@ mod tests {
             super::author(&profile, &listing, None).into_string(),
             search(HOSTILE, Some(&listing), None).into_string(),
         ] {
-            assert!(
-                page.contains("&lt;script&gt;alert('x')&lt;/script&gt;&quot;&amp;"),
-                "{page}"
-            );
+            assert!(page.contains("&lt;script&gt;alert('x')&lt;/script&gt;&quot;&amp;"), "{page}");
             assert!(!page.contains("<script"), "{page}");
             assert!(!page.contains("</script>\"&"), "{page}");
         }
@@ -434,13 +404,8 @@ mod tests {
     fn a_whole_page_has_no_notice() {
         assert!(!front_page(true).contains("data-away"));
         let names = Names::from([(5, hostile_reader())]);
-        let page = article(
-            &hostile_article(),
-            Some(&hostile_comments()),
-            Some(&names),
-            Some(&[]),
-        )
-        .into_string();
+        let page = article(&hostile_article(), Some(&hostile_comments()), Some(&names), Some(&[]))
+            .into_string();
         assert!(!page.contains("data-away") && page.contains("−1,200 points"));
     }
 
@@ -448,10 +413,7 @@ mod tests {
     fn a_missing_part_leaves_a_notice_and_the_rest() {
         let page = front_page(false);
         for service in ["comments", "accounts", "articles"] {
-            assert!(
-                page.contains(&format!("data-away=\"{service}\"")),
-                "{service}"
-            );
+            assert!(page.contains(&format!("data-away=\"{service}\"")), "{service}");
         }
         let page = article(&hostile_article(), None, Some(&Names::new()), None).into_string();
         assert!(page.contains("Comments are away right now.") && page.contains("<p>Two</p>"));
@@ -462,13 +424,7 @@ mod tests {
     #[test]
     fn the_pager_keeps_the_search() {
         let page = search("a&b", Some(&hostile_listing()), None).into_string();
-        assert!(
-            page.contains("href=\"/search?q=a%26b&amp;page=1\""),
-            "{page}"
-        );
-        assert!(
-            page.contains("href=\"/search?q=a%26b&amp;page=3\""),
-            "{page}"
-        );
+        assert!(page.contains("href=\"/search?q=a%26b&amp;page=1\""), "{page}");
+        assert!(page.contains("href=\"/search?q=a%26b&amp;page=3\""), "{page}");
     }
 }

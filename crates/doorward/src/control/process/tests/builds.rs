@@ -25,9 +25,7 @@ fn builds_run_once_each_in_their_directory_until_one_fails() {
             build("blog", "sh -c 'echo wrong; exit 3'", &scratch),
             build("blog", "touch never", &scratch),
         ];
-        let failure = run_builds(&builds, &sink)
-            .await
-            .expect_err("the third fails");
+        let failure = run_builds(&builds, &sink).await.expect_err("the third fails");
         assert_eq!(
             failure.to_string(),
             "the build of `blog` failed: `sh -c 'echo wrong; exit 3'` exited with status 3\n    wrong"
@@ -35,9 +33,7 @@ fn builds_run_once_each_in_their_directory_until_one_fails() {
         let runs = std::fs::read_to_string(scratch.0.join("runs")).expect("it ran");
         assert_eq!(runs, "run\n");
         assert!(!scratch.0.join("never").exists());
-        let said: Vec<_> = std::iter::from_fn(|| entries.take())
-            .map(|entry| entry.said)
-            .collect();
+        let said: Vec<_> = std::iter::from_fn(|| entries.take()).map(|entry| entry.said).collect();
         for (stream, text) in [(Stream::Stdout, "built it"), (Stream::Stderr, "careful")] {
             let text = text.to_owned();
             assert!(said.contains(&Said::Line { stream, text }), "{said:?}");
@@ -45,10 +41,7 @@ fn builds_run_once_each_in_their_directory_until_one_fails() {
         builds.truncate(1);
         builds[0].command = super::command("no-such-compiler");
         let failure = run_builds(&builds, &sink).await.expect_err("there is none");
-        assert!(
-            failure.to_string().contains("command not found"),
-            "{failure}"
-        );
+        assert!(failure.to_string().contains("command not found"), "{failure}");
     });
 }
 

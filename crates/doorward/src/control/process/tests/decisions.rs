@@ -8,11 +8,7 @@ use super::world::World;
 #[track_caller]
 fn check(script: &str, expect: Expect) {
     let mut world = World::default();
-    for line in script
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-    {
+    for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
         world.line(line);
     }
     expect.assert_eq(&world.story);

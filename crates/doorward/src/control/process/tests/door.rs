@@ -30,14 +30,10 @@ pub(super) struct Door {
 }
 
 pub(super) fn run(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        tokio::time::timeout(LIMIT, test)
-            .await
-            .expect("the test's time limit");
+        tokio::time::timeout(LIMIT, test).await.expect("the test's time limit");
     });
 }
 
@@ -71,28 +67,23 @@ impl Door {
     }
 
     pub(super) fn note(&mut self, change: EndpointsChanged) {
-        self.story
-            .push(format!("{} ready: {:?}", change.service, change.ready));
+        self.story.push(format!("{} ready: {:?}", change.service, change.ready));
         self.ready.insert(change.service.to_string(), change.ready);
     }
 
     pub(super) fn hear(&mut self, entry: Entry) {
-        let instance = entry
-            .instance
-            .map_or_else(String::new, |number| format!("/{number}"));
+        let instance = entry.instance.map_or_else(String::new, |number| format!("/{number}"));
         let said = match entry.said {
             Said::Line { stream, text } => format!("{stream:?}: {text}"),
             Said::Event { level, text } => format!("{level:?}: {text}"),
             Said::Lost { lines } => format!("lost {lines}"),
         };
-        self.story
-            .push(format!("{}{instance} {said}", entry.service));
+        self.story.push(format!("{}{instance} {said}", entry.service));
     }
 
     pub(super) async fn until_ready(&mut self, service: &str, count: usize) -> Vec<SocketAddr> {
         let what = format!("{count} of {service} to be ready");
-        self.until(&what, |door| door.ready_of(service).len() == count)
-            .await;
+        self.until(&what, |door| door.ready_of(service).len() == count).await;
         self.ready_of(service).to_vec()
     }
 
@@ -119,8 +110,7 @@ impl Door {
         self.task.await.expect("it did not panic");
         while let Some(entry) = self.entries.take() {
             let instance = entry.instance;
-            self.story
-                .push(format!("{}/{instance:?} {:?}", entry.service, entry.said));
+            self.story.push(format!("{}/{instance:?} {:?}", entry.service, entry.said));
         }
         self.story
     }
@@ -128,10 +118,7 @@ impl Door {
 
 /// `child.py` with `arguments`, checked often.
 pub(super) fn service(name: &str, arguments: &str) -> ServiceSpec {
-    let script = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/src/control/process/tests/child.py"
-    );
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/src/control/process/tests/child.py");
     raw(name, &format!("python3 '{script}' {arguments}"))
 }
 
@@ -151,15 +138,9 @@ pub(super) fn raw(name: &str, command: &str) -> ServiceSpec {
 /// The whole answer of `address`.
 pub(super) async fn ask(address: SocketAddr) -> String {
     let mut stream = TcpStream::connect(address).await.expect("it listens");
-    stream
-        .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        .await
-        .expect("it reads");
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("it reads");
     let mut answer = String::new();
-    stream
-        .read_to_string(&mut answer)
-        .await
-        .expect("it answers");
+    stream.read_to_string(&mut answer).await.expect("it answers");
     answer
 }
 

@@ -45,27 +45,16 @@ fn any_history_ends_as_wanted() {
         world.pass(world.now + Duration::from_secs(400));
         let status = world.fleet.status(Duration::ZERO);
         let settled = status.iter().all(|one| one.state == StateName::Ready);
-        assert!(
-            status.len() == 5 && settled,
-            "seed {seed}: {status:#?}\n{}",
-            world.story
-        );
+        assert!(status.len() == 5 && settled, "seed {seed}: {status:#?}\n{}", world.story);
         assert_eq!(world.processes.len(), 5, "seed {seed}\n{}", world.story);
         let sound = |process: &Living| {
             let command = if process.name == "a" { "other" } else { "good" };
             process.command == command
         };
-        assert!(
-            world.processes.values().all(sound),
-            "seed {seed}\n{}",
-            world.story
-        );
+        assert!(world.processes.values().all(sound), "seed {seed}\n{}", world.story);
         world.stop();
         world.pass(world.now + Duration::from_secs(30));
-        assert!(
-            world.processes.is_empty() && world.fleet.is_stopped(),
-            "seed {seed}"
-        );
+        assert!(world.processes.is_empty() && world.fleet.is_stopped(), "seed {seed}");
     }
 }
 
@@ -81,10 +70,7 @@ fn rollouts_never_leave_a_service_empty() {
         let mut number = seed;
         for _ in 0..6 {
             let command = commands[(number % 7) as usize];
-            number = number
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1)
-                >> 3;
+            number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1) >> 3;
             world.apply(vec![service(&format!("shop*{}={command}", 1 + number % 3))]);
             world.pass(world.now + Duration::from_millis(number % 60_000));
         }

@@ -14,16 +14,12 @@ use super::door::{Door, LIMIT, Scratch, ask, ended, raw, run, service, signal};
 fn it_has_its_variables_its_output_is_heard_and_it_answers() {
     run(async {
         let mut spec = service("shop", "--print-variables --port {port} --name red");
-        spec.environment
-            .insert("COLOUR".to_owned(), "red".to_owned());
+        spec.environment.insert("COLOUR".to_owned(), "red".to_owned());
         let mut door = Door::new(vec![spec]);
         let ready = door.until_ready("shop", 1).await;
         assert!(ask(ready[0]).await.contains("X-Name: red"));
         let status = door.one("shop").await;
-        assert_eq!(
-            (status.state, status.port),
-            (StateName::Ready, Some(ready[0].port()))
-        );
+        assert_eq!((status.state, status.port), (StateName::Ready, Some(ready[0].port())));
         assert!(status.since_unix_ms > 1_700_000_000_000);
         let story = door.stop().await.join("\n");
         for said in [
@@ -66,10 +62,7 @@ fn a_crash_loop_backs_off_and_touches_no_other() {
         let good = door.one("good").await;
         door.until_told("failure 3 in a row").await;
         assert_eq!(door.told("last words; next try"), 0);
-        let reports = door
-            .story
-            .iter()
-            .filter(|line| line.contains("exited with status 7"));
+        let reports = door.story.iter().filter(|line| line.contains("exited with status 7"));
         let texts: Vec<_> = reports.filter(|line| line.contains("last words")).collect();
         assert_eq!(texts.len(), 1, "{texts:?}");
         let status = door.one("bad").await;
@@ -107,15 +100,9 @@ fn what_cannot_start_says_why_and_touches_no_other() {
         let mut door = Door::new(specs);
         door.until_ready("good", 1).await;
         for (service, reason) in [
-            (
-                "missing",
-                "command not found: `no-such-program` (it is in no directory of PATH)",
-            ),
+            ("missing", "command not found: `no-such-program` (it is in no directory of PATH)"),
             ("shelly", "only a shell knows it"),
-            (
-                "plain",
-                "`./plain` may not be executed (`chmod +x` may be missing)",
-            ),
+            ("plain", "`./plain` may not be executed (`chmod +x` may be missing)"),
             ("odd", "`./odd` is not an executable format"),
             ("lost", "nowhere`: it does not exist"),
         ] {
@@ -139,8 +126,7 @@ fn a_slow_start_is_awaited_and_an_endless_one_is_not() {
         let mut door = Door::new(vec![endless, slow, plain]);
         door.until_ready("slow", 1).await;
         door.until_ready("plain", 1).await;
-        door.until_told("was not healthy within 3s: `/healthz` answered 503")
-            .await;
+        door.until_told("was not healthy within 3s: `/healthz` answered 503").await;
         assert!(door.ready_of("endless").is_empty());
         door.stop().await;
     });
@@ -156,17 +142,12 @@ fn one_that_hangs_is_replaced() {
         let pid = door.one("shop").await.pid.expect("it lives");
         signal(pid, Signal::USR1);
         door.until("another one", |door| {
-            door.ready_of("shop")
-                .first()
-                .is_some_and(|address| *address != first[0])
+            door.ready_of("shop").first().is_some_and(|address| *address != first[0])
         })
         .await;
         ended(pid).await;
         let reason = door.one("shop").await.last_exit.expect("it hung").reason;
-        assert_eq!(
-            reason,
-            "stopped answering: 3 checks in a row failed, no answer within 200ms"
-        );
+        assert_eq!(reason, "stopped answering: 3 checks in a row failed, no answer within 200ms");
         door.stop().await;
     });
 }
@@ -180,10 +161,7 @@ fn one_that_ignores_sigterm_is_killed() {
         door.until_ready("shop", 1).await;
         let pid = door.one("shop").await.pid.expect("it lives");
         let story = door.stop().await.join("\n");
-        assert!(
-            story.contains("did not stop within 100ms: killed"),
-            "{story}"
-        );
+        assert!(story.contains("did not stop within 100ms: killed"), "{story}");
         ended(pid).await;
     });
 }
@@ -203,10 +181,7 @@ fn a_new_command_replaces_one_at_a_time_and_the_old_serves_until_drained() {
         for _ in 0..3 {
             let change = door.changes.recv().await.expect("a change");
             assert_eq!(change.ready.len(), 3, "{change:?}");
-            let left: Vec<_> = before
-                .iter()
-                .filter(|old| !change.ready.contains(old))
-                .collect();
+            let left: Vec<_> = before.iter().filter(|old| !change.ready.contains(old)).collect();
             assert_eq!(left.len(), 1, "{before:?} {change:?}");
             assert!(ask(*left[0]).await.contains("X-Name: old"));
             for address in &change.ready {
@@ -219,17 +194,13 @@ fn a_new_command_replaces_one_at_a_time_and_the_old_serves_until_drained() {
         for address in &before {
             assert!(ask(*address).await.contains("X-Name: new"));
         }
-        door.until("the old to stop", |door| door.told(" stopped") == 3)
-            .await;
+        door.until("the old to stop", |door| door.told(" stopped") == 3).await;
         assert_eq!(door.supervision.status().await.len(), 3);
         // A command that fails changes nothing but the status.
         door.supervision.apply(spec("--exit 1"));
         door.until_told("exited with status 1").await;
         let status = door.supervision.status().await;
-        let candidate = status
-            .iter()
-            .find(|one| one.role == Role::Candidate)
-            .expect("one");
+        let candidate = status.iter().find(|one| one.role == Role::Candidate).expect("one");
         assert_eq!(
             candidate.last_exit.as_ref().map(|last| &last.reason[..]),
             Some("exited with status 1")
@@ -263,20 +234,9 @@ fn counts_change_and_services_go_and_the_unchanged_stay() {
 
 /// The pid that the grandchild printed, the `count`th of its kind.
 async fn grandchild(door: &mut Door, count: usize) -> u32 {
-    door.until("a grandchild", |door| {
-        door.told("Stdout: grandchild ") == count
-    })
-    .await;
-    let line = door
-        .story
-        .iter()
-        .rfind(|line| line.contains("grandchild "))
-        .expect("it spoke");
-    line.rsplit(' ')
-        .next()
-        .expect("a pid")
-        .parse()
-        .expect("a pid")
+    door.until("a grandchild", |door| door.told("Stdout: grandchild ") == count).await;
+    let line = door.story.iter().rfind(|line| line.contains("grandchild ")).expect("it spoke");
+    line.rsplit(' ').next().expect("a pid").parse().expect("a pid")
 }
 
 #[test]
@@ -293,10 +253,7 @@ fn grandchildren_go_with_their_parent() {
         door.until_ready("shop", 1).await;
         // This one ignores SIGTERM, as its parent does not: the group has its grace all the same.
         let story = door.stop().await.join("\n");
-        assert!(
-            story.contains("did not stop within 200ms: killed"),
-            "{story}"
-        );
+        assert!(story.contains("did not stop within 200ms: killed"), "{story}");
         ended(second).await;
     });
 }
@@ -337,14 +294,8 @@ fn a_flood_blocks_nobody() {
         supervision.apply(vec![loud, calm]);
         // Nobody takes entries, and yet it comes to the end of its flood and listens.
         while changes.recv().await.expect("a change").service[..] != *"loud" {}
-        let mut door = Door {
-            supervision,
-            changes,
-            entries,
-            task,
-            ready: BTreeMap::new(),
-            story: Vec::new(),
-        };
+        let mut door =
+            Door { supervision, changes, entries, task, ready: BTreeMap::new(), story: Vec::new() };
         door.until_told("loud lost ").await;
         door.until_told("calm/1 Stdout: INSTANCE=1").await;
         assert!(door.told("loud/1 Stdout: xxx") < 5_000);
@@ -356,10 +307,7 @@ fn a_flood_blocks_nobody() {
 fn a_lost_race_for_a_port_is_run_again_at_once() {
     run(async {
         let scratch = Scratch::new("race");
-        let script = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/src/control/process/tests/child.py"
-        );
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/src/control/process/tests/child.py");
         let mut spec = raw(
             "shop",
             &format!(

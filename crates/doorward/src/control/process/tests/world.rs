@@ -140,12 +140,7 @@ impl World {
                     self.tell(&format!("{service} publish {ready:?}"));
                     self.published.insert(service.to_string(), ready);
                 }
-                Effect::Say {
-                    service,
-                    instance,
-                    level,
-                    text,
-                } => {
+                Effect::Say { service, instance, level, text } => {
                     let instance = instance.map_or_else(String::new, |slot| format!("/{slot}"));
                     let level = format!("{level:?}").to_lowercase();
                     self.tell(&format!("{service}{instance} {level}: {text}"));
@@ -165,31 +160,18 @@ impl World {
         let pid = self.pids;
         self.tell(&format!("{name}/{slot} spawn {command}"));
         let exit = |failure, port_taken| {
-            Event::Exited(Exit {
-                failure,
-                last_lines: vec!["a last word".to_owned()],
-                port_taken,
-            })
+            Event::Exited(Exit { failure, last_lines: vec!["a last word".to_owned()], port_taken })
         };
         let soon = self.now + Duration::from_millis(10);
         if command == "crash" {
-            self.coming
-                .push((soon, id, exit(Failure::Exited { status: 1 }, false)));
+            self.coming.push((soon, id, exit(Failure::Exited { status: 1 }, false)));
         }
         if command == "unlucky" && pid < 3 {
-            self.coming
-                .push((soon, id, exit(Failure::Exited { status: 98 }, true)));
+            self.coming.push((soon, id, exit(Failure::Exited { status: 98 }, true)));
         }
         self.processes.insert(
             pid,
-            Living {
-                id,
-                name,
-                began: self.now,
-                hangs: false,
-                deaf: command == "deaf",
-                command,
-            },
+            Living { id, name, began: self.now, hangs: false, deaf: command == "deaf", command },
         );
         let port = u16::try_from(pid).expect("few processes");
         self.event(id, &Event::Spawned(Process { pid, port }));
@@ -217,8 +199,7 @@ impl World {
         if ends {
             let signal = if signal == Signal::Kill { 9 } else { 15 };
             let later = self.now + Duration::from_millis(5);
-            self.coming
-                .push((later, id, exited(Failure::Killed { signal })));
+            self.coming.push((later, id, exited(Failure::Killed { signal })));
         }
     }
 
@@ -228,11 +209,7 @@ impl World {
 }
 
 fn exited(failure: Failure) -> Event {
-    Event::Exited(Exit {
-        failure,
-        last_lines: Vec::new(),
-        port_taken: false,
-    })
+    Event::Exited(Exit { failure, last_lines: Vec::new(), port_taken: false })
 }
 
 /// `name*count=command`.
