@@ -24,7 +24,14 @@ impl Service {
         let host = read_host(&config.host, report);
         let health = match &config.health {
             None => Some(None),
-            Some(health) => read_health(health, report).map(Some),
+            Some(health) => {
+                if config.endpoints.is_some() {
+                    report
+                        .warning(health, "`health` is not built yet for `endpoints`")
+                        .help("nothing is asked; endpoints that refuse are passed over");
+                }
+                read_health(health, report).map(Some)
+            }
         };
         if !named || *config.protocol == Protocol::H2 {
             return None;
@@ -233,6 +240,11 @@ fn read_instances(instances: Option<&At<Instances>>, report: &mut Report) -> Opt
     } else if max > INSTANCES_MAX {
         report.error(instances, format!("{max} instances are more than {INSTANCES_MAX}"));
     } else {
+        if min < max {
+            report
+                .warning(instances, format!("more than `min = {min}` instances are not built yet"))
+                .help("write the number to start");
+        }
         return Some(**instances);
     }
     None

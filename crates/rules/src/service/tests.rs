@@ -22,6 +22,9 @@ fn a_service_that_runs_already() {
         "endpoints = ['127.0.0.1:7001', '[::1]:7001', 'Backend.example:80', 'unix:/run/a.sock']\n\
          host = 'endpoint'\nfirst-byte = '5s'\nhealth = { path = '/healthz', every = '1s' }",
         expect![[r#"
+            doorward.toml:8:10: warning: `health` is not built yet for `endpoints`
+               8 | health = { path = '/healthz', every = '1s' }
+                 |          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ nothing is asked; endpoints that refuse are passed over
             Service {
                 name: "a",
                 source: Endpoints(
@@ -73,6 +76,9 @@ fn a_service_that_is_started() {
          instances = { min = 2, max = 4 }\nenvironment = { A = 'b' }\ndirectory = 'x'\n\
          stop-grace = '1s'\nhost = 'example.com'",
         expect![[r#"
+            doorward.toml:7:13: warning: more than `min = 2` instances are not built yet
+               7 | instances = { min = 2, max = 4 }
+                 |             ^^^^^^^^^^^^^^^^^^^^ write the number to start
             Service {
                 name: "a",
                 source: Run(
@@ -300,16 +306,19 @@ fn what_is_wrong_with_a_service_is_said() {
     check(
         "endpoints = ['h:1']\nhealth = { path = 'x', every = '1ms', unhealthy-after = 0 }",
         expect![[r#"
-        doorward.toml:6:19: `x` is not a path to ask for
-           6 | health = { path = 'x', every = '1ms', unhealthy-after = 0 }
-             |                   ^^^ write one that begins with `/`
-        doorward.toml:6:32: `every = "1ms"` is too small
-           6 | health = { path = 'x', every = '1ms', unhealthy-after = 0 }
-             |                                ^^^^^ write at least "10ms"
-        doorward.toml:6:57: `unhealthy-after = 0` is too small
-           6 | health = { path = 'x', every = '1ms', unhealthy-after = 0 }
-             |                                                         ^ write at least 1
-    "#]],
+            doorward.toml:6:10: warning: `health` is not built yet for `endpoints`
+               6 | health = { path = 'x', every = '1ms', unhealthy-after = 0 }
+                 |          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ nothing is asked; endpoints that refuse are passed over
+            doorward.toml:6:19: `x` is not a path to ask for
+               6 | health = { path = 'x', every = '1ms', unhealthy-after = 0 }
+                 |                   ^^^ write one that begins with `/`
+            doorward.toml:6:32: `every = "1ms"` is too small
+               6 | health = { path = 'x', every = '1ms', unhealthy-after = 0 }
+                 |                                ^^^^^ write at least "10ms"
+            doorward.toml:6:57: `unhealthy-after = 0` is too small
+               6 | health = { path = 'x', every = '1ms', unhealthy-after = 0 }
+                 |                                                         ^ write at least 1
+        "#]],
     );
     check(
         "endpoint = ['h:1']",

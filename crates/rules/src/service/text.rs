@@ -24,7 +24,8 @@ pub struct ServiceConfig {
     /// A command to run once before `run`, such as a compiler.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub build: Option<At<String>>,
-    /// How many instances of `run` there are: a number, or `{ min, max }`. 1 if left out.
+    /// How many instances of `run` there are: a number, or `{ min, max }`, of which `min` are started
+    /// as yet. 1 if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instances: Option<At<Instances>>,
     /// Variables for `run` and `build`.
@@ -37,7 +38,7 @@ pub struct ServiceConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_grace: Option<At<Period>>,
 
-    /// How to find out whether an endpoint is well.
+    /// How to find out whether an instance is well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health: Option<At<HealthConfig>>,
     /// What it speaks.
@@ -122,11 +123,11 @@ pub enum Protocol {
     H2,
 }
 
-/// How to find out whether an endpoint is well.
+/// How to find out whether an instance that Doorward started is well. Endpoints are not asked yet.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct HealthConfig {
-    /// What to `GET`; an endpoint is well if it answers with a status from 200 to 399.
+    /// What to `GET`; an instance is well if it answers with a status from 200 to 299.
     #[serde(default = "root")]
     pub path: At<String>,
     /// How often.
@@ -135,7 +136,7 @@ pub struct HealthConfig {
     /// How long an answer may take.
     #[serde(default = "one_second")]
     pub timeout: At<Period>,
-    /// How many bad answers in a row make an endpoint unwell.
+    /// How many bad answers in a row make an instance unwell.
     #[serde(default = "three")]
     pub unhealthy_after: At<u32>,
     /// How many good answers in a row make it well again.
