@@ -1,19 +1,29 @@
 //! `doorward check`: everything that is wrong with a configuration, without using it.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use config::Style;
 use serde_json::{Value, json};
 
+use super::EXIT_CONFIG;
+use super::paint::Paint;
 use crate::control::load::{Loaded, Loader};
 use crate::control::model::Config;
+
+const EXAMPLES: &str = "\
+Examples:
+  doorward check                          the doorward.toml of this folder
+  doorward check deploy/ && deploy        in CI: the exit code is 2 if it cannot be used
+  doorward check --json | jq .problems
+  doorward check --schema > doorward.schema.json     for editors";
 
 /// Says everything that is wrong with a configuration.
 ///
 /// Ends with 0 if it can be used, even if something looks odd, and with 2 if it cannot.
 #[derive(clap::Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct CheckArgs {
     /// The file, or the folder of `doorward.toml`.
     #[arg(value_name = "FILE|DIR", default_value = "doorward.toml")]
@@ -40,28 +50,14 @@ pub(crate) fn check(args: &CheckArgs) -> io::Result<ExitCode> {
         writeln!(out, "{}", machine(&loader, &loaded))?;
     } else {
         let mut err = io::stderr().lock();
-        let color = err.is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        write!(
-            err,
-            "{}",
-            loaded.report.render(Style {
-                color,
-                ..Style::default()
-            })
-        )?;
+        let color = Paint::on(&io::stderr()).is_colourful();
+        write!(err, "{}", loaded.report.render(Style { color, ..Style::default() }))?;
         if ok {
             writeln!(out, "{}", friendly(&loader, &loaded))?;
         }
     }
-    Ok(if ok {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(EXIT_CONFIG)
-    })
+    Ok(if ok { ExitCode::SUCCESS } else { ExitCode::from(EXIT_CONFIG) })
 }
-
-/// What the process ends with when the configuration is wrong.
-const EXIT_CONFIG: u8 = 2;
 
 /// The JSON Schema of the file, draft 2020-12.
 fn schema() -> Value {
@@ -132,12 +128,6 @@ fn friendly(loader: &Loader, loaded: &Loaded) -> String {
         loader.path().display(),
         count(loaded.report.sources().len(), "file"),
         count(loaded.config.service.len(), "service"),
-        count(
-            loaded
-                .rules
-                .as_ref()
-                .map_or(0, |rules| rules.routes().len()),
-            "route"
-        ),
+        count(loaded.rules.as_ref().map_or(0, |rules| rules.routes().len()), "route"),
     )
 }

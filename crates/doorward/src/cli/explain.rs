@@ -1,6 +1,5 @@
 //! `doorward explain`: every decision about a request, with its reason.
 
-use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -10,6 +9,7 @@ use rules::Rules;
 use rules::service::{Endpoint, Source};
 use serde_json::{Value, json};
 
+use super::paint::{Look, Paint};
 use super::status::AdminArgs;
 use super::{EXIT_CONFIG, Failure, client};
 use crate::control::explain::{Question, explain as decide};
@@ -20,7 +20,9 @@ const EXAMPLES: &str = "\
 Examples:
   doorward explain GET http://localhost:8080/api/v1/articles/7
   doorward explain POST http://shop.example.com/cart -H 'X-Beta: 1' --config shop.toml
-  doorward explain GET http://localhost:8080/ --live     sends it, and shows what really happened";
+  doorward explain GET http://localhost:8080/ --client 203.0.113.9
+  doorward explain GET http://localhost:8080/ --live     sends it, and shows what really happened
+  doorward explain GET http://localhost:8080/ | jq       JSON when piped";
 
 /// Tells every decision about a request, with its reason, from the configuration alone.
 ///
@@ -58,16 +60,13 @@ fn header(text: &str) -> Result<(String, String), String> {
 
 /// Explains, and shows.
 pub(crate) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
-    let explanation = if args.live {
-        live(args)?
-    } else {
-        offline(args)?
-    };
+    let explanation = if args.live { live(args)? } else { offline(args)? };
     let mut out = io::stdout().lock();
     if args.json || !out.is_terminal() {
         writeln!(out, "{explanation:#}")?;
     } else {
-        out.write_all(shown(&explanation).as_bytes())?;
+        let text = shown(&explanation, Paint::on(&io::stdout()));
+        out.write_all(text.as_bytes())?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -76,10 +75,7 @@ fn offline(args: &ExplainArgs) -> Result<Value, Failure> {
     let loaded = Loader::new(&args.config).load();
     let report = loaded.report.to_string();
     let Some(compiled) = loaded.compiled() else {
-        return Err(Failure {
-            code: EXIT_CONFIG,
-            ..Failure::new(report)
-        });
+        return Err(Failure { code: EXIT_CONFIG, ..Failure::new(report) });
     };
     let question = Question {
         method: args.method.clone(),
@@ -91,10 +87,7 @@ fn offline(args: &ExplainArgs) -> Result<Value, Failure> {
     let trusts = |address| trust.iter().any(|network| network.contains(address));
     let rules = &compiled.rules;
     let explanation = decide(rules, trusts, &|at| written_endpoints(rules, at), &question)
-        .map_err(|why| Failure {
-            code: EXIT_CONFIG,
-            ..Failure::new(why)
-        })?;
+        .map_err(|why| Failure { code: EXIT_CONFIG, ..Failure::new(why) })?;
     Ok(json!(explanation))
 }
 
@@ -107,10 +100,7 @@ fn written_endpoints(rules: &Rules, at: usize) -> Vec<(String, bool)> {
                 Endpoint::Name { host, port } => format!("{host}:{port}"),
                 Endpoint::Unix(path) => format!("unix:{}", path.display()),
             };
-            endpoints
-                .iter()
-                .map(|endpoint| (shown(endpoint), false))
-                .collect()
+            endpoints.iter().map(|endpoint| (shown(endpoint), false)).collect()
         }
         Source::Run(_) => vec![("an instance that Doorward starts".to_owned(), false)],
     }
@@ -133,28 +123,49 @@ fn live(args: &ExplainArgs) -> Result<Value, Failure> {
     let (head, _) = client::send(authority, &args.method, target, &headers, b"")?;
     let mut explained = side.ask("GET", &format!("/api/trails/{id}"), b"")?;
     let decisions = explained["lines"].take();
+    let took = duration(explained["duration-us"].as_u64().unwrap_or_default());
     Ok(json!({
         "request": format!("{} {}", args.method, args.url),
-        "outcome": format!("answered {} in {} µs", head.status, explained["duration-us"]),
+        "outcome": format!("answered {} in {took}", head.status),
         "decisions": { "lines": decisions },
     }))
 }
 
-fn shown(explanation: &Value) -> String {
+fn shown(explanation: &Value, paint: Paint) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let mut out = format!("{}\n", text(&explanation["request"]));
-    for line in explanation["decisions"]["lines"]
-        .as_array()
-        .into_iter()
-        .flatten()
-    {
+    let mut rows = Vec::new();
+    for line in explanation["decisions"]["lines"].as_array().into_iter().flatten() {
         let (stage, step) = (text(&line["stage"]), text(&line["step"]));
-        // Writing to a string cannot fail.
-        let _ = write!(out, "  {stage:<16} {step:<8} {}", text(&line["why"]));
-        for (key, value) in line["notes"].as_object().into_iter().flatten() {
-            let _ = write!(out, "  {key}={}", text(value));
-        }
-        out.push('\n');
+        let look = match (stage.as_str(), step.as_str()) {
+            ("fault", _) | (_, "refuse" | "failed" | "none") => Look::Bad,
+            (_, "lost") => Look::Faint,
+            _ => Look::Good,
+        };
+        let notes = line["notes"].as_object().into_iter().flatten();
+        let notes = notes.map(|(key, value)| format!("{key}={}", text(value)));
+        rows.push(vec![
+            (Look::Strong, stage),
+            (look, step),
+            (Look::Plain, text(&line["why"])),
+            (Look::Faint, notes.collect::<Vec<_>>().join("  ")),
+        ]);
     }
-    out + &format!("  => {}\n", text(&explanation["outcome"]))
+    let outcome = text(&explanation["outcome"]);
+    let failed = ["answer 4", "answer 5", "answered 4", "answered 5"];
+    let look = match failed.iter().any(|begin| outcome.starts_with(begin)) {
+        true => Look::Bad,
+        false => Look::Good,
+    };
+    let request = paint.paint(Look::Strong, text(&explanation["request"]));
+    let lines = paint.columns("  ", &rows);
+    format!("{request}\n{lines}  {}\n", paint.paint(look, format!("=> {outcome}")))
+}
+
+/// A time as people say it.
+fn duration(microseconds: u64) -> String {
+    match microseconds {
+        0..1_000 => format!("{microseconds} µs"),
+        1_000..1_000_000 => format!("{:.1} ms", microseconds as f64 / 1e3),
+        _ => format!("{:.2} s", microseconds as f64 / 1e6),
+    }
 }

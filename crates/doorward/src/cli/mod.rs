@@ -3,17 +3,20 @@
 pub(crate) mod check;
 pub(crate) mod client;
 pub(crate) mod explain;
+mod greet;
+pub(crate) mod paint;
 pub(crate) mod proxy;
 pub(crate) mod start;
 pub(crate) mod status;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
+use self::paint::{Look, Paint};
 use crate::observe::log;
 
 const EXAMPLES: &str = "\
@@ -27,6 +30,17 @@ Examples:
 
 Guide: docs/ in the repository. Reload with SIGHUP, drain and stop with SIGTERM.";
 
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  doorward completions bash > /etc/bash_completion.d/doorward
+  doorward completions zsh > ~/.zfunc/_doorward
+  doorward completions fish > ~/.config/fish/completions/doorward.fish";
+
+const MAN_EXAMPLES: &str = "\
+Examples:
+  doorward man | man -l -
+  doorward man explain > doorward-explain.1";
+
 /// The front door of a backend: routes, balances and protects a team's services.
 #[derive(Parser)]
 #[command(name = "doorward", version, after_help = EXAMPLES, disable_help_subcommand = true)]
@@ -38,8 +52,10 @@ pub(crate) struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Builds and starts everything, shows every request, reloads when a file changes
+    #[command(after_help = start::DEV_EXAMPLES)]
     Dev(start::StartArgs),
     /// Runs in production
+    #[command(after_help = start::RUN_EXAMPLES)]
     Run(start::StartArgs),
     /// Runs without a file, in front of one address, and prints the file it stands for
     Proxy(proxy::ProxyArgs),
@@ -50,12 +66,17 @@ enum Command {
     /// Shows how the running one is
     Status(status::StatusArgs),
     /// Writes completions for a shell to standard output
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions {
         /// The shell
         shell: Shell,
     },
     /// Writes the man page to standard output
-    Man,
+    #[command(after_help = MAN_EXAMPLES)]
+    Man {
+        /// The command that it is about; the whole program if left out
+        command: Option<String>,
+    },
 }
 
 /// What went wrong, in words, and what the process ends with.
@@ -63,6 +84,8 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
     pub(crate) code: u8,
+    /// Whoever read the output has gone.
+    nobody_reads: bool,
 }
 
 /// Something outside of the configuration: a port, a file, a process that is not there.
@@ -73,11 +96,7 @@ pub(crate) const EXIT_CONFIG: u8 = 2;
 
 impl Failure {
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            hint: None,
-            code: EXIT_FAILURE,
-        }
+        Self { message: message.into(), hint: None, code: EXIT_FAILURE, nobody_reads: false }
     }
 
     #[must_use]
@@ -89,11 +108,10 @@ impl Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        // Whoever read our output has had enough of it: `doorward status | head`.
-        if error.kind() == io::ErrorKind::BrokenPipe {
-            return Self { message: String::new(), hint: None, code: 0 };
+        Self {
+            nobody_reads: error.kind() == io::ErrorKind::BrokenPipe,
+            ..Self::new(error.to_string())
         }
-        Self::new(error.to_string())
     }
 }
 
@@ -110,28 +128,24 @@ pub(crate) fn main() -> ExitCode {
         Command::Explain(args) => explain::explain(&args),
         Command::Status(args) => status::status(&args),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "doorward", &mut io::stdout());
-            Ok(ExitCode::SUCCESS)
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "doorward", &mut script);
+            let written = io::stdout().write_all(&script);
+            written.map(|()| ExitCode::SUCCESS).map_err(Failure::from)
         }
-        Command::Man => clap_mangen::Man::new(Cli::command())
-            .render(&mut io::stdout())
-            .map(|()| ExitCode::SUCCESS)
-            .map_err(Failure::from),
+        Command::Man { command } => man(command.as_deref()),
     };
     log::finish(LAST_WORDS_LIMIT);
     outcome.unwrap_or_else(|failure| {
-        if failure.code == 0 {
+        if failure.nobody_reads {
+            // As when `head` has seen enough.
             return ExitCode::SUCCESS;
         }
-        let colour = is_colourful(&io::stderr());
-        let (red, plain) = if colour {
-            ("\x1b[1;31m", "\x1b[0m")
-        } else {
-            ("", "")
-        };
-        let mut text = format!("{red}error:{plain} {}\n", failure.message.trim_end());
+        let paint = Paint::on(&io::stderr());
+        let error = paint.paint(Look::Bad, "error:");
+        let mut text = format!("{error} {}\n", failure.message.trim_end());
         if let Some(hint) = failure.hint {
-            text += &format!("  {hint}\n");
+            text += &format!("{} {hint}\n", paint.paint(Look::Strong, " hint:"));
         }
         // Without stderr there is nowhere to say it.
         let _ = io::stderr().lock().write_all(text.as_bytes());
@@ -139,7 +153,18 @@ pub(crate) fn main() -> ExitCode {
     })
 }
 
-/// Whether `stream` shows colours, and its user wants them (<https://no-color.org>).
-pub(crate) fn is_colourful(stream: &impl IsTerminal) -> bool {
-    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+/// Writes the man page of the program, or of one of its commands.
+fn man(command: Option<&str>) -> Result<ExitCode, Failure> {
+    let mut page = Cli::command();
+    if let Some(name) = command {
+        let known = page.find_subcommand(name).cloned();
+        let known = known.ok_or_else(|| Failure {
+            code: EXIT_CONFIG,
+            ..Failure::new(format!("there is no command `{name}`"))
+        })?;
+        // Pages are called as git calls its own.
+        page = known.display_name(format!("doorward-{name}")).bin_name(format!("doorward {name}"));
+    }
+    clap_mangen::Man::new(page).render(&mut io::stdout())?;
+    Ok(ExitCode::SUCCESS)
 }

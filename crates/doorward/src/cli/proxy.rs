@@ -7,11 +7,18 @@ use std::process::ExitCode;
 use super::{Failure, start};
 use crate::control::load::Loader;
 
+const EXAMPLES: &str = "\
+Examples:
+  doorward proxy --to localhost:3000
+  doorward proxy --to 3000 --to 3001                   in turn
+  doorward proxy --to unix:/run/app.sock --listen 0.0.0.0:80";
+
 /// Runs without a file, in front of one or several addresses of a service, and prints the file that
 /// it stands for.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct ProxyArgs {
-    /// Where the service is, `host:port` or `unix:/path`; may be repeated
+    /// Where the service is: `host:port`, `port` or `unix:/path`; may be repeated
     #[arg(long, required = true, value_name = "ENDPOINT")]
     to: Vec<String>,
     /// Where clients connect
@@ -26,20 +33,15 @@ pub(crate) struct ProxyArgs {
 pub(crate) fn proxy(args: &ProxyArgs) -> Result<ExitCode, Failure> {
     let text = config(args);
     let mut out = io::stdout().lock();
-    writeln!(
-        out,
-        "# This is what runs. Save it as doorward.toml to go on from here.\n{text}"
-    )?;
+    writeln!(out, "# This is what runs. Save it as doorward.toml to go on from here.\n{text}")?;
     drop(out);
     start::run(Loader::of_text("proxy", &text), true)
 }
 
 fn config(args: &ProxyArgs) -> String {
-    let endpoints: Vec<String> = args
-        .to
-        .iter()
-        .map(|endpoint| toml::Value::from(endpoint.as_str()).to_string())
-        .collect();
+    let endpoints = args.to.iter().map(|text| endpoint(text));
+    let endpoints: Vec<String> =
+        endpoints.map(|text| toml::Value::from(text).to_string()).collect();
     format!(
         "[listen]\nhttp = \"{}\"\n\n[admin]\nlisten = \"{}\"\n\n\
          [service.app]\nendpoints = [{}]\n\n[[route]]\npath = \"/*\"\nservice = \"app\"\n",
@@ -47,4 +49,16 @@ fn config(args: &ProxyArgs) -> String {
         args.admin,
         endpoints.join(", ")
     )
+}
+
+/// What is meant by `text`, which may be copied from a browser, or be a port of this machine.
+fn endpoint(text: &str) -> String {
+    let text = match text.strip_prefix("http://") {
+        Some(rest) => rest.trim_end_matches('/'),
+        None => text,
+    };
+    match text.parse::<u16>() {
+        Ok(port) => format!("127.0.0.1:{port}"),
+        Err(_) => text.to_owned(),
+    }
 }

@@ -7,9 +7,28 @@ use std::time::Instant;
 
 use config::Style;
 
-use super::{EXIT_CONFIG, Failure, is_colourful};
-use crate::control::load::{Compiled, Loader};
-use crate::control::start::{Running, start as start_all};
+use super::greet::greet;
+use super::paint::Paint;
+use super::{EXIT_CONFIG, Failure};
+use crate::control::load::Loader;
+use crate::control::start::{Greeting, Running, start as start_all};
+
+pub(crate) const DEV_EXAMPLES: &str = "\
+Examples:
+  doorward dev                        the doorward.toml of this folder
+  doorward dev examples/newsroom      that of another one
+  NO_COLOR=1 doorward dev             without colours
+
+What the services print is shown with their names; every request is a line. Ctrl-C ends everything.";
+
+pub(crate) const RUN_EXAMPLES: &str = "\
+Examples:
+  doorward run /etc/doorward/doorward.toml
+  kill -HUP PID           reads the configuration again; a wrong one changes nothing
+  kill -TERM PID          lets requests finish (`[runtime] drain`), then ends; a second time, at once
+
+Under systemd, use Type=notify-reload; sockets that it opens are taken. The exit code is 0 after a
+drain, 1 if it cannot start, and 2 if the configuration is wrong.";
 
 /// Which configuration to run.
 #[derive(clap::Args)]
@@ -28,68 +47,20 @@ pub(crate) fn start(args: &StartArgs, dev: bool) -> Result<ExitCode, Failure> {
 pub(crate) fn run(mut loader: Loader, dev: bool) -> Result<ExitCode, Failure> {
     let began = Instant::now();
     let loaded = loader.load();
-    let style = Style {
-        color: is_colourful(&io::stderr()),
-        ..Style::default()
-    };
+    let color = Paint::on(&io::stderr()).is_colourful();
+    let style = Style { color, ..Style::default() };
+    // Places are aligned under the source: nothing may stand before them.
     let report = loaded.report.render(style);
+    io::stderr().lock().write_all(report.as_bytes())?;
     let Some(compiled) = loaded.compiled() else {
-        // Places are aligned under the source: nothing may stand before them.
-        io::stderr().lock().write_all(report.as_bytes())?;
-        let message = format!("{} cannot be used", loader.path().display());
         return Err(Failure {
             code: EXIT_CONFIG,
-            ..Failure::new(message)
+            ..Failure::new(format!("{} cannot be used", loader.name()))
         });
     };
-    io::stderr().lock().write_all(report.as_bytes())?;
-    let greet = move |running: &Running, compiled: &Compiled| {
-        if dev {
-            greet(running, compiled, began);
-        }
-    };
-    start_all(loader, compiled, dev, greet)?;
+    let greeting: Option<Greeting> = dev.then(|| -> Greeting {
+        Box::new(move |running: &Running, loader: &Loader| greet(running, loader, began))
+    });
+    start_all(loader, compiled, greeting)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Tells where everything is, and what to try.
-fn greet(running: &Running, compiled: &Compiled, began: Instant) {
-    let colour = is_colourful(&io::stderr());
-    let paint = |code: &str, text: &str| match colour {
-        true => format!("\x1b[{code}m{text}\x1b[0m"),
-        false => text.to_owned(),
-    };
-    let mut text = format!(
-        "\n{} after {:.1} s\n",
-        paint("1;32", "the door is open"),
-        began.elapsed().as_secs_f64()
-    );
-    for address in &running.listening {
-        text += &format!(
-            "  {:<10} {}\n",
-            "open",
-            paint("1;4", &format!("http://{address}/"))
-        );
-    }
-    text += &format!("  {:<10} http://{}/\n", "operate", running.admin);
-    if let Some(path) = &running.token_path {
-        text += &format!("  {:<10} {}\n", "token", path.display());
-    }
-    let first = running
-        .listening
-        .first()
-        .map(ToString::to_string)
-        .unwrap_or_default();
-    let _ = compiled;
-    let path = "/";
-    text += &format!("\n{}\n", paint("1", "try"));
-    text += &format!("  curl -i http://{first}{path}\n");
-    text += &format!(
-        "  doorward explain GET http://{first}{path} --config {}\n",
-        running.path.display()
-    );
-    text += &format!("  doorward status {}\n", running.path.display());
-    text += "  edit the configuration: it is applied as you save. Ctrl-C ends everything.\n\n";
-    // Without stderr there is nowhere to say it.
-    let _ = io::stderr().lock().write_all(text.as_bytes());
 }

@@ -1,20 +1,28 @@
 //! `doorward status`: how the running process is.
 
-use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::Value;
 
-use super::{Failure, client, is_colourful};
+use super::paint::{Look, Paint};
+use super::{Failure, client};
 use crate::control::load::Loader;
 use crate::control::token;
+
+const EXAMPLES: &str = "\
+Examples:
+  doorward status                                  the one that runs the doorward.toml of this folder
+  doorward status /etc/doorward/doorward.toml
+  doorward status --admin 10.0.0.7:9900 --token \"$TOKEN\"
+  doorward status | jq .config.refused             JSON when piped";
 
 /// Shows how the running process is: configuration, services, instances.
 ///
 /// A table on a terminal, JSON when piped.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct StatusArgs {
     /// The configuration that it runs with: it says where the admin side is
     #[arg(value_name = "FILE|DIR", default_value = "doorward.toml")]
@@ -51,10 +59,7 @@ impl AdminArgs {
     pub(crate) fn side(&self, path: &Path) -> Result<AdminSide, Failure> {
         let mut loader = Loader::new(path);
         let admin = loader.load().config.admin;
-        let address = self
-            .admin
-            .clone()
-            .unwrap_or_else(|| admin.listen.to_string());
+        let address = self.admin.clone().unwrap_or_else(|| admin.listen.to_string());
         let configured = admin.token.as_ref().map(|token| token.reveal().to_owned());
         let kept = token::path(loader.path());
         let token = match self
@@ -64,12 +69,12 @@ impl AdminArgs {
             .or(configured)
         {
             Some(token) => token,
-            None => std::fs::read_to_string(&kept)
-                .map(|token| token.trim().to_owned())
-                .map_err(|error| {
+            None => std::fs::read_to_string(&kept).map(|token| token.trim().to_owned()).map_err(
+                |error| {
                     Failure::new(format!("no token in {}: {error}", kept.display()))
                         .hint("is it running with this configuration? else give --token")
-                })?,
+                },
+            )?,
         };
         Ok(AdminSide { address, token })
     }
@@ -91,96 +96,133 @@ impl AdminSide {
             return Ok(value);
         }
         let title = value["title"].as_str().unwrap_or("no reason given");
-        Err(Failure::new(format!(
-            "the admin side answered {}: {title}",
-            head.status
-        )))
+        Err(Failure::new(format!("the admin side answered {}: {title}", head.status)))
     }
 }
 
 /// Asks and shows.
 pub(crate) fn status(args: &StatusArgs) -> Result<ExitCode, Failure> {
-    let status = args
-        .admin
-        .side(&args.path)?
-        .ask("GET", "/api/status", b"")?;
+    let status = args.admin.side(&args.path)?.ask("GET", "/api/status", b"")?;
     let mut out = io::stdout().lock();
     if args.json || !out.is_terminal() {
         writeln!(out, "{status:#}")?;
     } else {
-        out.write_all(table(&status, is_colourful(&io::stdout())).as_bytes())?;
+        out.write_all(table(&status, Paint::on(&io::stdout())).as_bytes())?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn table(status: &Value, colour: bool) -> String {
-    let paint = |code: &str, text: &str| match colour {
-        true => format!("\x1b[{code}m{text}\x1b[0m"),
-        false => text.to_owned(),
-    };
-    let mut out = String::new();
+fn table(status: &Value, paint: Paint) -> String {
     let config = &status["config"];
-    // Writing to a string cannot fail.
-    let _ = writeln!(
-        out,
-        "{} {}  pid {}  up {}  {} workers  {} connections  {} requests",
-        paint("1", "doorward"),
+    let listening = config["listening"].as_array().into_iter().flatten();
+    let listening: Vec<&str> = listening.map(word).collect();
+    let strong = |text: &str| paint.paint(Look::Strong, text);
+    let mut out = format!(
+        "{} {}  up {}  pid {}  {}  {}  {}\n",
+        strong("doorward"),
         word(&status["version"]),
-        status["pid"],
         duration(status["uptime-seconds"].as_u64().unwrap_or_default()),
-        status["workers"],
-        status["connections"],
-        status["requests"],
+        status["pid"],
+        count(&status["workers"], "worker"),
+        count(&status["connections"], "connection"),
+        count(&status["requests"], "request"),
     );
-    let _ = writeln!(
-        out,
-        "config {}  version {}  {} routes",
-        word(&config["path"]),
+    out += &format!(
+        "{}  version {}  {}  {}  on {}\n",
+        strong(word(&config["path"])),
         config["version"],
-        config["routes"]
+        count(&config["routes"], "route"),
+        count(&config["services"], "service"),
+        listening.join(", "),
     );
+    if config["draining"] == true {
+        out += &format!("{}\n", paint.paint(Look::Odd, "it drains: no new connection is taken"));
+    }
     if let Some(problems) = config["refused"].as_str() {
-        let _ = writeln!(
-            out,
-            "{}\n{problems}",
-            paint("1;31", "the newest file is refused:")
-        );
+        let refused = paint.paint(Look::Bad, "the file as it is now is refused:");
+        out += &format!("{refused}\n{problems}");
+    }
+    let restart = config["needs-restart"].as_array().into_iter().flatten();
+    let restart: Vec<&str> = restart.map(word).collect();
+    if !restart.is_empty() {
+        let text = format!("takes a restart: {}", restart.join(", "));
+        out += &format!("{}\n", paint.paint(Look::Odd, text));
     }
     for service in status["services"].as_array().into_iter().flatten() {
-        let endpoints = service["endpoints"]
-            .as_array()
-            .map_or(&[][..], Vec::as_slice);
-        let mark = if endpoints.is_empty() {
-            paint("31", "✗")
-        } else {
-            paint("32", "●")
-        };
-        let _ = writeln!(out, "\n{mark} {}", paint("1", word(&service["name"])));
+        out += &one_service(service, paint);
+    }
+    out
+}
+
+fn one_service(service: &Value, paint: Paint) -> String {
+    let list = |key: &str| service[key].as_array().map_or(&[][..], Vec::as_slice);
+    let (endpoints, instances) = (list("endpoints"), list("instances"));
+    let resting = endpoints.iter().filter(|one| one["resting"] == true).count();
+    let wanted = instances.iter().filter(|one| one["role"] == "incumbent").count();
+    let (look, mark) = match endpoints.len() - resting {
+        0 => (Look::Bad, "✗"),
+        usable if usable < wanted.max(endpoints.len()) => (Look::Odd, "●"),
+        _ => (Look::Good, "●"),
+    };
+    let name = paint.paint(Look::Strong, word(&service["name"]));
+    let about = match service["started"] == true {
+        true => format!("{} of {wanted} ready", endpoints.len()),
+        false => count(&endpoints.len().into(), "endpoint"),
+    };
+    let mut out = format!("\n{} {name}  {about}\n", paint.paint(look, mark));
+    let mut rows = Vec::new();
+    for instance in instances {
+        rows.push(row_of_instance(instance));
+    }
+    if instances.is_empty() {
         for endpoint in endpoints {
-            let resting = endpoint["resting"].as_bool().unwrap_or_default();
-            let note = if resting {
-                paint("33", "  refused a moment ago")
-            } else {
-                String::new()
+            let note = match endpoint["resting"] == true {
+                true => "refused a moment ago",
+                false => "",
             };
-            let _ = writeln!(out, "    {}{note}", word(&endpoint["address"]));
+            let address = word(&endpoint["address"]).to_owned();
+            rows.push(vec![(Look::Plain, address), (Look::Odd, note.to_owned())]);
         }
-        for instance in service["instances"].as_array().into_iter().flatten() {
-            let _ = writeln!(
-                out,
-                "    instance {}  {}  pid {}  port {}  {} restarts",
-                instance["instance"],
-                word(&instance["state"]),
-                instance["pid"],
-                instance["port"],
-                instance["restarts"],
-            );
-            if let Some(reason) = instance["last_exit"]["reason"].as_str() {
-                let _ = writeln!(out, "      {}", paint("33", reason));
-            }
+    }
+    out += &paint.columns("    ", &rows);
+    for instance in instances.iter().filter(|one| one["state"] != "ready") {
+        let lines = instance["last-exit"]["last-lines"].as_array().into_iter().flatten();
+        for line in lines.map(word) {
+            out += &format!("      {}\n", paint.paint(Look::Faint, line));
         }
     }
     out
+}
+
+fn row_of_instance(instance: &Value) -> Vec<(Look, String)> {
+    let state = word(&instance["state"]);
+    let look = match state {
+        "ready" => Look::Good,
+        "starting" | "unproven" | "draining" | "stopping" => Look::Odd,
+        _ => Look::Bad,
+    };
+    let port = instance["port"].as_u64();
+    let pid = instance["pid"].as_u64();
+    let restarts = match instance["restarts"].as_u64().unwrap_or_default() {
+        0 => String::new(),
+        _ => count(&instance["restarts"], "restart"),
+    };
+    vec![
+        (Look::Faint, instance["instance"].to_string()),
+        (look, state.to_owned()),
+        (Look::Plain, port.map_or(String::new(), |port| format!("127.0.0.1:{port}"))),
+        (Look::Plain, pid.map_or(String::new(), |pid| format!("pid {pid}"))),
+        (Look::Plain, restarts),
+        (Look::Odd, instance["last-exit"]["reason"].as_str().unwrap_or_default().to_owned()),
+    ]
+}
+
+fn count(number: &Value, one: &str) -> String {
+    match number.as_u64() {
+        Some(1) => format!("1 {one}"),
+        Some(number) => format!("{number} {one}s"),
+        None => format!("? {one}s"),
+    }
 }
 
 fn word(value: &Value) -> &str {

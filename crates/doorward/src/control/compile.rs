@@ -1,5 +1,6 @@
 //! From the typed model to what workers use.
 
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -50,10 +51,7 @@ pub(crate) fn listen_specs(config: &Config) -> Vec<ListenSpec> {
     listeners
         .map(|listener| ListenSpec {
             address: listener.address.0,
-            proxy_protocol: listener
-                .proxy_protocol
-                .as_ref()
-                .map(|peers| Arc::from(&***peers)),
+            proxy_protocol: listener.proxy_protocol.as_ref().map(|peers| Arc::from(&***peers)),
         })
         .collect()
 }
@@ -66,6 +64,7 @@ pub(crate) fn trust(config: &Config) -> Arc<[Network]> {
 /// How the access log looks; `dev` shows it unless the file says otherwise.
 pub(crate) fn access(config: &Config, dev: bool) -> AccessFormat {
     match config.log.access {
+        Access::Off if dev && io::stdout().is_terminal() => AccessFormat::Terminal,
         Access::Off if dev => AccessFormat::Text,
         Access::Off => AccessFormat::Off,
         Access::Json => AccessFormat::Json,
@@ -88,13 +87,10 @@ pub(crate) fn door_url(bound: Option<SocketAddr>) -> String {
 
 /// The processes that `rules` wants, as the supervisor takes them.
 pub(crate) fn processes(rules: &Rules, folder: &Path, door_url: &str) -> Vec<ServiceSpec> {
-    let started = rules
-        .services()
-        .iter()
-        .filter_map(|service| match &service.source {
-            Source::Run(run) => Some((service, run)),
-            Source::Endpoints(_) => None,
-        });
+    let started = rules.services().iter().filter_map(|service| match &service.source {
+        Source::Run(run) => Some((service, run)),
+        Source::Endpoints(_) => None,
+    });
     started
         .map(|(service, run)| {
             let mut spec = ServiceSpec::new(&service.name, command(&run.command));
@@ -111,13 +107,10 @@ pub(crate) fn processes(rules: &Rules, folder: &Path, door_url: &str) -> Vec<Ser
 
 /// What `dev` builds before it starts anything.
 pub(crate) fn builds(rules: &Rules, folder: &Path) -> Vec<BuildSpec> {
-    let services = rules
-        .services()
-        .iter()
-        .filter_map(|service| match &service.source {
-            Source::Run(run) => run.build.as_ref().map(|build| (service, run, build)),
-            Source::Endpoints(_) => None,
-        });
+    let services = rules.services().iter().filter_map(|service| match &service.source {
+        Source::Run(run) => run.build.as_ref().map(|build| (service, run, build)),
+        Source::Endpoints(_) => None,
+    });
     services
         .map(|(service, run, build)| BuildSpec {
             service: service.name.as_ref().into(),
@@ -133,10 +126,7 @@ fn command(words: &[Box<str>]) -> CommandLine {
 }
 
 fn environment(variables: &[(Box<str>, Box<str>)]) -> std::collections::BTreeMap<String, String> {
-    variables
-        .iter()
-        .map(|(name, value)| (name.to_string(), value.to_string()))
-        .collect()
+    variables.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
 }
 
 fn directory(folder: &Path, relative: Option<&Path>) -> std::path::PathBuf {

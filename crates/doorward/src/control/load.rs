@@ -76,24 +76,25 @@ impl Loaded {
 impl Loader {
     /// For the configuration in the file `path`, or in the folder `path`.
     pub(crate) fn new(path: &Path) -> Self {
-        let path = if path.is_dir() {
-            path.join(FILE_NAME)
-        } else {
-            path.to_owned()
-        };
-        Self {
-            path,
-            routes: Memo::default(),
-            text: None,
-            seen: Stamps::new(),
-        }
+        let path = if path.is_dir() { path.join(FILE_NAME) } else { path.to_owned() };
+        Self { path, routes: Memo::default(), text: None, seen: Stamps::new() }
     }
 
     /// For a configuration that stands in no file; `name` is what problems call it.
     pub(crate) fn of_text(name: &str, text: &str) -> Self {
-        Self {
-            text: Some(text.into()),
-            ..Self::new(Path::new(name))
+        Self { text: Some(text.into()), ..Self::new(Path::new(name)) }
+    }
+
+    /// Whether the configuration stands in a file.
+    pub(crate) fn is_file(&self) -> bool {
+        self.text.is_none()
+    }
+
+    /// What people call the configuration.
+    pub(crate) fn name(&self) -> String {
+        match self.is_file() {
+            true => self.path.display().to_string(),
+            false => "this".to_owned(),
         }
     }
 
@@ -119,17 +120,12 @@ impl Loader {
         let mut report = Report::new();
         let disk = Disk::new(self);
         let folder = folder_of(&self.path);
-        let document = read(
-            &disk,
-            &self.path,
-            &mut self.routes,
-            &mut report,
-            &mut |value, report| {
+        let document =
+            read(&disk, &self.path, &mut self.routes, &mut report, &mut |value, report| {
                 let mut config: RouteConfig = report.read(value)?;
                 anchor(&mut config, &folder);
                 Route::build(&config, report).map(Arc::new)
-            },
-        );
+            });
         self.seen = disk.seen.into_inner();
         let mut rest = document.rest;
         let written = take_services(&mut rest);
@@ -141,17 +137,10 @@ impl Loader {
         if whole {
             config.check_together(&mut report);
         }
-        let routes: Vec<_> = document
-            .items
-            .into_iter()
-            .map(|item| (item.place, item.value))
-            .collect();
+        let routes: Vec<_> =
+            document.items.into_iter().map(|item| (item.place, item.value)).collect();
         let rules = Rules::build(&routes, &services, &mut report).map(Arc::new);
-        Loaded {
-            report,
-            config: Config { service, ..config },
-            rules,
-        }
+        Loaded { report, config: Config { service, ..config }, rules }
     }
 
     /// The routes as they are written now. Only the machine spelling needs them: compiled routes are
@@ -212,9 +201,7 @@ fn take_services(rest: &mut Value) -> Vec<Entry> {
     }
     let service = rest.take("service").map(|mut entry| {
         let table = entry.value.as_table_mut();
-        table
-            .map(std::mem::take)
-            .map_or_else(Vec::new, |table: Table| table.into_iter().collect())
+        table.map(std::mem::take).map_or_else(Vec::new, |table: Table| table.into_iter().collect())
     });
     let mut services = service.unwrap_or_default();
     services.sort_by(|a, b| a.key.cmp(&b.key));
@@ -227,9 +214,7 @@ fn load_services(written: Vec<Entry>, report: &mut Report) -> (Configs, Services
     let (mut configs, mut compiled) = (Configs::new(), Services::new());
     for Entry { key, value } in written {
         let config = report.read::<ServiceConfig>(&value);
-        let service = config
-            .as_ref()
-            .and_then(|config| Service::build(&key, config, report));
+        let service = config.as_ref().and_then(|config| Service::build(&key, config, report));
         compiled.push((key.clone(), service.map(Arc::new)));
         configs.extend(config.map(|config| (key, config)));
     }
@@ -249,10 +234,7 @@ struct Disk {
 impl Disk {
     fn new(loader: &Loader) -> Self {
         let given = loader.text.clone().map(|text| (loader.path.clone(), text));
-        Self {
-            given,
-            seen: RefCell::default(),
-        }
+        Self { given, seen: RefCell::default() }
     }
 
     /// Notes that `path` is about to be looked at.
@@ -271,20 +253,14 @@ impl Files for Disk {
             io::ErrorKind::InvalidData => "it is not UTF-8".to_owned(),
             _ => err.to_string(),
         };
-        if let Some((_, text)) = self
-            .given
-            .as_ref()
-            .filter(|(given, _)| given == Path::new(path))
-        {
+        if let Some((_, text)) = self.given.as_ref().filter(|(given, _)| given == Path::new(path)) {
             return Ok(Arc::clone(text));
         }
         self.see(path);
         let file = File::open(path).map_err(why)?;
         // A pipe has no size, and is read as far as it goes.
         let mut text = String::new();
-        file.take(FILE_BYTES_MAX + 1)
-            .read_to_string(&mut text)
-            .map_err(why)?;
+        file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(why)?;
         if text.len() as u64 > FILE_BYTES_MAX {
             return Err(format!("it has more than {} MiB", FILE_BYTES_MAX >> 20));
         }

@@ -20,6 +20,7 @@ use super::process::{EndpointsChanged, Supervision};
 use super::registry::{Found, Registry};
 use super::resolve::{Resolved, Resolver};
 use super::snapshot::{Address, Published, Snapshot};
+use super::start::{Greeting, Running};
 use super::workers::Workers;
 use crate::metrics::Metrics;
 use crate::observe::log;
@@ -64,6 +65,9 @@ pub(crate) enum Event {
 /// How often `dev` looks whether a file has changed, and everyone whether a retired endpoint is
 /// free of requests.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// How long services may take to be ready before the greeting comes without them.
+const GREETING_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long workers may take to let go of what they were told to cut off.
 const END_LIMIT: Duration = Duration::from_secs(1);
@@ -147,6 +151,8 @@ pub(crate) struct Control {
     /// The listener that started services call. It stays the same while it is open: another one
     /// would restart them all.
     pub(crate) door: Option<SocketAddr>,
+    /// Who is to be greeted, with what, and since when that waits.
+    pub(crate) greeting: Option<(Greeting, Running, Instant)>,
     /// Replaced snapshots that may still be in use. Whoever lets go of a large one last pays for it,
     /// and that is not to be a worker.
     pub(crate) retired: Vec<Arc<Snapshot>>,
@@ -171,6 +177,7 @@ impl Control {
                 _ = signals.interrupt.recv() => break,
                 _ = look.tick() => {
                     self.release_retired();
+                    self.greet();
                     if self.dev {
                         let now = self.loader.look();
                         // A file that changed since the last look may still be being written.
@@ -197,9 +204,7 @@ impl Control {
                 self.publish();
             }
             Event::Instances(changed) => {
-                self.found
-                    .instances
-                    .insert(changed.service.as_ref().into(), changed.ready);
+                self.found.instances.insert(changed.service.as_ref().into(), changed.ready);
                 self.publish();
             }
         }
@@ -221,10 +226,7 @@ impl Control {
                 if !warnings.is_empty() {
                     log::warn("config", warnings.trim_end());
                 }
-                log::info(
-                    "config",
-                    format!("version {version} applied in {milliseconds:.1} ms"),
-                );
+                log::info("config", format!("version {version} applied in {milliseconds:.1} ms"));
                 let restart = self.status.borrow().needs_restart.clone();
                 if !restart.is_empty() {
                     let what = restart.join(", ");
@@ -241,12 +243,8 @@ impl Control {
             Err(report) => {
                 self.metrics.reload_failures.fetch_add(1, Ordering::Relaxed);
                 self.metrics.config_refused.store(1, Ordering::Relaxed);
-                log::error(
-                    "config",
-                    format!("refused; version {version} stays in use\n{report}"),
-                );
-                self.status
-                    .send_modify(|status| status.refused = Some(report.clone()));
+                log::error("config", format!("refused; version {version} stays in use\n{report}"));
+                self.status.send_modify(|status| status.refused = Some(report.clone()));
                 Reloaded {
                     applied: false,
                     version,
@@ -263,9 +261,7 @@ impl Control {
         let compiled = loaded.compiled().ok_or_else(|| report.clone())?;
         let wanted = compile::listen_specs(&compiled.config);
         if let Some(address) = self.listeners.changed_protocol(&wanted) {
-            return Err(format!(
-                "{address}: a change of `proxy-protocol` takes a restart\n"
-            ));
+            return Err(format!("{address}: a change of `proxy-protocol` takes a restart\n"));
         }
         self.listeners
             .apply(&wanted, &self.workers)
@@ -297,10 +293,8 @@ impl Control {
         let open = self.door.filter(|door| bound.contains(door));
         self.door = open.or(bound.first().copied());
         let door_url = compile::door_url(self.door);
-        self.supervision
-            .apply(compile::processes(rules, &folder, &door_url));
-        self.resolver
-            .apply(rules.services().iter().map(|service| &**service));
+        self.supervision.apply(compile::processes(rules, &folder, &door_url));
+        self.resolver.apply(rules.services().iter().map(|service| &**service));
     }
 
     /// Makes and publishes a snapshot of what is known now.
@@ -324,11 +318,27 @@ impl Control {
         }
     }
 
+    /// Greets whoever waits for it, once all started services are ready or had time for it.
+    fn greet(&mut self) {
+        let Some((_, running, since)) = &mut self.greeting else {
+            return;
+        };
+        let snapshot = self.published.current();
+        let services = snapshot.services.iter();
+        let waiting = services.filter(|one| one.is_started && one.endpoints.is_empty());
+        running.waiting = waiting.map(|one| one.rules.name.to_string()).collect();
+        let patient = since.elapsed() < GREETING_LIMIT;
+        if (running.waiting.is_empty() || !patient)
+            && let Some((greeting, running, _)) = self.greeting.take()
+        {
+            greeting(&running, &self.loader);
+        }
+    }
+
     /// Drops snapshots that nobody uses any more, and tells the supervisor which retired instances
     /// have no request left.
     fn release_retired(&mut self) {
-        self.retired
-            .retain(|snapshot| Arc::strong_count(snapshot) > 1);
+        self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
         for address in self.registry.forget_unused() {
             if let Address::Tcp(address) = address {
                 self.supervision.drained(address);
@@ -341,10 +351,7 @@ impl Control {
     async fn drain(mut self, mut signals: Signals) {
         notify::systemd("STOPPING=1");
         let limit = Duration::from(*self.compiled.config.runtime.drain);
-        log::info(
-            "control",
-            format!("draining, for {} s at most", limit.as_secs()),
-        );
+        log::info("control", format!("draining, for {} s at most", limit.as_secs()));
         self.status.send_modify(|status| status.draining = true);
         self.listeners.stop();
         self.workers.drain();
@@ -375,9 +382,7 @@ impl Control {
 
 /// The folder of a file; `.` for a bare name.
 pub(crate) fn folder_of(path: &Path) -> PathBuf {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     folder.unwrap_or(Path::new(".")).to_owned()
 }
 

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
@@ -30,6 +30,7 @@ use crate::data::listen::{self, Listener, PerClient};
 use crate::metrics::Metrics;
 use crate::observe::access::AccessSink;
 use crate::observe::log;
+use crate::observe::progress::Progress;
 use crate::observe::trails::Trails;
 
 /// What a starter may want to tell its user.
@@ -39,25 +40,24 @@ pub(crate) struct Running {
     pub(crate) admin: SocketAddr,
     /// Where the token is kept, if it was made.
     pub(crate) token_path: Option<PathBuf>,
+    /// The services that were started and are not ready yet.
+    pub(crate) waiting: Vec<String>,
 }
 
-/// Runs `compiled` until the process is told to stop; calls `greet` once clients can connect.
+/// Called in `dev` when everything is up, or has had enough time for it.
+pub(crate) type Greeting = Box<dyn FnOnce(&Running, &Loader)>;
+
+/// Runs `compiled` until the process is told to stop; for a developer if there is a `greeting`.
 ///
 /// # Errors
 /// Whatever keeps it from starting: an address in use, threads, files.
 pub(crate) fn start(
     loader: Loader,
     compiled: Compiled,
-    dev: bool,
-    greet: impl FnOnce(&Running, &Compiled),
+    greeting: Option<Greeting>,
 ) -> io::Result<()> {
     raise_descriptor_limit();
-    let configured = compiled
-        .config
-        .runtime
-        .workers
-        .as_ref()
-        .map(|workers| usize::from(**workers));
+    let configured = compiled.config.runtime.workers.as_ref().map(|workers| usize::from(**workers));
     let count = match configured {
         Some(count) => count,
         None => thread::available_parallelism()?.get(),
@@ -70,7 +70,7 @@ pub(crate) fn start(
     let shown = access.clone();
     let runtime = runtime()?;
     let ran = runtime.block_on(async move {
-        let assembling = assemble(loader, compiled, dev, count, metrics, shown, greet);
+        let assembling = assemble(loader, compiled, count, metrics, shown, greeting);
         assembling.await
     });
     // What is still running here is killed with it, such as services that were not waited for.
@@ -85,12 +85,12 @@ const LAST_WORDS_LIMIT: Duration = Duration::from_secs(1);
 async fn assemble(
     loader: Loader,
     compiled: Compiled,
-    dev: bool,
     count: usize,
     metrics: Arc<Metrics>,
     access: AccessSink,
-    greet: impl FnOnce(&Running, &Compiled),
+    greeting: Option<Greeting>,
 ) -> io::Result<()> {
+    let dev = greeting.is_some();
     let mut signals = Signals::take()?;
     // What cannot work is found before anything is built or started.
     let admin_socket = bind_admin(compiled.config.admin.listen.0).await?;
@@ -167,10 +167,12 @@ async fn assemble(
         listening: listeners.bound(),
         admin: admin_address,
         token_path,
+        waiting: Vec::new(),
     };
     let mut control = Control {
         fixed: Fixed::of(&compiled.config),
         door: None,
+        greeting: None,
         retired: Vec::new(),
         loader,
         compiled,
@@ -190,11 +192,8 @@ async fn assemble(
     control.start_services();
     notify::systemd("READY=1");
     let addresses: Vec<String> = running.listening.iter().map(ToString::to_string).collect();
-    log::info(
-        "listen",
-        format!("http on {}, admin on {admin_address}", addresses.join(", ")),
-    );
-    greet(&running, &control.compiled);
+    log::info("listen", format!("http on {}, admin on {admin_address}", addresses.join(", ")));
+    control.greeting = greeting.map(|greeting| (greeting, running, Instant::now()));
     control.run(received, signals).await;
     stop_admin.send_replace(true);
     Ok(())
@@ -215,17 +214,11 @@ fn serve_admin(
     let address = socket.local_addr()?;
     let worker = shared.worker(index);
     tokio::task::spawn_local(Rc::clone(&worker).keep_time());
-    let listener = Rc::new(Listener {
-        address,
-        proxy_protocol: None,
-        admin: Some(Rc::new(admin)),
-    });
+    let listener = Rc::new(Listener { address, proxy_protocol: None, admin: Some(Rc::new(admin)) });
     let (stop, stopped) = watch::channel(false);
     // Operators have counts of their own: clients must not be able to lock them out.
     let per_client = PerClient::default();
-    tokio::task::spawn_local(listen::accept(
-        worker, listener, socket, per_client, stopped,
-    ));
+    tokio::task::spawn_local(listen::accept(worker, listener, socket, per_client, stopped));
     Ok((stop, address))
 }
 
@@ -238,10 +231,7 @@ fn admin_token(loader: &Loader, compiled: &Compiled) -> io::Result<(String, Opti
         Ok(token) => Ok((token, Some(path))),
         Err(error) => {
             let path = path.display();
-            log::warn(
-                "admin",
-                format!("the token cannot be kept in {path}: {error}"),
-            );
+            log::warn("admin", format!("the token cannot be kept in {path}: {error}"));
             Ok((token::make()?, None))
         }
     }
@@ -249,15 +239,12 @@ fn admin_token(loader: &Loader, compiled: &Compiled) -> io::Result<(String, Opti
 
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> io::Error {
     let advice = match error.kind() {
-        io::ErrorKind::AddrInUse => "; another program listens there",
-        io::ErrorKind::AddrNotAvailable => "; this machine does not have that address",
-        io::ErrorKind::PermissionDenied => "; ports below 1024 take CAP_NET_BIND_SERVICE",
-        _ => "",
+        io::ErrorKind::AddrInUse => "another program listens there".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "this machine does not have that address".to_owned(),
+        io::ErrorKind::PermissionDenied => "ports below 1024 take CAP_NET_BIND_SERVICE".to_owned(),
+        _ => error.to_string(),
     };
-    io::Error::new(
-        error.kind(),
-        format!("cannot listen on {address}: {error}{advice}"),
-    )
+    io::Error::new(error.kind(), format!("cannot listen on {address}: {advice}"))
 }
 
 /// Passes on what comes out of one channel into the one that control listens to.
@@ -275,18 +262,25 @@ fn pass_on<T: 'static>(
     });
 }
 
+/// How often it is shown that a build goes on.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+
 /// Runs `builds` and shows what they print.
 async fn build(builds: &[BuildSpec], sink: &Sink, entries: &mut Entries) -> io::Result<()> {
     let mut running = pin!(run_builds(builds, sink));
+    let mut progress = Progress::new();
+    let mut tick = tokio::time::interval(PROGRESS_EVERY);
     let built = loop {
         tokio::select! {
             built = &mut running => break built,
-            entry = entries.next() => log::service(&entry),
+            entry = entries.next() => progress.hear(&entry),
+            _ = tick.tick() => progress.tick(),
         }
     };
     while let Some(entry) = entries.take() {
-        log::service(&entry);
+        progress.hear(&entry);
     }
+    progress.finish();
     built.map_err(|failure| io::Error::other(failure.to_string()))
 }
 

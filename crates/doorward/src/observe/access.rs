@@ -11,7 +11,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rules::Cx;
 use wire::RequestHead;
 
+use super::log::NAME_CHARS;
 use super::writer::Writer;
+use crate::cli::paint::{Look, Paint};
 use crate::data::serve::Done;
 use crate::metrics::Metrics;
 
@@ -21,6 +23,8 @@ pub(crate) enum AccessFormat {
     Off,
     Json,
     Text,
+    /// For a person who watches.
+    Terminal,
 }
 
 /// Lines are handed over when they are this many bytes together, or half a second old.
@@ -76,12 +80,7 @@ pub(crate) struct Entry<'a> {
 impl AccessLog {
     /// For the worker at the index `worker`.
     pub(crate) fn new(sink: AccessSink, metrics: Arc<Metrics>, worker: usize) -> Self {
-        Self {
-            sink,
-            metrics,
-            worker,
-            lines: RefCell::default(),
-        }
+        Self { sink, metrics, worker, lines: RefCell::default() }
     }
 
     pub(crate) fn write(&self, format: AccessFormat, entry: &Entry<'_>) {
@@ -92,9 +91,11 @@ impl AccessLog {
                 AccessFormat::Off => Ok(()),
                 AccessFormat::Json => write_json(&mut lines.text, entry),
                 AccessFormat::Text => write_text(&mut lines.text, entry),
+                AccessFormat::Terminal => write_terminal(&mut lines.text, entry),
             };
             lines.count += 1;
-            lines.text.len() >= BATCH_BYTES
+            // Who watches wants to see it now.
+            lines.text.len() >= BATCH_BYTES || format == AccessFormat::Terminal
         };
         if full {
             self.flush();
@@ -111,9 +112,7 @@ impl AccessLog {
         let batch = std::mem::replace(&mut lines.text, room);
         let count = std::mem::take(&mut lines.count);
         if !self.sink.0.write(batch) {
-            self.metrics.workers[self.worker]
-                .log_lines_dropped
-                .add(count);
+            self.metrics.workers[self.worker].log_lines_dropped.add(count);
         }
     }
 }
@@ -125,16 +124,8 @@ impl Drop for AccessLog {
 }
 
 fn write_json(out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
-    let Entry {
-        request,
-        cx,
-        done,
-        duration_us,
-        route,
-    } = entry;
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let Entry { request, cx, done, duration_us, route } = entry;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     write!(
         out,
         "{{\"time\":{}.{:03},\"client\":\"{}\"",
@@ -148,10 +139,7 @@ fn write_json(out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
         ("path", request.path()),
         ("route", route.as_bytes()),
         ("request-id", cx.request_id.as_bytes()),
-        (
-            "user-agent",
-            request.fields.get_named("user-agent").unwrap_or_default(),
-        ),
+        ("user-agent", request.fields.get_named("user-agent").unwrap_or_default()),
     ] {
         write!(out, ",\"{key}\":\"")?;
         escape_json(value, out);
@@ -173,20 +161,8 @@ fn write_json(out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
 }
 
 fn write_text(out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
-    let Entry {
-        request,
-        cx,
-        done,
-        duration_us,
-        route,
-    } = entry;
-    write!(
-        out,
-        "{} {} {} ",
-        httpdate::fmt_http_date(SystemTime::now()),
-        cx.client,
-        done.status
-    )?;
+    let Entry { request, cx, done, duration_us, route } = entry;
+    write!(out, "{} {} {} ", httpdate::fmt_http_date(SystemTime::now()), cx.client, done.status)?;
     out.extend_from_slice(request.method_text().as_bytes());
     out.push(b' ');
     // Authority and target hold only visible ASCII: the parser refused all else.
@@ -201,6 +177,30 @@ fn write_text(out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
     )?;
     if let Some(fault) = done.fault {
         write!(out, " fault={} ({})", fault.slug(), fault.reason())?;
+    }
+    out.push(b'\n');
+    Ok(())
+}
+
+fn write_terminal(out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
+    let Entry { request, done, duration_us, route, .. } = entry;
+    let paint = Paint::on(&io::stdout());
+    let look = match (done.fault, done.status) {
+        (Some(_), _) | (_, 500..) => Look::Bad,
+        (None, 400..) => Look::Odd,
+        (None, _) => Look::Good,
+    };
+    // A column of its own, as wide as that of names in the log.
+    let status = format!("{:>NAME_CHARS$}", done.status);
+    write!(out, "{} ", paint.paint(look, status))?;
+    out.extend_from_slice(request.method_text().as_bytes());
+    out.push(b' ');
+    request.write_target(out);
+    let milliseconds = *duration_us as f64 / 1000.0;
+    let detail = format!("{milliseconds:.1} ms, {} B, {route}", done.response_bytes);
+    write!(out, "  {}", paint.paint(Look::Faint, detail))?;
+    if let Some(fault) = done.fault {
+        write!(out, "  {}", paint.paint(Look::Bad, fault.reason()))?;
     }
     out.push(b'\n');
     Ok(())
@@ -231,9 +231,6 @@ mod tests {
     fn no_value_breaks_out_of_its_json_string() {
         let mut out = Vec::new();
         escape_json(b"a\"b\\c\nd\xffe\x01", &mut out);
-        assert_eq!(
-            String::from_utf8(out).expect("UTF-8"),
-            "a\\\"b\\\\c\\u000ad\u{fffd}e\\u0001"
-        );
+        assert_eq!(String::from_utf8(out).expect("UTF-8"), "a\\\"b\\\\c\\u000ad\u{fffd}e\\u0001");
     }
 }

@@ -6,8 +6,12 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::writer::Writer;
+use crate::cli::paint::{self, Look, Paint};
 pub(crate) use crate::control::model::Level;
 use crate::control::process::{self, Entry, Said};
+
+/// The width of the column of names on a terminal.
+pub(crate) const NAME_CHARS: usize = 14;
 
 /// Lines that may wait for whoever reads them.
 const WAITING_MAX: usize = 4096;
@@ -62,23 +66,34 @@ fn rendered(level: Level, station: &str, message: &str) -> String {
         Level::Info => "info",
     };
     if io::stderr().is_terminal() {
-        let [colour, bold, plain] = match (crate::cli::is_colourful(&io::stderr()), level) {
-            (false, _) => ["", "", ""],
-            (true, Level::Error) => ["\x1b[31m", "\x1b[1m", "\x1b[0m"],
-            (true, Level::Warn) => ["\x1b[33m", "\x1b[1m", "\x1b[0m"],
-            (true, Level::Info) => ["\x1b[36m", "\x1b[1m", "\x1b[0m"],
-        };
-        return format!("{colour}{name:<5}{plain} {bold}{station}{plain} {message}\n");
+        return for_people(level, station, message);
     }
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let (seconds, milliseconds) = (now.as_secs(), now.subsec_millis());
     let message = serde_json::Value::from(message);
     let station = serde_json::Value::from(station);
     format!(
         "{{\"time\":{seconds}.{milliseconds:03},\"level\":\"{name}\",\"station\":{station},\"message\":{message}}}\n"
     )
+}
+
+/// The name in a column of its own, in its own colour; of the levels, only those that want to be seen.
+fn for_people(level: Level, station: &str, message: &str) -> String {
+    let paint = Paint::on(&io::stderr());
+    let name = match station.split_once('/') {
+        Some((service, _)) => paint::name(service),
+        None => Look::Strong,
+    };
+    let column = paint.paint(name, format!("{station:<NAME_CHARS$}"));
+    let level = match level {
+        Level::Error => paint.paint(Look::Bad, "error: "),
+        Level::Warn => paint.paint(Look::Odd, "warning: "),
+        Level::Info => String::new(),
+    };
+    // What goes on below stands below.
+    let indent = format!("\n{:NAME_CHARS$} ", "");
+    let message = message.trim_end().replace('\n', &indent);
+    format!("{column} {level}{message}\n")
 }
 
 /// Shows what a service printed, or what happened to it.
@@ -99,11 +114,7 @@ pub(crate) fn service(entry: &Entry) {
             line(level, &who, text);
         }
         Said::Lost { lines } => {
-            line(
-                Level::Warn,
-                &who,
-                &format!("{lines} lines were lost: nobody took them in time"),
-            );
+            line(Level::Warn, &who, &format!("{lines} lines were lost: nobody took them in time"));
         }
     }
 }

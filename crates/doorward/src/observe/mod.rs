@@ -2,5 +2,6 @@
 
 pub(crate) mod access;
 pub(crate) mod log;
+pub(crate) mod progress;
 pub(crate) mod trails;
 mod writer;

@@ -21,6 +21,7 @@ pub(super) struct Fleet {
 
 /// One instance, for those who watch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct InstanceStatus {
     pub(crate) service: String,
     /// From 1. A replacement and the replaced share the number.
@@ -36,6 +37,7 @@ pub(crate) struct InstanceStatus {
 
 /// How the last process of an instance ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct ExitStatus {
     pub(crate) reason: String,
     pub(crate) last_lines: Vec<String>,

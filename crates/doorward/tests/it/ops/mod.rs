@@ -1,6 +1,7 @@
 //! Operating the program: reloads, processes, drain, the admin side, logs, the command line.
 
 mod admin;
+mod cli;
 mod drain;
 mod logs;
 mod processes;

@@ -43,9 +43,8 @@ fn pids(door: &Door, name: &str, count: usize) -> BTreeSet<i32> {
         let ready = service["endpoints"].as_array().expect("a list");
         let instances = service["instances"].as_array().expect("a list");
         let pids = instances.iter().filter(|one| one["state"] == "ready");
-        let pids: BTreeSet<i32> = pids
-            .filter_map(|one| i32::try_from(one["pid"].as_i64()?).ok())
-            .collect();
+        let pids: BTreeSet<i32> =
+            pids.filter_map(|one| i32::try_from(one["pid"].as_i64()?).ok()).collect();
         (ready.len() == count && pids.len() == count).then_some(pids)
     })
 }
@@ -80,9 +79,7 @@ fn under_load<T>(door: &Door, paths: &[&str], act: impl FnOnce(&AtomicU64) -> T)
 #[track_caller]
 fn answers(asked: &AtomicU64, more: u64) {
     let goal = asked.load(Ordering::Relaxed) + more;
-    until("the others are served", || {
-        (asked.load(Ordering::Relaxed) >= goal).then_some(())
-    });
+    until("the others are served", || (asked.load(Ordering::Relaxed) >= goal).then_some(()));
 }
 
 #[test]
@@ -101,7 +98,7 @@ fn who_is_killed_comes_back_and_others_do_not_notice() {
             until("it is another", || {
                 let now = status(&door);
                 let instance = &service(&now, "a")["instances"][0];
-                let reason = instance["last_exit"]["reason"].as_str();
+                let reason = instance["last-exit"]["reason"].as_str();
                 let killed = reason.is_some_and(|reason| reason.contains("SIGKILL"));
                 let other = instance["pid"].as_i64() != Some(i64::from(pid.as_raw_nonzero().get()));
                 (killed && other && instance["state"] == "ready").then_some(())
@@ -128,16 +125,13 @@ fn who_cannot_start_leaves_all_others_running_and_says_why() {
         let reason = |name: &str| {
             until("the reason is known", || {
                 let now = status(&door);
-                let last = &service(&now, name)["instances"][0]["last_exit"];
+                let last = &service(&now, name)["instances"][0]["last-exit"];
                 let reason = last["reason"].as_str()?.to_owned();
-                Some((reason, last["last_lines"].to_string()))
+                Some((reason, last["last-lines"].to_string()))
             })
         };
         let (reason_of_missing, _) = reason("missing");
-        assert!(
-            reason_of_missing.contains("no-such-program"),
-            "{reason_of_missing}"
-        );
+        assert!(reason_of_missing.contains("no-such-program"), "{reason_of_missing}");
         let (reason_of_broken, lines) = reason("broken");
         assert!(reason_of_broken.contains('1'), "{reason_of_broken}");
         assert!(lines.contains("the disk is full"), "{lines}");
@@ -165,10 +159,7 @@ fn a_changed_command_is_replaced_one_at_a_time_and_no_request_fails() {
             assert!(ready >= 2, "all but one serve: {service}");
             let instances = service["instances"].as_array().expect("a list");
             let pid = |one: &Value| i32::try_from(one["pid"].as_i64()?).ok();
-            let old = instances
-                .iter()
-                .filter_map(pid)
-                .any(|pid| before.contains(&pid));
+            let old = instances.iter().filter_map(pid).any(|pid| before.contains(&pid));
             (!old && ready == 3).then_some(())
         });
         answers(asked, 50);
@@ -189,9 +180,7 @@ fn a_service_that_goes_away_is_stopped_and_a_new_one_started() {
     assert!(get(door.http[0], "/c").1.starts_with("c "));
     assert_eq!(get(door.http[0], "/b").0, 404);
     let gone = Pid::from_raw(gone).expect("a process");
-    until("it has ended", || {
-        rustix::process::test_kill_process(gone).err()
-    });
+    until("it has ended", || rustix::process::test_kill_process(gone).err());
     assert_eq!(pids(&door, "a", 1), kept);
 }
 

@@ -33,19 +33,10 @@ fn a_signal_and_the_api_apply_what_the_file_says_now() {
     let answer = operate(&door, "POST", "/api/reload", "");
     assert_eq!(answer.status, 200, "{}", answer.body);
     let answer = answer.json();
-    assert_eq!(
-        (&answer["applied"], &answer["version"]),
-        (&json!(true), &json!(3))
-    );
+    assert_eq!((&answer["applied"], &answer["version"]), (&json!(true), &json!(3)));
     assert_eq!(get(door.http[0], "/"), (200, "three".to_owned()));
     let metrics = metrics(&door);
-    assert_eq!(
-        value(
-            &metrics,
-            "doorward_config_reloads_total{result=\"applied\"}"
-        ),
-        2.0
-    );
+    assert_eq!(value(&metrics, "doorward_config_reloads_total{result=\"applied\"}"), 2.0);
     assert_eq!(value(&metrics, "doorward_config_version"), 3.0);
 }
 
@@ -77,10 +68,7 @@ fn a_wrong_file_changes_nothing_and_is_loud_everywhere() {
     let answer = operate(&door, "POST", "/api/reload", "");
     assert_eq!(answer.status, 422, "{}", answer.body);
     let answer = answer.json();
-    assert_eq!(
-        (&answer["applied"], &answer["version"]),
-        (&json!(false), &json!(1))
-    );
+    assert_eq!((&answer["applied"], &answer["version"]), (&json!(false), &json!(1)));
     let report = answer["report"].as_str().expect("a text");
     assert!(report.contains("doorward.toml:3:1"), "{report}");
 
@@ -88,13 +76,7 @@ fn a_wrong_file_changes_nothing_and_is_loud_everywhere() {
     assert_eq!(refused.as_str(), Some(report));
     let counted = metrics(&door);
     assert_eq!(value(&counted, "doorward_config_refused"), 1.0);
-    assert_eq!(
-        value(
-            &counted,
-            "doorward_config_reloads_total{result=\"refused\"}"
-        ),
-        2.0
-    );
+    assert_eq!(value(&counted, "doorward_config_reloads_total{result=\"refused\"}"), 2.0);
     assert_eq!(get(door.http[0], "/"), (200, "one".to_owned()));
 
     door.rewrite(&respond("/", "two"));
@@ -120,7 +102,7 @@ fn listeners_come_and_go_and_others_keep_their_connections() {
     let door = Door::start(&config("\"127.0.0.1:0\""));
     let first = door.http[0];
     let mut kept = Wire::connect(first);
-    let mut ask = |client: &mut Wire| {
+    let ask = |client: &mut Wire| {
         client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
         client.read_response()
     };
@@ -156,11 +138,7 @@ fn an_address_that_cannot_be_had_is_refused_with_everything_else() {
     ));
     let answer = operate(&door, "POST", "/api/reload", "");
     assert_eq!(answer.status, 422);
-    assert!(
-        answer.body.contains(&format!("cannot listen on {address}")),
-        "{}",
-        answer.body
-    );
+    assert!(answer.body.contains(&format!("cannot listen on {address}")), "{}", answer.body);
     assert_eq!(get(door.http[0], "/"), (200, "one".to_owned()));
     assert_eq!(version(&door), 1);
 }
@@ -174,10 +152,7 @@ fn what_takes_a_restart_is_said() {
     ));
     let answer = operate(&door, "POST", "/api/reload", "").json();
     let names = json!(["[runtime] workers", "[admin] listen"]);
-    assert_eq!(
-        (&answer["applied"], &answer["needs-restart"]),
-        (&json!(true), &names)
-    );
+    assert_eq!((&answer["applied"], &answer["needs-restart"]), (&json!(true), &names));
     let said = door.stderr.wait_for("takes a restart");
     assert!(said.contains("[runtime] workers, [admin] listen"), "{said}");
     let now = status(&door);
@@ -192,11 +167,8 @@ fn what_takes_a_restart_is_said() {
 
 #[test]
 fn counters_survive_and_those_of_other_routes_are_together() {
-    let routes = |count: usize| -> String {
-        (0..count)
-            .map(|n| respond(&format!("/r{n}"), "x"))
-            .collect()
-    };
+    let routes =
+        |count: usize| -> String { (0..count).map(|n| respond(&format!("/r{n}"), "x")).collect() };
     let door = Door::start(&routes(2000));
     let requests =
         |route: &str| format!("doorward_route_requests_total{{route=\"{route}\",status=\"2xx\"}}");
@@ -248,9 +220,7 @@ fn twenty_reloads_lose_no_websocket_no_request_no_pooled_connection() {
     let connects = "doorward_upstream_connects_total{service=\"it\"}";
     let before = thread::scope(|scope| {
         (0..CLIENTS).for_each(|_| drop(scope.spawn(traffic)));
-        until("all clients are served", || {
-            (asked.load(Ordering::Relaxed) > 100).then_some(())
-        });
+        until("all clients are served", || (asked.load(Ordering::Relaxed) > 100).then_some(()));
         let before = metrics(&door);
         for round in 0..RELOADS {
             let served = asked.load(Ordering::Relaxed);
@@ -265,10 +235,7 @@ fn twenty_reloads_lose_no_websocket_no_request_no_pooled_connection() {
             door.rewrite(&format!("{it}{more}"));
             let answer = operate(&door, "POST", "/api/reload", "");
             assert_eq!(answer.status, 200, "{}", answer.body);
-            assert_eq!(
-                get(door.http[0], "/more").1,
-                ["more", "it"][round as usize % 2]
-            );
+            assert_eq!(get(door.http[0], "/more").1, ["more", "it"][round as usize % 2]);
             let socket = &mut sockets[round as usize];
             socket.send("ping");
             assert_eq!(socket.read_exact(4), b"ping");
@@ -289,10 +256,7 @@ fn twenty_reloads_lose_no_websocket_no_request_no_pooled_connection() {
     let opened = value(&after, connects) - WEBSOCKETS as f64;
     assert!((1.0..=CLIENTS as f64 + 1.0).contains(&opened), "{opened}");
     assert!(value(&before, connects) >= WEBSOCKETS as f64);
-    assert_eq!(
-        value(&after, "doorward_client_upgrades_total"),
-        WEBSOCKETS as f64
-    );
+    assert_eq!(value(&after, "doorward_client_upgrades_total"), WEBSOCKETS as f64);
     let ok = "doorward_route_requests_total{route=\"/*\",status=\"2xx\"}";
     assert!(value(&after, ok) >= asked.load(Ordering::Relaxed) as f64);
     assert!(!after.contains("status=\"5xx\""), "{after}");
