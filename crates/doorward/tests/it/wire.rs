@@ -135,6 +135,12 @@ impl Wire {
         !self.ahead.is_empty() || self.fill(Instant::now() + 10 * LIMIT).is_ok()
     }
 
+    /// What comes next, whatever it is; `None` at the end.
+    #[track_caller]
+    pub(crate) fn read_some(&mut self) -> Option<Vec<u8>> {
+        self.has_more().then(|| std::mem::take(&mut self.ahead))
+    }
+
     /// Everything up to the end, and how it ended.
     #[track_caller]
     pub(crate) fn read_to_end(&mut self) -> (Vec<u8>, End) {

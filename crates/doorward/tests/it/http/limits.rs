@@ -70,6 +70,23 @@ fn a_body_must_go_on() {
 }
 
 #[test]
+fn a_body_must_have_a_rate() {
+    let pass = Pass::new("[limits]\nbody-rate = \"1MiB\"\n");
+    let mut client = pass.door.connect();
+    client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n");
+    let mut service = pass.upstream.accept();
+    service.read_head();
+    // Never idle, and never done. The first ten seconds are free.
+    let began = Instant::now();
+    while client.try_send("x").is_ok() && began.elapsed() < LIMIT {
+        std::thread::sleep(PAUSE);
+    }
+    assert!(began.elapsed() < LIMIT, "it goes on for ever");
+    let (request, _) = service.read_to_end();
+    assert!(request.len() < 1000, "{} bytes", request.len());
+}
+
+#[test]
 fn a_service_that_does_not_read_is_not_the_clients_fault() {
     let service = "send = \"300ms\"\n[limits]\nbody-idle = \"100ms\"\n";
     let pass = Pass::new(service);

@@ -7,14 +7,17 @@ mod answers;
 mod bodies;
 mod broken;
 mod faults;
+mod files;
 mod forms;
 mod forwarding;
 mod interim;
 mod limits;
+mod mutations;
 mod persistence;
 mod proxied;
 mod refused;
 mod reuse;
+mod routing;
 mod streams;
 mod upgrade;
 
@@ -61,21 +64,10 @@ impl Pass {
         let (response, end) = client.read_to_end();
         let response = crate::wire::text(&response);
         let shown = crate::wire::text(&request[..request.len().min(SHOWN_BYTES_MAX)]);
-        assert_eq!(
-            response.matches("HTTP/1.1 ").count(),
-            1,
-            "{shown:?}: {response}"
-        );
+        assert_eq!(response.matches("HTTP/1.1 ").count(), 1, "{shown:?}: {response}");
         let start = response.get(..12);
-        assert_eq!(
-            start,
-            Some(&*format!("HTTP/1.1 {status}")),
-            "{shown:?}: {response}"
-        );
-        assert!(
-            response.contains("\r\nConnection: close\r\n"),
-            "{shown:?}: {response}"
-        );
+        assert_eq!(start, Some(&*format!("HTTP/1.1 {status}")), "{shown:?}: {response}");
+        assert!(response.contains("\r\nConnection: close\r\n"), "{shown:?}: {response}");
         assert_eq!(end, End::Closed, "{shown:?}: {response}");
         self.is_next("/probe");
     }
@@ -101,10 +93,7 @@ impl Pass {
         assert_eq!(plain(&service.read_request()), forwarded, "{request:?}");
         service.send(crlf("HTTP/1.1 204 No Content\nConnection: close\n\n"));
         let response = client.read_response();
-        assert!(
-            response.starts_with("HTTP/1.1 204 "),
-            "{request:?}: {response}"
-        );
+        assert!(response.starts_with("HTTP/1.1 204 "), "{request:?}: {response}");
     }
 
     /// Sends `request`, answers it with `answer`: the client must get `received`, and then the
@@ -120,11 +109,7 @@ impl Pass {
         if let Then::Closed | Then::Reset = then {
             let (bytes, end) = client.read_to_end();
             assert_eq!(plain(&crate::wire::text(&bytes)), received, "{story}");
-            let expected = if then == Then::Closed {
-                End::Closed
-            } else {
-                End::Reset
-            };
+            let expected = if then == Then::Closed { End::Closed } else { End::Reset };
             assert_eq!(end, expected, "{story}");
             return;
         }
@@ -141,11 +126,7 @@ impl Pass {
         let request = service.read_request();
         assert!(request.starts_with("GET /next "), "{story} {request}");
         service.send(crlf("HTTP/1.1 204 No Content\nConnection: close\n\n"));
-        assert_eq!(
-            client.read_response().get(..12),
-            Some("HTTP/1.1 204"),
-            "{story}"
-        );
+        assert_eq!(client.read_response().get(..12), Some("HTTP/1.1 204"), "{story}");
     }
 }
 
@@ -200,20 +181,13 @@ pub(crate) fn plain(messages: &str) -> String {
         return messages.to_owned();
     };
     let kept = head.split("\r\n").filter(|line| {
-        let name = line
-            .split(':')
-            .next()
-            .unwrap_or_default()
-            .to_ascii_lowercase();
+        let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
         !EVERY.contains(&&*name)
     });
     let kept: Vec<&str> = kept.collect();
     let body = if head.starts_with("HTTP/1.1 1") && !head.starts_with("HTTP/1.1 101") {
         plain(body)
-    } else if head
-        .to_ascii_lowercase()
-        .contains("\r\ntransfer-encoding: chunked")
-    {
+    } else if head.to_ascii_lowercase().contains("\r\ntransfer-encoding: chunked") {
         in_one_chunk(body)
     } else {
         body.to_owned()

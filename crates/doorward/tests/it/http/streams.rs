@@ -117,7 +117,7 @@ fn an_echo_flows_both_ways_at_once() {
 
 #[test]
 fn a_slow_reader_costs_no_memory() {
-    const BODY: usize = 64 * MIB;
+    const BODY: usize = 32 * MIB;
     let pass = Pass::new("");
     let mut client = pass.door.connect();
     client.narrow();
@@ -139,7 +139,7 @@ fn a_slow_reader_costs_no_memory() {
 
 #[test]
 fn a_slow_service_costs_no_memory() {
-    const BODY: usize = 64 * MIB;
+    const BODY: usize = 32 * MIB;
     let pass = Pass::new("");
     let mut client = pass.door.connect();
     client.send(format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {BODY}\r\n\r\n"));
