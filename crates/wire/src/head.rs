@@ -183,6 +183,7 @@ impl RequestHead {
     /// that may stand in a path; others are percent-encoded.
     pub fn set_path(&mut self, path: &[u8]) {
         debug_assert!(path.starts_with(b"/"), "a path starts with `/`");
+        self.keep_asked();
         self.target.asterisk = false;
         self.target.empty_segment = path.windows(2).any(|pair| pair == b"//");
         self.target.path = self.append_encoded(path, crate::target::is_path_byte);
@@ -190,6 +191,7 @@ impl RequestHead {
 
     /// Replaces or removes the query.
     pub fn set_query(&mut self, query: Option<&[u8]>) {
+        self.keep_asked();
         self.target.query =
             query.map(|query| self.append_encoded(query, crate::target::is_query_byte));
     }
@@ -200,6 +202,29 @@ impl RequestHead {
         self.fields.text.extend(authority.bytes().filter(u8::is_ascii_graphic));
         self.target.authority = start..self.fields.text.len();
         self.target.host = crate::target::host_of(&self.fields.text, &self.target.authority);
+    }
+
+    fn keep_asked(&mut self) {
+        let Target { path, query, asked, .. } = &mut self.target;
+        asked.get_or_insert_with(|| (path.clone(), query.clone()));
+    }
+
+    /// The path that the client asked for, whatever it was replaced with since.
+    #[must_use]
+    pub fn asked_path(&self) -> &[u8] {
+        match &self.target.asked {
+            Some((path, _)) => self.slice(path),
+            None => self.path(),
+        }
+    }
+
+    /// The query that the client asked for, whatever it was replaced with since.
+    #[must_use]
+    pub fn asked_query(&self) -> Option<&[u8]> {
+        match &self.target.asked {
+            Some((_, query)) => query.as_ref().map(|range| self.slice(range)),
+            None => self.query(),
+        }
     }
 
     /// The path and query as they stand in the request line.

@@ -16,6 +16,8 @@ pub(crate) struct Target {
     pub(crate) absolute: bool,
     pub(crate) https: bool,
     pub(crate) empty_segment: bool,
+    /// Path and query as the client asked for them, once one of them is replaced.
+    pub(crate) asked: Option<(Range<usize>, Option<Range<usize>>)>,
 }
 
 const PATH: u8 = 1;

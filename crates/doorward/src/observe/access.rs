@@ -136,7 +136,7 @@ fn write_json(out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
     for (key, value) in [
         ("method", request.method_text().as_bytes()),
         ("host", request.authority()),
-        ("path", request.path()),
+        ("path", request.asked_path()),
         ("route", route.as_bytes()),
         ("request-id", cx.request_id.as_bytes()),
         ("user-agent", request.fields.get_named("user-agent").unwrap_or_default()),
@@ -167,7 +167,11 @@ fn write_text(out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
     out.push(b' ');
     // Authority and target hold only visible ASCII: the parser refused all else.
     out.extend_from_slice(request.authority());
-    request.write_target(out);
+    out.extend_from_slice(request.asked_path());
+    if let Some(query) = request.asked_query() {
+        out.push(b'?');
+        out.extend_from_slice(query);
+    }
     write!(
         out,
         " {:.1}ms {}B route={route} id={}",
