@@ -218,6 +218,11 @@ impl Metrics {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// The number of the configuration in use: 1 at the start, one more with each reload.
+    pub(crate) fn config_version(&self) -> u64 {
+        1 + self.reloads.load(Ordering::Relaxed)
+    }
+
     /// The workers that serve clients.
     pub(crate) fn client_workers(&self) -> &[WorkerMetrics] {
         let count = self.workers.len().saturating_sub(1);

@@ -11,14 +11,14 @@ use crate::metrics::{
 /// Everything that is counted, under the labels of `snapshot`.
 pub(crate) fn render(metrics: &Metrics, snapshot: &Snapshot) -> String {
     let mut out = String::with_capacity(64 * 1024);
-    process(&mut out, metrics, snapshot);
+    process(&mut out, metrics);
     connections(&mut out, metrics);
     routes(&mut out, snapshot);
     services(&mut out, snapshot);
     out
 }
 
-fn process(out: &mut String, metrics: &Metrics, snapshot: &Snapshot) {
+fn process(out: &mut String, metrics: &Metrics) {
     let load = |number: &std::sync::atomic::AtomicU64| number.load(Ordering::Relaxed);
     family(out, "doorward_build_info", "gauge", "The running program; always 1.");
     line(out, "doorward_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
@@ -26,8 +26,13 @@ fn process(out: &mut String, metrics: &Metrics, snapshot: &Snapshot) {
     line(out, "doorward_process_uptime_seconds", &[], metrics.started.elapsed().as_secs());
     family(out, "doorward_bugs_total", "counter", "Panics: each ended one connection.");
     line(out, "doorward_bugs_total", &[], load(&metrics.bugs));
-    family(out, "doorward_config_version", "gauge", "Grows with each snapshot in use.");
-    line(out, "doorward_config_version", &[], snapshot.version);
+    family(
+        out,
+        "doorward_config_version",
+        "gauge",
+        "1 at the start, one more with each reload that was applied.",
+    );
+    line(out, "doorward_config_version", &[], metrics.config_version());
     family(out, "doorward_config_refused", "gauge", "1 while the newest configuration is refused.");
     line(out, "doorward_config_refused", &[], load(&metrics.config_refused));
     family(out, "doorward_config_reloads_total", "counter", "Reloads by their result.");

@@ -27,7 +27,7 @@ Examples:
   kill -HUP PID           reads the configuration again; a wrong one changes nothing
   kill -TERM PID          lets requests finish (`[runtime] drain`), then ends; a second time, at once
 
-Under systemd, use Type=notify-reload; sockets that it opens are taken. The exit code is 0 after a
+Under systemd, use Type=notify; sockets that it opens are taken. The exit code is 0 after a
 drain, 1 if it cannot start, and 2 if the configuration is wrong.";
 
 /// Which configuration to run.

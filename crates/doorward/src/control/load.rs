@@ -259,7 +259,10 @@ impl Files for Disk {
         self.see(path);
         let file = File::open(path).map_err(why)?;
         // A pipe has no size, and is read as far as it goes.
-        let mut text = String::new();
+        let bytes = file.metadata().map_or(0, |metadata| metadata.len());
+        // One byte more: the end is seen without growing.
+        let room = usize::try_from(bytes.min(FILE_BYTES_MAX) + 1).unwrap_or_default();
+        let mut text = String::with_capacity(room);
         file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(why)?;
         if text.len() as u64 > FILE_BYTES_MAX {
             return Err(format!("it has more than {} MiB", FILE_BYTES_MAX >> 20));

@@ -144,6 +144,8 @@ pub(crate) struct Control {
     pub(crate) supervision: Supervision,
     pub(crate) explain_token: Arc<str>,
     pub(crate) dev: bool,
+    /// Of the snapshot. The configuration has a number of its own: a snapshot is also made when an
+    /// instance or an address comes or goes.
     pub(crate) version: u64,
     pub(crate) status: watch::Sender<ConfigStatus>,
     /// What the process was started with.
@@ -218,10 +220,9 @@ impl Control {
         let outcome = self.apply(loaded);
         notify::systemd("READY=1");
         let milliseconds = began.elapsed().as_secs_f64() * 1000.0;
-        let version = self.version;
+        let version = self.metrics.config_version();
         match outcome {
             Ok(warnings) => {
-                self.metrics.reloads.fetch_add(1, Ordering::Relaxed);
                 self.metrics.config_refused.store(0, Ordering::Relaxed);
                 if !warnings.is_empty() {
                     log::warn("config", warnings.trim_end());
@@ -270,7 +271,8 @@ impl Control {
         log::set_level(self.compiled.config.log.level);
         self.start_services();
         self.publish();
-        let (version, listening) = (self.version, self.listeners.bound());
+        self.metrics.reloads.fetch_add(1, Ordering::Relaxed);
+        let (version, listening) = (self.metrics.config_version(), self.listeners.bound());
         let rules = Arc::clone(&self.compiled.rules);
         let needs_restart = self.fixed.changes(&Fixed::of(&self.compiled.config));
         self.status.send_modify(|status| {

@@ -26,6 +26,8 @@ pub(crate) fn load_or_make(path: &Path) -> io::Result<String> {
     let token = make()?;
     if let Some(folder) = path.parent() {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        // The folder of a configuration is often a repository. Without this file it works, too.
+        let _ = fs::write(folder.join(".gitignore"), "*\n");
     }
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;

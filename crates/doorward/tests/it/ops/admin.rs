@@ -1,6 +1,8 @@
 //! The admin side: open for health and metrics, closed without the token, deaf to tricks.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 use serde_json::{Value, json};
 
@@ -54,6 +56,10 @@ fn nothing_of_the_api_is_had_without_the_token() {
     let door = door();
     let token = token(&door);
     assert_eq!(token.len(), 32);
+    let kept = door.folder.path().join(".doorward");
+    let mode = |name: &str| fs::metadata(kept.join(name)).expect("it is there").mode() & 0o777;
+    assert_eq!((mode("."), mode("admin-token")), (0o700, 0o600), "nobody else may read it");
+    assert_eq!(fs::read_to_string(kept.join(".gitignore")).ok().as_deref(), Some("*\n"));
     let shorter = &token[..31];
     let wrong: String = token.chars().rev().collect();
     for authorization in [

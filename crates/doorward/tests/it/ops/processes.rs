@@ -196,6 +196,8 @@ fn a_new_listener_restarts_no_service() {
     assert_eq!(operate(&door, "POST", "/api/reload", "").status, 200);
     pids(&door, "b", 1);
     assert_eq!(pids(&door, "a", 1), before);
+    // Instances came and went, but there was one reload.
+    assert_eq!(status(&door)["config"]["version"], 2);
 }
 
 #[test]
