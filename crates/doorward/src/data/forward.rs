@@ -54,7 +54,7 @@ pub(crate) async fn forward(
         snapshot,
         scratch,
         (service, index),
-        (body.framing, bytes_max),
+        (body, bytes_max),
         &mut exchange,
     )
     .await;
@@ -82,7 +82,7 @@ async fn send<'s>(
     snapshot: &Pinned,
     scratch: &mut Scratch,
     (service, service_index): (&'s Service, usize),
-    (framing, bytes_max): (Framing, u64),
+    (Body { framing, awaits_continue }, bytes_max): (Body, u64),
     slot: &mut Option<Exchange>,
 ) -> Result<&'s Endpoint, Fault> {
     let counters = &service.metrics.shards[connection.worker.index];
@@ -128,6 +128,7 @@ async fn send<'s>(
         };
         let pace = Pace::new(limits.body_idle_ms, limits.body_rate);
         let exchange = slot.insert(Exchange::new(side, transfer, pace, service.times, reused));
+        exchange.awaits_continue = awaits_continue;
         match final_head(connection, scratch, exchange).await {
             Ok(()) => {
                 scratch.cx.note("status", scratch.response.status);

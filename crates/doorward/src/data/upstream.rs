@@ -88,6 +88,8 @@ pub(crate) struct Exchange {
     pub(crate) refused_body: bool,
     /// Whether a byte of an answer came.
     pub(crate) answered: bool,
+    /// Whether the client waits to be asked for the body: it is the service's turn.
+    pub(crate) awaits_continue: bool,
     request_done: bool,
     /// The progress at which the deadline was set.
     armed_at: Option<u32>,
@@ -109,6 +111,7 @@ impl Exchange {
             reused,
             refused_body: false,
             answered: false,
+            awaits_continue: false,
             request_done: false,
             armed_at: None,
         }
@@ -132,6 +135,8 @@ impl Exchange {
         if self.request_done {
             connection.watch.set(self.times.first_byte_ms);
         }
+        // An interim response on its way to the client had a deadline of its own.
+        self.armed_at = None;
         poll_fn(|cx| {
             if !self.request_done
                 && let Poll::Ready(Err(fault)) = self.poll_send(connection, cx)
@@ -146,6 +151,7 @@ impl Exchange {
                     match response.read(bytes, &mut scan, &HeadLimits::MAX) {
                         Ok(Some(end)) => {
                             self.side.incoming.consume(end);
+                            self.awaits_continue &= response.status != 100;
                             return Poll::Ready(Ok(()));
                         }
                         Ok(None) => {}
@@ -191,6 +197,7 @@ impl Exchange {
                 if self.armed_at != Some(self.request.progress) {
                     self.armed_at = Some(self.request.progress);
                     let wait_ms = match self.request.wait {
+                        Wait::Read if self.is_services_turn() => self.times.first_byte_ms,
                         Wait::Read => self.pace.wait(connection.watch.now_ms(), self.request.bytes),
                         Wait::Write => {
                             self.pace.go_on(connection.watch.now_ms());
@@ -202,6 +209,11 @@ impl Exchange {
                 Poll::Pending
             }
         }
+    }
+
+    /// Whether the client rightly sends nothing.
+    fn is_services_turn(&self) -> bool {
+        self.awaits_continue && self.request.bytes == 0
     }
 
     /// What it means that nothing more comes.
@@ -220,6 +232,7 @@ impl Exchange {
         }
         match self.request.wait {
             Wait::Write => Fault::SendTimeout,
+            Wait::Read if self.is_services_turn() => Fault::FirstByteTimeout,
             Wait::Read if self.pace.is_idle(connection.watch.now_ms()) => Fault::BodyIdle,
             Wait::Read => Fault::BodyTooSlow,
         }
