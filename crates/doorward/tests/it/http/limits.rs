@@ -70,6 +70,31 @@ fn a_body_must_go_on() {
 }
 
 #[test]
+fn a_client_that_waits_to_be_asked_is_not_late() {
+    let pass = Pass::new("first-byte = \"600ms\"\n[limits]\nbody-idle = \"200ms\"\n");
+    let expecting =
+        "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
+    // The service takes longer than a client may.
+    let mut client = pass.door.connect();
+    client.send(expecting);
+    let mut service = pass.upstream.accept();
+    service.read_head();
+    std::thread::sleep(Duration::from_millis(400));
+    service.send("HTTP/1.1 100 Continue\r\n\r\n");
+    assert!(client.read_head().starts_with("HTTP/1.1 100 "));
+    // Now it is the client's turn.
+    assert!(client.read_head().starts_with("HTTP/1.1 408 "));
+    service.read_to_end();
+    // A service that says nothing at all is to blame.
+    let mut client = pass.door.connect();
+    client.send(expecting);
+    let mut service = pass.upstream.accept();
+    service.read_head();
+    assert!(client.read_head().starts_with("HTTP/1.1 504 "));
+    service.read_to_end();
+}
+
+#[test]
 fn a_body_must_have_a_rate() {
     let pass = Pass::new("[limits]\nbody-rate = \"1MiB\"\n");
     let mut client = pass.door.connect();
