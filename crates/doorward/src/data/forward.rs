@@ -49,15 +49,9 @@ pub(crate) async fn forward(
     let index = service_id.0 as usize;
     // Filled by `send` and used by `deliver` where it lies: it is too large to be handed around.
     let mut exchange = None;
-    let sent = send(
-        connection,
-        snapshot,
-        scratch,
-        (service, index),
-        (body, bytes_max),
-        &mut exchange,
-    )
-    .await;
+    let sent =
+        send(connection, snapshot, scratch, (service, index), (body, bytes_max), &mut exchange)
+            .await;
     let counters = &service.metrics.shards[connection.worker.index];
     match sent {
         Ok(endpoint) => {
@@ -111,9 +105,9 @@ async fn send<'s>(
             }
         };
         if reused {
-            counters.reuses.add(1)
+            counters.reuses.add(1);
         } else {
-            counters.connects.add(1)
+            counters.connects.add(1);
         }
         let head = encode(scratch, service, endpoint, framing);
         let transfer = match carried.take() {

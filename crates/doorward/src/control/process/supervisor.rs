@@ -202,7 +202,7 @@ impl Supervisor {
                     let _ = self.endpoints.send(EndpointsChanged { service, ready });
                 }
                 Effect::Say { service, instance, level, text } => {
-                    self.sink.event(&service, instance, level, text)
+                    self.sink.event(&service, instance, level, text);
                 }
             }
         }
