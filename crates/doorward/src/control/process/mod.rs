@@ -2,8 +2,8 @@
 //!
 //! What happens is decided by three state machines that see no process, socket or clock:
 //! [`instance`] for one place, [`service`] for all instances of one service, [`fleet`] for all
-//! services; they speak in [`news`]. [`supervisor`] does what they decide, with [`child`] for processes, [`probe`] for
-//! checks and [`output`] for what is printed, which ends in the [`journal`].
+//! services; they speak in [`news`]. [`mod@supervisor`] does what they decide, with [`child`] for processes, [`probe`] for
+//! checks and [`output`] for what is printed, which ends in the [`mod@journal`].
 
 mod backoff;
 mod build;
