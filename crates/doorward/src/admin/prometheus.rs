@@ -75,6 +75,11 @@ fn routes(out: &mut String, snapshot: &Snapshot) {
     // Routes that share a label share their counters.
     routes.sort_by(|a, b| a.label.cmp(&b.label));
     routes.dedup_by(|a, b| a.label == b.label);
+    // A thousand routes that nobody asked for would be a scrape of a megabyte.
+    routes.retain(|route| {
+        let mut responses = route.shards.iter().flat_map(|shard| &shard.responses);
+        responses.any(|count| count.read() > 0)
+    });
     let sum = |shards: &[RouteShard], which: &dyn Fn(&RouteShard) -> &Counter| -> u64 {
         shards.iter().map(|shard| which(shard).read()).sum()
     };
