@@ -128,6 +128,14 @@ impl Fields {
             .map(|field| (&self.text[field.name()], &self.text[field.value()]))
     }
 
+    pub(crate) fn name_of(&self, field: &Field) -> &[u8] {
+        &self.text[field.name()]
+    }
+
+    pub(crate) fn value_of(&self, field: &Field) -> &[u8] {
+        &self.text[field.value()]
+    }
+
     /// Adds a line behind the others.
     ///
     /// Bytes that may not stand in a field value (controls but tab) are left out: no caller can

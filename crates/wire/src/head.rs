@@ -56,13 +56,34 @@ impl Method {
     }
 }
 
-/// The minor version of HTTP/1; later versions count as 1.1 here.
+/// The version of HTTP that a message came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Version {
     Http10,
     #[default]
     Http11,
+    Http2,
+    Http3,
+}
+
+impl Version {
+    /// Whether messages are made of frames on streams, so that no field says where one ends.
+    #[must_use]
+    pub const fn is_framed(self) -> bool {
+        matches!(self, Self::Http2 | Self::Http3)
+    }
+
+    /// As it stands in `Via` and in logs (RFC 9110, 7.6.3).
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Http10 => "1.0",
+            Self::Http11 => "1.1",
+            Self::Http2 => "2",
+            Self::Http3 => "3",
+        }
+    }
 }
 
 /// A request head.

@@ -6,6 +6,7 @@
 //! refused here, so nothing behind this crate has to wonder.
 
 pub mod fields;
+pub mod framed;
 pub mod h1;
 pub mod head;
 pub mod known;

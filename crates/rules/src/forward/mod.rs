@@ -56,6 +56,10 @@ pub fn receive(head: &mut RequestHead, peer: Peer, cx: &mut Cx, trusted: impl Fn
     cx.https = peer.https;
     cx.client = peer.ip().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let believed = peer.trusted || peer.ip().is_some_and(&trusted);
+    if believed && let Some(https) = head.absolute_https() {
+        // A proxy that ends TLS may keep the scheme of its client (RFC 9113, 8.3.1).
+        cx.https = https;
+    }
     drop_look_alikes(head, believed);
     if head.fields.has_any(FORWARDING) {
         if believed {
@@ -196,6 +200,8 @@ pub fn append(head: &RequestHead, peer: Peer, cx: &Cx, out: &mut Vec<u8>) {
     out.extend_from_slice(match head.version {
         Version::Http10 => b"Via: 1.0 doorward\r\n",
         Version::Http11 => b"Via: 1.1 doorward\r\n",
+        Version::Http2 => b"Via: 2 doorward\r\n",
+        Version::Http3 => b"Via: 3 doorward\r\n",
     });
     append_x_forwarded(head, peer, cx, out);
     append_forwarded(head, peer, out);

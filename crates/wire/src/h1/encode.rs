@@ -9,7 +9,7 @@ use crate::head::{HOP_BY_HOP, RequestHead, ResponseHead, Version};
 use crate::known::Known;
 
 /// What is never copied in either direction.
-const NEVER: u64 = HOP_BY_HOP | Known::ContentLength.bit();
+pub(crate) const NEVER: u64 = HOP_BY_HOP | Known::ContentLength.bit();
 
 /// What stands in a request beside its own lines.
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,7 +47,7 @@ pub fn encode_request(head: &RequestHead, to: &ToUpstream<'_>, out: &mut Vec<u8>
     out.extend_from_slice(b"\r\n");
 }
 
-fn takes_trailers(fields: &Fields) -> bool {
+pub(crate) fn takes_trailers(fields: &Fields) -> bool {
     fields
         .all(Known::Te)
         .flat_map(super::framing::list)
@@ -72,7 +72,7 @@ pub struct ToClient<'a> {
 /// Appends the response as it goes to a client.
 pub fn encode_response(head: &ResponseHead, to: &ToClient<'_>, out: &mut Vec<u8>) {
     debug_assert!(
-        to.framing != Framing::Chunked || to.version == Version::Http11,
+        to.framing != Framing::Chunked || to.version != Version::Http10,
         "HTTP/1.0 knows no chunks"
     );
     debug_assert!(to.framing != Framing::UntilClose || !to.persist, "the close is the end");
@@ -89,8 +89,8 @@ pub fn encode_response(head: &ResponseHead, to: &ToClient<'_>, out: &mut Vec<u8>
         write_upgrade(protocol, out);
     } else if status >= 200 {
         match (to.version, to.persist) {
-            (Version::Http11, true) => {}
             (Version::Http10, true) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+            (_, true) => {}
             (_, false) => out.extend_from_slice(b"Connection: close\r\n"),
         }
     }

@@ -101,8 +101,8 @@ impl Connection {
     #[must_use]
     pub const fn persists(self, version: Version) -> bool {
         match version {
-            Version::Http11 => !self.close,
             Version::Http10 => self.keep_alive && !self.close,
+            _ => !self.close,
         }
     }
 }

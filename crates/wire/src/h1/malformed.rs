@@ -9,6 +9,8 @@ pub enum Malformed {
     BareLineEnd,
     /// No method, a target or version missing, or white space where none belongs.
     RequestLine,
+    /// Three words where the request line should be, and nothing of HTTP in them.
+    NotHttp,
     StatusLine,
     /// A field line is not `name: value`: bad name, space before the colon, folding, a control.
     FieldLine,
@@ -63,6 +65,7 @@ impl Malformed {
         match self {
             Self::BareLineEnd => "a line does not end in CR LF",
             Self::RequestLine => "the request line is not `method target HTTP/1.1`",
+            Self::NotHttp => "what came is no request of HTTP",
             Self::StatusLine => "the status line is not `HTTP/1.1 status reason`",
             Self::FieldLine => "a field line is not `name: value`",
             Self::LookalikeName => "a field name differs from a well-known one only in `_` for `-`",

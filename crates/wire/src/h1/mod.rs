@@ -6,7 +6,7 @@
 
 pub(crate) mod block;
 mod body;
-mod encode;
+pub(crate) mod encode;
 mod framing;
 mod lines;
 mod malformed;

@@ -74,6 +74,7 @@ impl RequestHead {
     /// A recipient "MAY instead parse on whitespace-delimited word boundaries". It is not done:
     /// each reader would find another target in the same line.
     fn read_request_line(&mut self, line: &[u8]) -> Result<Range<usize>, Malformed> {
+        let whole = line;
         let (line, version) = line.split_last_chunk::<9>().ok_or(Malformed::RequestLine)?;
         self.version = match version {
             b" HTTP/1.1" => Version::Http11,
@@ -83,6 +84,7 @@ impl RequestHead {
             {
                 return Err(Malformed::Version);
             }
+            _ if is_foreign(whole) => return Err(Malformed::NotHttp),
             _ => return Err(Malformed::RequestLine),
         };
         let method = line.iter().position(|&byte| !is_token_byte(byte));
@@ -169,8 +171,8 @@ impl RequestHead {
             self.fields.list.iter().filter(|field| field.known == Known::Host && !field.dropped);
         let Some(&host) = hosts.next() else {
             return match self.version {
-                Version::Http11 => Err(Malformed::HostMissing),
                 Version::Http10 => Ok(()),
+                _ => Err(Malformed::HostMissing),
             };
         };
         if hosts.next().is_some() {
@@ -200,7 +202,13 @@ pub fn wants_continue(head: &RequestHead) -> Result<bool, Malformed> {
         return Err(Malformed::Expectation);
     }
     // "A server that receives a 100-continue expectation in an HTTP/1.0 request MUST ignore" it.
-    Ok(head.version == Version::Http11)
+    Ok(head.version != Version::Http10)
+}
+
+/// Whether a request line has three words and neither a target nor a version of HTTP among them.
+/// To answer another protocol in text of ours could be turned against its client (ALPACA).
+fn is_foreign(line: &[u8]) -> bool {
+    line.split(|&byte| byte == b' ').count() == 3 && !line.contains(&b'/')
 }
 
 fn starts_with_ignoring_case(text: &[u8], prefix: &[u8]) -> bool {
