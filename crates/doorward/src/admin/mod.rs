@@ -223,12 +223,12 @@ async fn read_body(connection: &mut Connection, body: Body) -> Result<Vec<u8>, F
     connection.watch.set(idle_ms);
     poll_fn(|cx| {
         loop {
-            if let Some((mut buffer, range)) = connection.client.incoming.take() {
+            if let Some((mut buffer, range)) = connection.client.side().incoming.take() {
                 match decoder.decode(&mut buffer[range.clone()]) {
                     Ok(decoded) => {
                         content.extend_from_slice(&buffer[range.clone()][decoded.data]);
                         let rest = range.start + decoded.consumed..range.end;
-                        connection.client.incoming.put(buffer, rest);
+                        connection.client.side().incoming.put(buffer, rest);
                     }
                     Err(malformed) => return Poll::Ready(Err(Fault::BodyMalformed(malformed))),
                 }
@@ -239,7 +239,7 @@ async fn read_body(connection: &mut Connection, body: Body) -> Result<Vec<u8>, F
             if decoder.is_done() {
                 return Poll::Ready(Ok(()));
             }
-            match connection.client.poll_fill(cx) {
+            match connection.client.side().poll_fill(cx) {
                 Poll::Ready(Ok(count)) if count > 0 => {}
                 Poll::Ready(_) => return Poll::Ready(Err(Fault::ClientGone)),
                 Poll::Pending if connection.watch.is_over() => {

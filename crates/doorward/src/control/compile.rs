@@ -40,6 +40,7 @@ pub(crate) fn limits(config: &Config) -> Limits {
         keep_alive_idle_ms: period(*limits.keep_alive_idle),
         upgrade_idle_ms: period(*limits.upgrade_idle),
         requests_per_connection_max: *limits.requests_per_connection,
+        streams_max: *limits.streams,
         connections_max: *limits.connections as usize,
         connections_per_client_max: *limits.connections_per_client,
     }

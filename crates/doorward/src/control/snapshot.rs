@@ -54,6 +54,7 @@ pub(crate) struct Limits {
     pub(crate) keep_alive_idle_ms: u64,
     pub(crate) upgrade_idle_ms: u64,
     pub(crate) requests_per_connection_max: u64,
+    pub(crate) streams_max: u32,
     pub(crate) connections_max: usize,
     pub(crate) connections_per_client_max: u32,
 }

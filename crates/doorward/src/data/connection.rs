@@ -10,6 +10,8 @@ use rules::forward::Peer;
 use wire::h1::HeadScan;
 
 use super::deadline::Watch;
+use super::end::End;
+use super::h2::{self, server::PREFACE};
 use super::listen::Listener;
 use super::scratch::Scratch;
 use super::serve;
@@ -22,7 +24,7 @@ use crate::control::snapshot::covers;
 pub(crate) struct Connection {
     pub(crate) worker: Rc<Worker>,
     pub(crate) listener: Rc<Listener>,
-    pub(crate) client: Side,
+    pub(crate) client: End,
     pub(crate) peer: Peer,
     pub(crate) watch: Watch,
     /// Requests so far, the current one included.
@@ -61,12 +63,12 @@ impl Connection {
         worker.wake();
         let watch = Watch::new(Rc::clone(&worker.deadlines)).await;
         let peer = Peer { address: Some(address), trusted: false, https: false };
-        let client = Side::new(socket);
+        let client = End::H1(Side::new(socket));
         let mut connection = Self { worker, listener, client, peer, watch, served: 0 };
         let after = connection.talk().await;
         match after {
             After::Close => connection.linger().await,
-            After::Reset => connection.client.socket.reset_on_close(),
+            After::Reset => connection.client.break_off(),
             After::Persist | After::Drop => {}
         }
     }
@@ -77,8 +79,12 @@ impl Connection {
         }
         self.peer.trusted = self.trusts_peer();
         loop {
-            if self.client.incoming.is_empty() && !self.wait_for_request().await {
+            if self.client.side().incoming.is_empty() && !self.wait_for_request().await {
                 return After::Drop;
+            }
+            if self.served == 0 && self.listener.admin.is_none() && self.begins_with_preface().await
+            {
+                return Box::pin(h2::server::run(self)).await;
             }
             let snapshot = self.worker.pin();
             let mut scratch = self.worker.take_scratch();
@@ -111,11 +117,35 @@ impl Connection {
             return false;
         }
         self.watch.set_idle(idle_ms);
-        poll_fn(|cx| match self.client.poll_fill(cx) {
+        poll_fn(|cx| match self.client.side().poll_fill(cx) {
             Poll::Ready(Ok(count)) => Poll::Ready(count > 0),
             Poll::Ready(Err(_)) => Poll::Ready(false),
             Poll::Pending if self.watch.is_over() => Poll::Ready(false),
             Poll::Pending => Poll::Pending,
+        })
+        .await
+    }
+
+    /// Whether the client speaks HTTP/2 without having asked (RFC 9113, 3.3): no request of HTTP/1
+    /// begins like its preface.
+    async fn begins_with_preface(&mut self) -> bool {
+        poll_fn(|cx| {
+            loop {
+                let bytes = self.client.side().incoming.bytes();
+                let common = bytes.len().min(PREFACE.len());
+                if bytes[..common] != PREFACE[..common] {
+                    return Poll::Ready(false);
+                }
+                if common == PREFACE.len() {
+                    return Poll::Ready(true);
+                }
+                match self.client.side().poll_fill(cx) {
+                    Poll::Ready(Ok(count)) if count > 0 => {}
+                    Poll::Ready(_) => return Poll::Ready(false),
+                    Poll::Pending if self.watch.is_over() => return Poll::Ready(false),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
         })
         .await
     }
@@ -127,10 +157,10 @@ impl Connection {
         let mut timed = false;
         poll_fn(|cx| {
             loop {
-                let bytes = self.client.incoming.bytes();
+                let bytes = self.client.side().incoming.bytes();
                 match scratch.request.read(bytes, &mut scan, &limits.head) {
                     Ok(Some(end)) => {
-                        self.client.incoming.consume(end);
+                        self.client.side().incoming.consume(end);
                         return Poll::Ready(Ok(true));
                     }
                     Ok(None) => {}
@@ -141,7 +171,7 @@ impl Connection {
                     self.watch.set(limits.header_ms);
                     timed = true;
                 }
-                match self.client.poll_fill(cx) {
+                match self.client.side().poll_fill(cx) {
                     Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Ok(false)),
                     Poll::Ready(Ok(_)) => {}
                     Poll::Pending if self.watch.is_over() => {
@@ -160,12 +190,12 @@ impl Connection {
         self.watch.set(header_ms);
         let header = poll_fn(|cx| {
             loop {
-                match wire::proxy_protocol::read(self.client.incoming.bytes()) {
+                match wire::proxy_protocol::read(self.client.side().incoming.bytes()) {
                     Ok(Some(header)) => return Poll::Ready(Some(header)),
                     Ok(None) => {}
                     Err(_) => return Poll::Ready(None),
                 }
-                match self.client.poll_fill(cx) {
+                match self.client.side().poll_fill(cx) {
                     Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(None),
                     Poll::Ready(Ok(_)) => {}
                     Poll::Pending if self.watch.is_over() => return Poll::Ready(None),
@@ -175,7 +205,7 @@ impl Connection {
         })
         .await;
         let Some(header) = header else { return false };
-        self.client.incoming.consume(header.bytes);
+        self.client.side().incoming.consume(header.bytes);
         if let Some(source) = header.source {
             self.peer.address = Some(source);
         }
@@ -189,7 +219,7 @@ impl Connection {
         let mut shut = false;
         poll_fn(|cx| {
             if !shut {
-                match self.client.socket.poll_shutdown(cx) {
+                match self.client.side().socket.poll_shutdown(cx) {
                     Poll::Ready(Ok(())) => shut = true,
                     Poll::Ready(Err(_)) => return Poll::Ready(()),
                     Poll::Pending if self.watch.is_over() => return Poll::Ready(()),
@@ -197,9 +227,9 @@ impl Connection {
                 }
             }
             loop {
-                let waiting = self.client.incoming.bytes().len();
-                self.client.incoming.consume(waiting);
-                match self.client.poll_fill(cx) {
+                let waiting = self.client.side().incoming.bytes().len();
+                self.client.side().incoming.consume(waiting);
+                match self.client.side().poll_fill(cx) {
                     Poll::Ready(Ok(count)) if count > 0 && discarded < LINGER_BYTES_MAX => {
                         discarded += count;
                     }

@@ -85,7 +85,9 @@ async fn send(
     serve::see_response(snapshot, scratch, route);
     let persist = respond::may_persist(connection, scratch, body) && !body.framing.has_body();
     let framing = answer.bytes.map_or(Framing::None, Framing::Length);
-    respond::write_head(connection, scratch, framing, persist);
+    let with_body =
+        scratch.request.method != Method::Head && answer.bytes.is_some_and(|bytes| bytes > 0);
+    respond::write_head(connection, scratch, framing, with_body, persist);
     let mut done = Done::new(Some(route), answer.status, After::Drop);
     let head = std::mem::take(&mut scratch.out);
     let parts = if scratch.request.method == Method::Head { Vec::new() } else { answer.parts };

@@ -6,14 +6,15 @@ use std::task::Poll;
 use rules::service::HostField;
 use rules::{Fault, RouteId, ServiceId};
 use wire::Version;
-use wire::h1::{self, Framing, ToClient, ToUpstream};
+use wire::h1::{self, Framing, ToUpstream};
 
 use super::connection::{After, Connection};
+use super::end::End;
 use super::pace::Pace;
 use super::respond;
 use super::scratch::Scratch;
 use super::serve::{self, Body, Done};
-use super::transfer::{Broken, Side, Transfer, Wait};
+use super::transfer::{Broken, Transfer, Wait};
 use super::tunnel;
 use super::upstream::{self, Exchange};
 use super::worker::Pinned;
@@ -46,6 +47,7 @@ pub(crate) async fn forward(
     }
     scratch.lines.clear();
     rules::forward::append(&scratch.request, connection.peer, &scratch.cx, &mut scratch.lines);
+    tunnel::complete_request(scratch, connection.worker.random());
     let index = service_id.0 as usize;
     // Filled by `send` and used by `deliver` where it lies: it is too large to be handed around.
     let mut exchange = None;
@@ -112,7 +114,8 @@ async fn send<'s>(
         let head = encode(scratch, service, endpoint, framing);
         let transfer = match carried.take() {
             None => {
-                let mut transfer = Transfer::new(framing, framing, limits.body, bytes_max, head);
+                let mut transfer =
+                    Transfer::new(framing, &side, framing, limits.body, bytes_max, head);
                 if reused && framing.has_body() && scratch.request.method.is_idempotent() {
                     transfer.keep_copy();
                 }
@@ -157,13 +160,13 @@ async fn connect(
     service: &Service,
     endpoint: &Endpoint,
     pooled: bool,
-) -> Result<(Side, bool), Fault> {
+) -> Result<(End, bool), Fault> {
     if pooled && let Some(side) = connection.worker.pools.take(endpoint.index) {
-        return Ok((side, true));
+        return Ok((End::H1(side), true));
     }
     let connecting = upstream::connect(endpoint, service.times.connect_ms, &connection.watch);
     // Rare and large: kept out of every connection's future.
-    Box::pin(connecting).await.map(|side| (side, false))
+    Box::pin(connecting).await.map(|side| (End::H1(side), false))
 }
 
 /// The head of the request as it goes to `endpoint`.
@@ -197,7 +200,7 @@ fn encode(
 /// ignore `Upgrade` (RFC 9110, 7.8).
 pub(super) fn upgrade(scratch: &Scratch, framing: Framing) -> Option<&[u8]> {
     let request = &scratch.request;
-    let possible = !framing.has_body() && request.version == Version::Http11;
+    let possible = !framing.has_body() && request.version != Version::Http10;
     request.connection.upgrade_protocol(&request.fields).filter(|_| possible)
 }
 
@@ -212,12 +215,7 @@ async fn final_head(
         if scratch.response.status >= 200 || scratch.response.status == 101 {
             return Ok(());
         }
-        if respond::takes_interim(scratch.request.version) {
-            let to = ToClient { version: Version::Http11, persist: true, ..ToClient::default() };
-            let mut interim = Vec::new();
-            h1::encode_response(&scratch.response, &to, &mut interim);
-            respond::write_all(connection, &[&interim]).await?;
-        }
+        respond::interim(connection, scratch).await?;
     }
     Err(Fault::UpstreamMalformed(h1::Malformed::StatusLine))
 }
@@ -244,6 +242,9 @@ async fn deliver(
                 return respond::fault(connection, scratch, Some(route), fault, None).await;
             }
         };
+    if tunnel::would_mislead(scratch) {
+        return respond::fault(connection, scratch, Some(route), Fault::UpgradeFailed, None).await;
+    }
     let exchange = slot.as_mut().expect("`send` filled it");
     serve::see_response(snapshot, scratch, route);
     let to = client_framing(announced, scratch.request.version);
@@ -251,9 +252,10 @@ async fn deliver(
         && to != Framing::UntilClose
         && respond::wants_to_persist(connection, scratch, &snapshot.limits);
     scratch.out = exchange.request.reclaim();
-    respond::write_head(connection, scratch, to, persist);
+    respond::write_head(connection, scratch, to, framing.has_body(), persist);
     let head = std::mem::take(&mut scratch.out);
-    let mut answer = Transfer::new(framing, to, snapshot.limits.body, u64::MAX, head);
+    let mut answer =
+        Transfer::new(framing, &connection.client, to, snapshot.limits.body, u64::MAX, head);
     let relayed = relay(connection, &snapshot.limits, exchange, &mut answer).await;
 
     let mut done = Done::new(Some(route), scratch.response.status, After::Persist);
@@ -276,11 +278,11 @@ async fn deliver(
     let reusable = exchange.is_sent()
         && framing != Framing::UntilClose
         && scratch.response.connection.persists(scratch.response.version)
-        && exchange.side.incoming.is_empty();
-    if let Some(exchange) = slot.take().filter(|_| reusable) {
+        && matches!(&exchange.side, End::H1(side) if side.incoming.is_empty());
+    if let Some(Exchange { side: End::H1(side), .. }) = slot.take().filter(|_| reusable) {
         connection.worker.pools.put(
             endpoint.index,
-            exchange.side,
+            side,
             connection.worker.deadlines.now_ms(),
             service.idle_ms,
             service.idle_connections_max,
@@ -292,8 +294,8 @@ async fn deliver(
 /// How the body leaves, given how the answer announces it.
 fn client_framing(announced: Framing, version: Version) -> Framing {
     match (announced, version) {
-        (Framing::Chunked | Framing::UntilClose, Version::Http11) => Framing::Chunked,
         (Framing::Chunked | Framing::UntilClose, Version::Http10) => Framing::UntilClose,
+        (Framing::Chunked | Framing::UntilClose, _) => Framing::Chunked,
         (framing, _) => framing,
     }
 }
@@ -314,7 +316,7 @@ async fn relay(
         {
             return Poll::Ready(Err(fault));
         }
-        let moved = answer.poll(&mut exchange.side, &mut connection.client.socket, cx);
+        let moved = answer.poll(&mut exchange.side, &mut connection.client, cx);
         match moved {
             Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
             Poll::Ready(Err(broken)) => Poll::Ready(Err(answer_fault(&broken))),
@@ -336,6 +338,9 @@ async fn relay(
                         Wait::Write => Fault::ClientStalled,
                         Wait::Read => Fault::BetweenBytesTimeout,
                     }));
+                }
+                if connection.client.poll_gone(cx).is_ready() {
+                    return Poll::Ready(Err(Fault::ClientGone));
                 }
                 Poll::Pending
             }

@@ -3,13 +3,16 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
+use bytes::Bytes;
 use rules::fault::Asker;
 use rules::{Fault, Reply, RouteId};
 use wire::h1::{self, BodyDecoder, BodyLimits, Framing, ToClient};
 use wire::{Known, Method, Version};
 
 use super::connection::{After, Connection};
+use super::end::End;
 use super::pace::Pace;
+use super::piece::Piece;
 use super::scratch::Scratch;
 use super::serve::{Body, Done};
 use crate::control::snapshot::Limits;
@@ -44,8 +47,8 @@ pub(crate) async fn send(
         true => Framing::None,
         false => Framing::Length(content.len() as u64),
     };
-    write_head(connection, scratch, framing, persist);
     let bytes = if with_body { content } else { &[] };
+    write_head(connection, scratch, framing, !bytes.is_empty(), persist);
     let head = std::mem::take(&mut scratch.out);
     let written = write_all(connection, &[&head, bytes]).await;
     scratch.out = head;
@@ -70,7 +73,8 @@ pub(crate) async fn fault(
 ) -> Done {
     scratch.cx.note("status", fault.status());
     scratch.cx.record("fault", fault.slug(), fault.reason());
-    if matches!(fault, Fault::ClientGone | Fault::ClientStalled) {
+    let silent = Fault::Malformed(h1::Malformed::NotHttp);
+    if matches!(fault, Fault::ClientGone | Fault::ClientStalled) || fault == silent {
         let mut done = Done::new(route, fault.status(), After::Drop);
         done.fault = Some(fault);
         return done;
@@ -95,6 +99,7 @@ pub(crate) async fn fault(
     );
     // A body that was being sent cannot be told from the next request any more.
     let body = match framing {
+        _ if connection.client.is_framed() => Body::default(),
         Ok(framing) if sound && !framing.has_body() => Body { framing, awaits_continue: false },
         _ => Body { framing: Framing::UntilClose, awaits_continue: true },
     };
@@ -126,11 +131,31 @@ pub(crate) fn wants_to_persist(
         && connection.served < limits.requests_per_connection_max
 }
 
-/// Writes the response head in `scratch.response` into `scratch.out`.
+/// Passes the interim response in `scratch.response` on, to clients that know such.
+pub(crate) async fn interim(
+    connection: &mut Connection,
+    scratch: &mut Scratch,
+) -> Result<(), Fault> {
+    if let End::Stream(client) = &mut connection.client {
+        return client.send_interim(&scratch.response).map_err(|_| Fault::ClientGone);
+    }
+    if scratch.request.version == Version::Http10 {
+        // RFC 9110, 15.2: "a server MUST NOT send a 1xx response to an HTTP/1.0 client".
+        return Ok(());
+    }
+    let to = ToClient { version: Version::Http11, persist: true, ..ToClient::default() };
+    let mut head = Vec::new();
+    h1::encode_response(&scratch.response, &to, &mut head);
+    write_all(connection, &[&head]).await
+}
+
+/// Writes the response head in `scratch.response` into `scratch.out`, or sends it where heads are
+/// no bytes. With `body`, bytes follow it.
 pub(crate) fn write_head(
-    connection: &Connection,
+    connection: &mut Connection,
     scratch: &mut Scratch,
     framing: Framing,
+    body: bool,
     persist: bool,
 ) {
     scratch.lines.clear();
@@ -145,13 +170,20 @@ pub(crate) fn write_head(
         extra: &[&scratch.lines],
     };
     scratch.out.clear();
-    h1::encode_response(&scratch.response, &to, &mut scratch.out);
+    match &mut connection.client {
+        // A client that is gone is noticed by whoever writes the body or awaits its end.
+        End::Stream(client) => drop(client.send_head(&scratch.response, &to, !body)),
+        _ => h1::encode_response(&scratch.response, &to, &mut scratch.out),
+    }
 }
 
 /// Writes all `parts` to the client, at the client's pace.
 pub(crate) async fn write_all(connection: &mut Connection, parts: &[&[u8]]) -> Result<(), Fault> {
     let limits = connection.worker.pin().limits;
     let mut pace = Pace::new(limits.body_idle_ms, limits.body_rate);
+    if connection.client.is_framed() {
+        return write_frames(connection, parts, pace).await;
+    }
     let total: usize = parts.iter().map(|part| part.len()).sum();
     let mut written = 0;
     let mut joined = Vec::new();
@@ -168,7 +200,7 @@ pub(crate) async fn write_all(connection: &mut Connection, parts: &[&[u8]]) -> R
     let mut armed_at = None;
     poll_fn(|cx| {
         while written < total {
-            match connection.client.socket.poll_write(cx, &bytes[written..]) {
+            match connection.client.side().socket.poll_write(cx, &bytes[written..]) {
                 Poll::Ready(Ok(count)) if count > 0 => written += count,
                 Poll::Ready(_) => return Poll::Ready(Err(Fault::ClientGone)),
                 Poll::Pending if armed_at != Some(written) => {
@@ -187,9 +219,50 @@ pub(crate) async fn write_all(connection: &mut Connection, parts: &[&[u8]]) -> R
     .await
 }
 
+/// As [`write_all`], in frames; the last byte that was announced ends the stream.
+async fn write_frames(
+    connection: &mut Connection,
+    parts: &[&[u8]],
+    mut pace: Pace,
+) -> Result<(), Fault> {
+    let mut written = 0;
+    for part in parts {
+        let mut piece = Piece::Owned(Bytes::copy_from_slice(part));
+        let mut armed_at = None;
+        poll_fn(|cx| {
+            let End::Stream(client) = &mut connection.client else {
+                return Poll::Ready(Err(Fault::ClientGone));
+            };
+            while !piece.is_empty() {
+                match client.poll_room(cx, piece.len()) {
+                    Poll::Ready(Ok(room)) => {
+                        let ends = client.is_last(room);
+                        let sent = client.send_data(piece.split_to(room), ends);
+                        sent.map_err(|_| Fault::ClientGone)?;
+                        written += room as u64;
+                    }
+                    Poll::Ready(Err(_)) => return Poll::Ready(Err(Fault::ClientGone)),
+                    Poll::Pending if armed_at != Some(written) => {
+                        armed_at = Some(written);
+                        connection.watch.set(pace.wait(connection.watch.now_ms(), written));
+                        return Poll::Pending;
+                    }
+                    Poll::Pending if connection.watch.is_over() => {
+                        return Poll::Ready(Err(Fault::ClientStalled));
+                    }
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await?;
+    }
+    Ok(())
+}
+
 /// Reads a short request body that nobody wants, so that the next request can be read.
 async fn discard_body(connection: &mut Connection, body: Body) -> After {
-    if !body.framing.has_body() {
+    if !body.framing.has_body() || connection.client.is_framed() {
         return After::Persist;
     }
     let limits = connection.worker.pin().limits;
@@ -197,11 +270,11 @@ async fn discard_body(connection: &mut Connection, body: Body) -> After {
     connection.watch.set(limits.body_idle_ms);
     poll_fn(|cx| {
         loop {
-            if let Some((mut buffer, range)) = connection.client.incoming.take() {
+            if let Some((mut buffer, range)) = connection.client.side().incoming.take() {
                 match decoder.decode(&mut buffer[range.clone()]) {
                     Ok(decoded) => {
                         let rest = range.start + decoded.consumed..range.end;
-                        connection.client.incoming.put(buffer, rest);
+                        connection.client.side().incoming.put(buffer, rest);
                     }
                     Err(_) => return Poll::Ready(After::Close),
                 }
@@ -209,7 +282,7 @@ async fn discard_body(connection: &mut Connection, body: Body) -> After {
             if decoder.is_done() {
                 return Poll::Ready(After::Persist);
             }
-            match connection.client.poll_fill(cx) {
+            match connection.client.side().poll_fill(cx) {
                 Poll::Ready(Ok(count)) if count > 0 => {}
                 Poll::Ready(_) => return Poll::Ready(After::Drop),
                 Poll::Pending if connection.watch.is_over() => return Poll::Ready(After::Close),
@@ -218,10 +291,4 @@ async fn discard_body(connection: &mut Connection, body: Body) -> After {
         }
     })
     .await
-}
-
-/// Whether interim responses can be passed to this client: HTTP/1.0 does not know them (RFC 9110,
-/// 15.2).
-pub(crate) fn takes_interim(version: Version) -> bool {
-    version == Version::Http11
 }

@@ -9,6 +9,7 @@ use wire::h1::{self, Framing};
 use wire::{Known, Method};
 
 use super::connection::{After, Connection};
+use super::end::End;
 use super::scratch::Scratch;
 use super::worker::Pinned;
 use super::{account, files, forward, respond};
@@ -33,7 +34,7 @@ impl Done {
 }
 
 /// What the client still has to send of the request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Body {
     pub(crate) framing: Framing,
     /// It waits for `100 Continue` before it sends anything.
@@ -144,9 +145,17 @@ fn check(connection: &Connection, scratch: &mut Scratch) -> Result<Body, Fault> 
     if request.method == Method::Connect {
         return Err(Fault::Connect);
     }
-    let framing = h1::request_framing(request).map_err(Fault::Malformed)?;
+    let announced = h1::request_framing(request).map_err(Fault::Malformed)?;
+    let framing = match &connection.client {
+        // Frames tell where a body ends, and whether there is one. What follows an extended CONNECT
+        // belongs to another protocol.
+        End::Stream(client) if client.is_received() || request.connection.upgrade => Framing::None,
+        End::Stream(_) if announced == Framing::None => Framing::Chunked,
+        _ => announced,
+    };
     let awaits_continue = h1::wants_continue(request).map_err(Fault::Malformed)?;
-    if request.absolute_https().is_some_and(|https| https != connection.peer.https) {
+    let schemes = [connection.peer.https, scratch.cx.https];
+    if request.absolute_https().is_some_and(|https| !schemes.contains(&https)) {
         return Err(Fault::Malformed(h1::Malformed::Scheme));
     }
     if request.method == Method::Trace {

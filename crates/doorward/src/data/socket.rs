@@ -38,6 +38,15 @@ impl Socket {
         read.map_ok(|()| buffer.filled().len())
     }
 
+    /// As [`Socket::poll_read`], into a buffer of tokio's.
+    pub(crate) fn poll_read_buf(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        on!(self, stream => Pin::new(stream).poll_read(cx, buffer))
+    }
+
     pub(crate) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,

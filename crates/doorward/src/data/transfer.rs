@@ -1,16 +1,21 @@
-//! Moves one message body from one socket to another, with back-pressure.
+//! Moves one message body from one end of an exchange to the other, with back-pressure.
 //!
 //! The same code carries request bodies, response bodies and both directions of an upgraded
-//! connection. It is polled and not awaited, so that one task can drive both directions. It holds a
+//! connection, whichever version of HTTP either end speaks. It is polled and not awaited, so that one task can drive both directions. It holds a
 //! buffer only while bytes wait to be written, and reads no more until they are.
 
 use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
+use wire::Fields;
 use wire::h1::{self, BodyDecoder, BodyLimits, Framing, Malformed};
 
 use super::buffer::{Buffer, Incoming, SMALL_BYTES};
+use super::end::End;
+use super::h2::Stream;
+use super::piece::Piece;
 use super::socket::Socket;
 
 /// A socket and what was read from it too early.
@@ -36,7 +41,7 @@ impl Side {
     }
 }
 
-/// Which socket a transfer waits for.
+/// Which end a transfer waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {
     Read,
@@ -56,30 +61,43 @@ pub(crate) enum Broken {
     Write,
 }
 
-/// Up to here data is copied behind the head, because one `write` of a few kilobytes costs less
-/// than a vectored one.
+/// Up to here data is copied: behind the head, because one `write` of a few kilobytes costs less
+/// than a vectored one; or by itself, because a piece that waits in a stream's queue would hold a
+/// whole buffer.
 const COPIED_BYTES_MAX: usize = 4 * 1024;
 
 /// Bytes that wait to be written: a head or chunk line, data, and what ends a chunk or the body.
 #[derive(Default)]
 struct Outgoing {
     head: Vec<u8>,
-    data: Option<(Buffer, Range<usize>)>,
+    data: Option<Piece>,
     tail: &'static [u8],
     trailers: Vec<u8>,
     written: usize,
+    /// Towards frames: the end of the body waits to be sent.
+    end: Option<Ending>,
+}
+
+/// How a body ends in frames.
+enum Ending {
+    Data,
+    Trailers(Box<Fields>),
 }
 
 impl Outgoing {
     fn len(&self) -> usize {
-        let data = self.data.as_ref().map_or(0, |(_, range)| range.len());
+        let data = self.data.as_ref().map_or(0, |piece| piece.len());
         self.head.len() + data + self.tail.len() + self.trailers.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0 && self.end.is_none()
     }
 
     /// Moves the head in front of the data, where the head that was read mostly leaves room for it:
     /// then both leave in one plain write.
     fn join(&mut self) {
-        let Some((buffer, data)) = &mut self.data else { return };
+        let Some(Piece::Lent(buffer, data)) = &mut self.data else { return };
         if self.written == 0 && self.head.len() <= data.start {
             let start = data.start - self.head.len();
             buffer[start..data.start].copy_from_slice(&self.head);
@@ -115,7 +133,7 @@ impl Outgoing {
         socket: &mut Socket,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        let data = self.data.as_ref().map_or(&[][..], |(buffer, range)| &buffer[range.clone()]);
+        let data = self.data.as_deref().unwrap_or_default();
         let mut slices = [IoSlice::new(&[]); 4];
         let (mut count, mut skip) = (0, self.written);
         for part in [&self.head[..], data, self.tail, &self.trailers] {
@@ -131,6 +149,36 @@ impl Outgoing {
         }
         socket.poll_write_vectored(cx, &slices[..count])
     }
+
+    /// As [`Self::poll_flush`], in frames, as far as flow control allows.
+    fn poll_flush_frames(
+        &mut self,
+        stream: &mut Stream,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        debug_assert!(self.head.is_empty(), "the head of a stream is no bytes");
+        let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
+        while let Some(piece) = &mut self.data {
+            if piece.is_empty() {
+                self.data = None;
+                break;
+            }
+            let room = ready!(stream.poll_room(cx, piece.len())).map_err(gone)?;
+            let first = piece.split_to(room);
+            let last = piece.is_empty() && matches!(self.end, Some(Ending::Data));
+            stream.send_data(first, last).map_err(gone)?;
+            self.written += room;
+        }
+        match self.end.take() {
+            Some(Ending::Trailers(trailers)) => stream.send_trailers(&trailers).map_err(gone)?,
+            Some(Ending::Data) if !stream.is_done() => {
+                stream.send_data(Piece::Owned(Bytes::new()), true).map_err(gone)?;
+            }
+            _ => {}
+        }
+        self.written = 0;
+        Poll::Ready(Ok(()))
+    }
 }
 
 /// A body on its way. What is written first is the head that was given.
@@ -138,6 +186,9 @@ pub(crate) struct Transfer {
     decoder: BodyDecoder,
     /// Whether the data leaves in chunks.
     chunked: bool,
+    /// Whether the data leaves in frames.
+    frames: bool,
+    limits: BodyLimits,
     out: Outgoing,
     large: bool,
     /// Everything has been read; what is left is in `out`.
@@ -158,17 +209,18 @@ pub(crate) struct Transfer {
 #[derive(Default)]
 struct Carried {
     data: Vec<u8>,
-    /// The last chunk with its trailers, if there are any.
-    trailers: Vec<u8>,
+    trailers: Option<Box<Fields>>,
 }
 
 /// The most body bytes that are kept for sending a request again.
 const COPY_BYTES_MAX: usize = 64 * 1024;
 
 impl Transfer {
-    /// `from` is how the body arrives, `to` how it leaves; `head` is written before it.
+    /// `from` is how the body arrives, `to` how it leaves towards `end`; `head` is written before
+    /// it. Towards a stream the head has been sent, and with it the end if there is no body.
     pub(crate) fn new(
         from: Framing,
+        end: &End,
         to: Framing,
         limits: BodyLimits,
         bytes_max: u64,
@@ -179,7 +231,9 @@ impl Transfer {
             large: decoder.bytes_left().is_some_and(|left| left > SMALL_BYTES as u64),
             read_all: decoder.is_done(),
             decoder,
-            chunked: to == Framing::Chunked,
+            chunked: to == Framing::Chunked && !end.is_framed(),
+            frames: end.is_framed(),
+            limits,
             out: Outgoing { head, ..Outgoing::default() },
             bytes_max,
             bytes: 0,
@@ -205,20 +259,11 @@ impl Transfer {
         let carried = self.copy.take().unwrap_or_default();
         self.out = Outgoing { head, ..Outgoing::default() };
         if !carried.data.is_empty() {
-            if self.chunked {
-                let (line, bytes) = h1::chunk_head(carried.data.len());
-                self.out.head.extend_from_slice(&line[..bytes]);
-            }
-            self.out.head.extend_from_slice(&carried.data);
-            if self.chunked {
-                self.out.head.extend_from_slice(b"\r\n");
-            }
+            let data = Bytes::copy_from_slice(&carried.data);
+            self.put(Piece::Owned(data));
         }
-        if self.read_all && self.chunked {
-            match carried.trailers.is_empty() {
-                true => self.out.tail = h1::LAST_CHUNK,
-                false => self.out.trailers.clone_from(&carried.trailers),
-            }
+        if self.read_all {
+            self.end(carried.trailers.clone());
         }
         self.copy = Some(carried);
         self
@@ -226,26 +271,34 @@ impl Transfer {
 
     /// The vector that held the head, for the next one; a new one while it is still needed.
     pub(crate) fn reclaim(&mut self) -> Vec<u8> {
-        if self.out.len() == 0 { std::mem::take(&mut self.out.head) } else { Vec::new() }
+        if self.out.is_empty() { std::mem::take(&mut self.out.head) } else { Vec::new() }
     }
 
     /// Moves what can be moved now. Ready when the body is whole and written.
     #[inline]
     pub(crate) fn poll(
         &mut self,
-        from: &mut Side,
-        to: &mut Socket,
+        from: &mut End,
+        to: &mut End,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Broken>> {
         loop {
             // Data that is already here goes out with the head, in one write.
-            if self.out.data.is_none() && !self.read_all && !from.incoming.is_empty() {
-                self.take_incoming(from)?;
+            if let End::H1(side) = from
+                && self.out.data.is_none()
+                && !self.read_all
+                && !side.incoming.is_empty()
+            {
+                self.take_incoming(side)?;
             }
-            if self.out.len() > 0 {
+            if !self.out.is_empty() {
                 self.wait = Wait::Write;
                 let before = self.out.written;
-                let flushed = self.out.poll_flush(to, cx);
+                let flushed = match to {
+                    End::H1(side) => self.out.poll_flush(&mut side.socket, cx),
+                    End::Stream(stream) => self.out.poll_flush_frames(stream, cx),
+                    End::Closed => return Poll::Ready(Err(Broken::Write)),
+                };
                 let written = flushed.is_ready() || self.out.written > before;
                 self.progress += u32::from(written);
                 self.begun |= written;
@@ -255,10 +308,37 @@ impl Transfer {
                 return Poll::Ready(Ok(()));
             }
             self.wait = Wait::Read;
-            if from.incoming.is_empty() {
-                ready!(self.poll_read(from, cx))?;
+            match from {
+                End::H1(side) => {
+                    if side.incoming.is_empty() {
+                        ready!(self.poll_read(side, cx))?;
+                    }
+                }
+                End::Stream(stream) => ready!(self.poll_frames(stream, cx))?,
+                End::Closed => return Poll::Ready(Err(Broken::Read)),
             }
         }
+    }
+
+    /// Reads the next data, or the end, of a body that comes in frames.
+    fn poll_frames(&mut self, from: &mut Stream, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        match ready!(from.poll_data(cx)).map_err(|_| Broken::Read)? {
+            Some(data) => {
+                self.progress += 1;
+                self.count(&data)?;
+                if !data.is_empty() {
+                    self.put(Piece::Owned(data));
+                }
+            }
+            None => {
+                let bytes_max = self.limits.trailer_bytes_max;
+                let trailers =
+                    ready!(from.poll_trailers(cx, bytes_max)).map_err(|_| Broken::Read)?;
+                self.progress += 1;
+                self.finish(trailers);
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_read(&mut self, from: &mut Side, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
@@ -268,7 +348,7 @@ impl Transfer {
         self.progress += 1;
         if count == 0 {
             self.decoder.close().map_err(Broken::Malformed)?;
-            self.end();
+            self.finish(None);
             return Poll::Ready(Ok(()));
         }
         self.large |= count == SMALL_BYTES;
@@ -300,56 +380,79 @@ impl Transfer {
             from.incoming.put(rest, 0..surplus.len());
         }
         if !data.is_empty() {
-            self.bytes += data.len() as u64;
-            if self.bytes > self.bytes_max {
-                return Err(Broken::TooLarge);
-            }
-            self.remember(&buffer[data.clone()]);
-            if self.chunked {
-                let (line, bytes) = h1::chunk_head(data.len());
-                self.out.head.extend_from_slice(&line[..bytes]);
-                self.out.tail = b"\r\n";
-            }
-            if data.len() <= COPIED_BYTES_MAX {
-                self.out.head.extend_from_slice(&buffer[data]);
-                self.out.head.extend_from_slice(self.out.tail);
-                self.out.tail = &[];
-            } else {
-                self.out.data = Some((buffer, data));
-                self.out.join();
-            }
+            self.count(&buffer[data.clone()])?;
+            self.put(Piece::Lent(buffer, data));
         }
         if self.decoder.is_done() {
-            self.end();
+            let trailers = self.decoder.take_trailers();
+            self.finish(trailers);
         }
         Ok(())
     }
 
-    /// Everything was read: queues what ends the body.
-    fn end(&mut self) {
-        self.read_all = true;
-        if !self.chunked {
-            return;
+    /// Notes that `data` passes, if it may.
+    fn count(&mut self, data: &[u8]) -> Result<(), Broken> {
+        self.bytes += data.len() as u64;
+        if self.bytes > self.bytes_max {
+            return Err(Broken::TooLarge);
         }
-        if let Some(trailers) = self.decoder.take_trailers() {
-            h1::encode_trailers(Some(&trailers), &mut self.out.trailers);
-            if let Some(copy) = &mut self.copy {
-                copy.trailers.clone_from(&self.out.trailers);
-            }
-        } else if self.out.tail.is_empty() && self.out.data.is_none() {
-            self.out.head.extend_from_slice(h1::LAST_CHUNK);
-        } else {
-            self.out.tail = b"\r\n0\r\n\r\n";
-        }
-    }
-
-    fn remember(&mut self, data: &[u8]) {
         if let Some(copy) = &mut self.copy {
             if copy.data.len() + data.len() <= COPY_BYTES_MAX {
                 copy.data.extend_from_slice(data);
             } else {
                 self.copy = None;
             }
+        }
+        Ok(())
+    }
+
+    /// Queues data for writing.
+    #[inline]
+    fn put(&mut self, piece: Piece) {
+        if self.frames {
+            let small = !matches!(piece, Piece::Owned(_)) && piece.len() <= COPIED_BYTES_MAX;
+            self.out.data = Some(match small {
+                true => Piece::Owned(Bytes::copy_from_slice(&piece)),
+                false => piece,
+            });
+            return;
+        }
+        if self.chunked {
+            let (line, bytes) = h1::chunk_head(piece.len());
+            self.out.head.extend_from_slice(&line[..bytes]);
+            self.out.tail = b"\r\n";
+        }
+        if piece.len() <= COPIED_BYTES_MAX {
+            self.out.head.extend_from_slice(&piece);
+            self.out.head.extend_from_slice(self.out.tail);
+            self.out.tail = &[];
+        } else {
+            self.out.data = Some(piece);
+            self.out.join();
+        }
+    }
+
+    /// Everything was read.
+    fn finish(&mut self, trailers: Option<Box<Fields>>) {
+        self.read_all = true;
+        if let Some(copy) = &mut self.copy {
+            copy.trailers.clone_from(&trailers);
+        }
+        self.end(trailers);
+    }
+
+    /// Queues what ends the body.
+    fn end(&mut self, trailers: Option<Box<Fields>>) {
+        if self.frames {
+            self.out.end = Some(trailers.map_or(Ending::Data, Ending::Trailers));
+        } else if !self.chunked {
+            // The length, or the close, is the end.
+        } else if let Some(trailers) = trailers {
+            h1::encode_trailers(Some(&trailers), &mut self.out.trailers);
+        } else if self.out.tail.is_empty() && self.out.data.is_none() {
+            self.out.head.extend_from_slice(h1::LAST_CHUNK);
+        } else {
+            self.out.tail = b"\r\n0\r\n\r\n";
         }
     }
 }

@@ -3,16 +3,19 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use rules::{Fault, RouteId};
+use wire::Known;
 use wire::h1::{self, BodyLimits, Framing, ToClient};
 
 use super::connection::{After, Connection};
+use super::end::End;
 use super::forward;
 use super::respond;
 use super::scratch::Scratch;
 use super::serve::Done;
-use super::socket::Socket;
-use super::transfer::{Side, Transfer};
+use super::transfer::Transfer;
 use super::upstream::Exchange;
 use super::worker::Pinned;
 
@@ -31,25 +34,66 @@ pub(crate) async fn open(
         return respond::fault(connection, scratch, Some(route), Fault::UpgradeFailed, None).await;
     };
     let mut head = Vec::new();
-    let upgrade = Some(protocol);
-    let to = ToClient { version: scratch.request.version, upgrade, ..ToClient::default() };
-    h1::encode_response(&scratch.response, &to, &mut head);
+    let to = ToClient { version: scratch.request.version, ..ToClient::default() };
+    if let End::Stream(client) = &mut connection.client {
+        // RFC 8441, 5: a status of 2xx opens it; the handshake of HTTP/1.1 is not for this client.
+        scratch.response.status = 200;
+        scratch.response.fields.remove_named("Sec-WebSocket-Accept");
+        // A client that is gone is noticed at the first byte for it.
+        let _ = client.send_head(&scratch.response, &to, false);
+    } else {
+        let to = ToClient { upgrade: Some(protocol), ..to };
+        h1::encode_response(&scratch.response, &to, &mut head);
+    }
     let counters = connection.worker.counters();
     counters.upgraded.add(1);
 
     let idle_ms = snapshot.limits.upgrade_idle_ms;
     let mut upstream = exchange.side;
-    let mut tunnel = Tunnel { up: Way::new(Vec::new()), down: Way::new(head) };
+    let mut tunnel =
+        Tunnel { up: Way::new(&upstream, Vec::new()), down: Way::new(&connection.client, head) };
     let ended = tunnel.run(connection, &mut upstream, idle_ms).await;
-    let mut done = Done::new(Some(route), 101, After::Drop);
+    let after = if connection.client.is_framed() { After::Close } else { After::Drop };
+    let mut done = Done::new(Some(route), scratch.response.status, after);
     done.request_bytes = tunnel.up.transfer.bytes;
     done.response_bytes = tunnel.down.transfer.bytes;
     if !ended {
         // One side broke: the other is not to take it for an orderly end.
-        upstream.socket.reset_on_close();
+        upstream.break_off();
         done.after = After::Reset;
     }
     done
+}
+
+/// Adds to `scratch.lines` what a WebSocket needs that was asked for by an extended CONNECT: there
+/// the handshake has no key (RFC 8441, 5), and a service of HTTP/1.1 insists on one.
+pub(super) fn complete_request(scratch: &mut Scratch, random: u128) {
+    let request = &scratch.request;
+    if !request.version.is_framed()
+        || !request
+            .fields
+            .get(Known::Upgrade)
+            .is_some_and(|name| name.eq_ignore_ascii_case(b"websocket"))
+        || request.fields.get_named(KEY).is_some()
+    {
+        return;
+    }
+    // The key is no secret: it shows that the answer belongs to this request.
+    let key = BASE64_STANDARD.encode(random.to_be_bytes());
+    for part in [KEY, ": ", &key, "\r\n"] {
+        scratch.lines.extend_from_slice(part.as_bytes());
+    }
+}
+
+const KEY: &str = "Sec-WebSocket-Key";
+
+/// Whether the answer in `scratch.response` would look like an open tunnel to a client that asked
+/// for one by an extended CONNECT, and is none.
+pub(super) fn would_mislead(scratch: &Scratch) -> bool {
+    let (request, response) = (&scratch.request, &scratch.response);
+    request.version.is_framed()
+        && request.connection.upgrade
+        && matches!(response.status, 200..=299)
 }
 
 /// Whether the service was asked to switch to `protocol` (RFC 9110, 7.8: it must not switch to
@@ -82,14 +126,14 @@ enum State {
 }
 
 impl Way {
-    fn new(head: Vec<u8>) -> Self {
+    fn new(to: &End, head: Vec<u8>) -> Self {
         let raw = Framing::UntilClose;
-        let transfer = Transfer::new(raw, raw, BodyLimits::default(), u64::MAX, head);
+        let transfer = Transfer::new(raw, to, raw, BodyLimits::default(), u64::MAX, head);
         Self { transfer, state: State::Moving }
     }
 
     /// Ready with whether this direction is over in good order.
-    fn poll(&mut self, from: &mut Side, to: &mut Socket, cx: &mut Context<'_>) -> Poll<bool> {
+    fn poll(&mut self, from: &mut End, to: &mut End, cx: &mut Context<'_>) -> Poll<bool> {
         if self.state == State::Moving {
             match self.transfer.poll(from, to, cx) {
                 Poll::Ready(Ok(())) => self.state = State::Ending,
@@ -98,7 +142,12 @@ impl Way {
             }
         }
         if self.state == State::Ending {
-            match to.poll_shutdown(cx) {
+            let shut = match to {
+                End::H1(side) => side.socket.poll_shutdown(cx),
+                // The last frame said so.
+                End::Stream(_) | End::Closed => Poll::Ready(Ok(())),
+            };
+            match shut {
                 Poll::Ready(Ok(())) => self.state = State::Ended,
                 Poll::Ready(Err(_)) => return Poll::Ready(false),
                 Poll::Pending => return Poll::Pending,
@@ -112,17 +161,12 @@ impl Tunnel {
     /// Moves bytes until both directions have ended (true), or one broke or nothing moved for too
     /// long (false). A direction that has ended leaves the other one open: half-closed is a state
     /// that protocols use.
-    async fn run(
-        &mut self,
-        connection: &mut Connection,
-        upstream: &mut Side,
-        idle_ms: u64,
-    ) -> bool {
+    async fn run(&mut self, connection: &mut Connection, upstream: &mut End, idle_ms: u64) -> bool {
         let mut moved = None;
         poll_fn(|cx| {
             let client = &mut connection.client;
-            let up = self.up.poll(client, &mut upstream.socket, cx);
-            let down = self.down.poll(upstream, &mut client.socket, cx);
+            let up = self.up.poll(client, upstream, cx);
+            let down = self.down.poll(upstream, client, cx);
             match (up, down) {
                 (Poll::Ready(true), Poll::Ready(true)) => return Poll::Ready(true),
                 (Poll::Ready(false), _) | (_, Poll::Ready(false)) => return Poll::Ready(false),

@@ -12,6 +12,7 @@ use wire::h1::{HeadLimits, HeadScan, Malformed};
 
 use super::connection::Connection;
 use super::deadline::Watch;
+use super::end::End;
 use super::pace::Pace;
 use super::socket::Socket;
 use super::transfer::{Broken, Side, Transfer, Wait};
@@ -77,7 +78,7 @@ fn connect_fault(error: &io::Error) -> Fault {
 
 /// A request on its way and its answer.
 pub(crate) struct Exchange {
-    pub(crate) side: Side,
+    pub(crate) side: End,
     /// Carries the request: its head, then its body.
     pub(crate) request: Transfer,
     pub(crate) pace: Pace,
@@ -97,7 +98,7 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     pub(crate) fn new(
-        side: Side,
+        side: End,
         request: Transfer,
         pace: Pace,
         times: Times,
@@ -144,13 +145,13 @@ impl Exchange {
                 return Poll::Ready(Err(fault));
             }
             loop {
-                if !self.side.incoming.is_empty() {
+                if !self.side.side().incoming.is_empty() {
                     self.answered = true;
                     // A service may send more than a client; its head is bounded all the same.
-                    let bytes = self.side.incoming.bytes();
+                    let bytes = self.side.side().incoming.bytes();
                     match response.read(bytes, &mut scan, &HeadLimits::MAX) {
                         Ok(Some(end)) => {
-                            self.side.incoming.consume(end);
+                            self.side.side().incoming.consume(end);
                             self.awaits_continue &= response.status != 100;
                             return Poll::Ready(Ok(()));
                         }
@@ -160,11 +161,14 @@ impl Exchange {
                         }
                     }
                 }
-                match self.side.poll_fill(cx) {
+                match self.side.side().poll_fill(cx) {
                     Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(self.closed())),
                     Poll::Ready(Ok(_)) => {}
                     Poll::Pending if connection.watch.is_over() => {
                         return Poll::Ready(Err(self.late(connection)));
+                    }
+                    Poll::Pending if connection.client.poll_gone(cx).is_ready() => {
+                        return Poll::Ready(Err(Fault::ClientGone));
                     }
                     Poll::Pending => return Poll::Pending,
                 }
@@ -179,7 +183,7 @@ impl Exchange {
         connection: &mut Connection,
         cx: &mut std::task::Context<'_>,
     ) -> Poll<Result<(), Fault>> {
-        let sent = self.request.poll(&mut connection.client, &mut self.side.socket, cx);
+        let sent = self.request.poll(&mut connection.client, &mut self.side, cx);
         match sent {
             Poll::Ready(Ok(())) => {
                 self.request_done = true;

@@ -137,6 +137,7 @@ fn write_json(out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
         ("method", request.method_text().as_bytes()),
         ("host", request.authority()),
         ("path", request.asked_path()),
+        ("version", request.version.text().as_bytes()),
         ("route", route.as_bytes()),
         ("request-id", cx.request_id.as_bytes()),
         ("user-agent", request.fields.get_named("user-agent").unwrap_or_default()),

@@ -4,6 +4,8 @@ mod config;
 #[allow(dead_code, reason = "each topic takes what it needs")]
 mod door;
 #[allow(dead_code, reason = "each topic takes what it needs")]
+mod frames;
+#[allow(dead_code, reason = "each topic takes what it needs")]
 mod http;
 mod manual;
 mod ops;

@@ -10,6 +10,7 @@ mod faults;
 mod files;
 mod forms;
 mod forwarding;
+mod h2;
 mod interim;
 mod limits;
 mod mutations;

@@ -42,7 +42,6 @@ fn request_lines() {
         ("\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n", 400),
         ("\nGET / HTTP/1.1\r\nHost: h\r\n\r\n", 400),
         ("\rGET / HTTP/1.1\r\nHost: h\r\n\r\n", 400),
-        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
     ]);
 }
 

@@ -9,7 +9,7 @@ use crate::wire::{field, text};
 const MIB: usize = 1024 * 1024;
 
 /// Bytes that differ from place to place, so that nothing can be left out or swapped.
-fn pattern(bytes: usize) -> Vec<u8> {
+pub(crate) fn pattern(bytes: usize) -> Vec<u8> {
     let mut state = 1_u32;
     let next = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -33,7 +33,7 @@ fn chunked(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// The data in a chunked body.
-fn data(wire: &mut Wire) -> Vec<u8> {
+pub(crate) fn data(wire: &mut Wire) -> Vec<u8> {
     let mut data = Vec::new();
     loop {
         let line = wire.read_until("\r\n");

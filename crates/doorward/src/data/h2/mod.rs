@@ -1,0 +1,8 @@
+//! HTTP/2 (RFC 9113): connections of many streams, each of which is served like a connection of
+//! HTTP/1 with one request.
+
+mod heads;
+pub(crate) mod server;
+mod stream;
+
+pub(crate) use stream::Stream;

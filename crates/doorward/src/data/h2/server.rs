@@ -1,0 +1,271 @@
+//! A client's connection of HTTP/2: accepts streams, starts one task for each.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use ::h2::server::{Builder, Connection as Streams, SendResponse};
+use ::h2::{Reason, RecvStream};
+use http::Request;
+use rules::Fault;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::{Stream, heads};
+use crate::control::snapshot::Limits;
+use crate::data::connection::{After, Connection};
+use crate::data::deadline::Watch;
+use crate::data::end::End;
+use crate::data::piece::Piece;
+use crate::data::serve;
+use crate::data::transfer::Side;
+
+/// What every client of HTTP/2 sends first (RFC 9113, 3.4).
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What a client may send on one stream before we have passed it on. Enough for 1 Gbit/s over 8 ms.
+const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// The same for all streams of a connection together: what one client can make us hold.
+const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+
+/// What is queued for one stream before the service is made to wait.
+const SEND_BYTES_MAX: usize = 128 * 1024;
+
+/// How long a client may take to read what was sent last.
+const FAREWELL_MS: u64 = 2_000;
+
+/// Serves the client at `connection` by HTTP/2 until it ends.
+pub(crate) async fn run(connection: &mut Connection) -> After {
+    let limits = connection.worker.pin().limits;
+    let side = std::mem::replace(&mut connection.client, End::Closed);
+    let End::H1(side) = side else { return After::Drop };
+    let socket = Rc::new(RefCell::new(side));
+    connection.watch.set(limits.header_ms);
+    let handshake = builder(&limits).handshake(Io(Rc::clone(&socket)));
+    let mut handshake = pin!(handshake);
+    let watch = &connection.watch;
+    let streams = poll_fn(|cx| match handshake.as_mut().poll(cx) {
+        Poll::Pending if watch.is_over() => Poll::Ready(None),
+        polled => polled.map(Result::ok),
+    })
+    .await;
+    let after = match streams {
+        Some(streams) => accept(connection, &limits, streams).await,
+        None => After::Close,
+    };
+    // Whatever still held the socket is gone with the streams.
+    if let Ok(side) = Rc::try_unwrap(socket) {
+        connection.client = End::H1(side.into_inner());
+        return after;
+    }
+    After::Drop
+}
+
+fn builder(limits: &Limits) -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .initial_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_concurrent_streams(limits.streams_max)
+        .max_header_list_size(u32::try_from(limits.head.head_bytes_max).unwrap_or(u32::MAX))
+        .max_send_buffer_size(SEND_BYTES_MAX)
+        .enable_connect_protocol();
+    builder
+}
+
+/// Accepts streams until there are no more.
+async fn accept(
+    connection: &mut Connection,
+    limits: &Limits,
+    mut streams: Streams<Io, Piece>,
+) -> After {
+    let open = Rc::new(Cell::new(0_usize));
+    let mut stage = Stage::Serving { idle: false };
+    connection.watch.set_idle(limits.keep_alive_idle_ms);
+    loop {
+        let accepted = poll_fn(|cx| {
+            let accepted = streams.poll_accept(cx);
+            if accepted.is_pending() && !stage.go_on(connection, limits, open.get(), &mut streams) {
+                return Poll::Ready(None);
+            }
+            accepted
+        })
+        .await;
+        match accepted {
+            Some(Ok((request, respond))) => {
+                connection.served += 1;
+                if connection.served >= limits.requests_per_connection_max {
+                    streams.graceful_shutdown();
+                }
+                start(connection, &open, request, respond);
+            }
+            // The client is told why by the library, before it says so here.
+            Some(Err(_)) | None => return After::Close,
+        }
+    }
+}
+
+/// How far a connection is.
+enum Stage {
+    Serving {
+        /// Whether it waits for a stream.
+        idle: bool,
+    },
+    /// No new streams; those that are open go on.
+    Leaving,
+    /// The last bytes have a time limit.
+    Gone,
+}
+
+impl Stage {
+    /// Looks at the time when nothing else is to do; false if the connection is to end.
+    fn go_on(
+        &mut self,
+        connection: &Connection,
+        limits: &Limits,
+        open: usize,
+        streams: &mut Streams<Io, Piece>,
+    ) -> bool {
+        let watch = &connection.watch;
+        match self {
+            Self::Serving { idle } => {
+                if connection.worker.draining.get() || (*idle && open == 0 && watch.is_over()) {
+                    streams.graceful_shutdown();
+                    watch.set(if open == 0 { FAREWELL_MS } else { u64::MAX });
+                    *self = if open == 0 { Self::Gone } else { Self::Leaving };
+                } else if *idle != (open == 0) {
+                    *idle = open == 0;
+                    // Without end while a stream is open: each has deadlines of its own. It can be
+                    // woken all the same, to tell the client that no more streams are welcome.
+                    watch.set_idle(if *idle { limits.keep_alive_idle_ms } else { u64::MAX });
+                }
+                true
+            }
+            Self::Leaving => {
+                if open == 0 {
+                    watch.set(FAREWELL_MS);
+                    *self = Self::Gone;
+                }
+                true
+            }
+            Self::Gone => !watch.is_over(),
+        }
+    }
+}
+
+/// Starts the task of one stream.
+fn start(
+    connection: &Connection,
+    open: &Rc<Cell<usize>>,
+    request: Request<RecvStream>,
+    respond: SendResponse<Piece>,
+) {
+    let open = Open::new(Rc::clone(open));
+    let (worker, listener) = (Rc::clone(&connection.worker), Rc::clone(&connection.listener));
+    let (peer, served) = (connection.peer, connection.served);
+    tokio::task::spawn_local(async move {
+        let _open = open;
+        let watch = Watch::new(Rc::clone(&worker.deadlines)).await;
+        let (parts, recv) = request.into_parts();
+        let client = End::Stream(Box::new(Stream::of_client(recv, respond)));
+        let mut stream = Connection { worker, listener, client, peer, watch, served };
+        serve_one(&mut stream, &Request::from_parts(parts, ())).await;
+    });
+}
+
+async fn serve_one(stream: &mut Connection, request: &Request<()>) {
+    let snapshot = stream.worker.pin();
+    let mut scratch = stream.worker.take_scratch();
+    let limits = &snapshot.limits.head;
+    let read =
+        heads::read(request, stream.peer.https, &mut scratch.request, &mut scratch.out, limits);
+    let reason = match read {
+        Ok(()) => match serve::serve(stream, &snapshot, &mut scratch).await {
+            After::Reset => Some(Reason::INTERNAL_ERROR),
+            After::Drop => Some(Reason::CANCEL),
+            After::Persist | After::Close => None,
+        },
+        Err(fault) => {
+            let malformed =
+                matches!(fault, Fault::Malformed(malformed) if malformed.status() == 400);
+            serve::refuse(stream, &snapshot, &mut scratch, fault).await;
+            // RFC 9113, 8.1.1: a malformed request is "a stream error of type PROTOCOL_ERROR"; the
+            // answer may go before it.
+            malformed.then_some(Reason::PROTOCOL_ERROR)
+        }
+    };
+    if let (Some(reason), End::Stream(client)) = (reason, &mut stream.client) {
+        client.reset(reason);
+    }
+    stream.worker.return_scratch(scratch);
+}
+
+/// Counts an open stream, however it ends.
+struct Open(Rc<Cell<usize>>);
+
+impl Open {
+    fn new(count: Rc<Cell<usize>>) -> Self {
+        count.set(count.get() + 1);
+        Self(count)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// The socket as the HTTP/2 library reads and writes it; what was read before it came goes first.
+struct Io(Rc<RefCell<Side>>);
+
+impl AsyncRead for Io {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let side = &mut *self.0.borrow_mut();
+        if !side.incoming.is_empty() {
+            let bytes = side.incoming.bytes();
+            let count = bytes.len().min(buffer.remaining());
+            buffer.put_slice(&bytes[..count]);
+            side.incoming.consume(count);
+            return Poll::Ready(Ok(()));
+        }
+        side.socket.poll_read_buf(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.0.borrow_mut().socket.poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.0.borrow_mut().socket.poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.borrow_mut().socket.poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,171 @@
+//! One stream: bodies in both directions, polled, with flow control passed on.
+
+use std::task::{Context, Poll, ready};
+
+use ::h2::server::SendResponse;
+use ::h2::{Reason, RecvStream, SendStream};
+use bytes::Bytes;
+use wire::h1::ToClient;
+use wire::{Fields, ResponseHead};
+
+use super::heads;
+use crate::data::piece::Piece;
+
+/// The stream is of no use any more: it was reset, or its connection is gone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gone;
+
+/// A stream of HTTP/2.
+pub(crate) struct Stream {
+    recv: RecvStream,
+    send: Sending,
+    /// Bytes that were read and whose place in the window the sender has not got back: it gets it
+    /// when they have gone on, so that a slow receiver slows the sender down.
+    unreleased_bytes: usize,
+    /// The data that an announced length still lets us send.
+    left_bytes: Option<u64>,
+    /// Everything was sent.
+    done: bool,
+}
+
+enum Sending {
+    /// A client that waits for a head.
+    Head(SendResponse<Piece>),
+    Body(SendStream<Piece>),
+}
+
+impl Stream {
+    /// A client's request, whose body comes from `recv`.
+    pub(super) fn of_client(recv: RecvStream, respond: SendResponse<Piece>) -> Self {
+        Self {
+            recv,
+            send: Sending::Head(respond),
+            unreleased_bytes: 0,
+            left_bytes: None,
+            done: false,
+        }
+    }
+
+    /// Whether the other side has sent everything.
+    pub(crate) fn is_received(&self) -> bool {
+        self.recv.is_end_stream()
+    }
+
+    /// The next data; `None` at its end.
+    pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Gone>> {
+        if self.unreleased_bytes > 0 {
+            let bytes = std::mem::take(&mut self.unreleased_bytes);
+            self.recv.flow_control().release_capacity(bytes).map_err(|_| Gone)?;
+        }
+        match ready!(self.recv.poll_data(cx)) {
+            Some(Ok(bytes)) => {
+                self.unreleased_bytes = bytes.len();
+                Poll::Ready(Ok(Some(bytes)))
+            }
+            Some(Err(_)) => Poll::Ready(Err(Gone)),
+            None => Poll::Ready(Ok(None)),
+        }
+    }
+
+    /// The trailers behind the data, if there are any; what may not stand there is left out.
+    pub(crate) fn poll_trailers(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes_max: usize,
+    ) -> Poll<Result<Option<Box<Fields>>, Gone>> {
+        let trailers = ready!(self.recv.poll_trailers(cx)).map_err(|_| Gone)?;
+        let Some(trailers) = trailers else { return Poll::Ready(Ok(None)) };
+        let trailers = Fields::of_trailers(heads::iter(&trailers), bytes_max);
+        Poll::Ready(trailers.map(Some).map_err(|_| Gone))
+    }
+
+    /// Sends an interim response.
+    pub(crate) fn send_interim(&mut self, head: &ResponseHead) -> Result<(), Gone> {
+        let Sending::Head(respond) = &mut self.send else { return Err(Gone) };
+        let response = heads::response(head, &ToClient::default());
+        respond.send_informational(response).map_err(|_| Gone)
+    }
+
+    /// Sends the final head. With `ends` nothing follows.
+    pub(crate) fn send_head(
+        &mut self,
+        head: &ResponseHead,
+        to: &ToClient<'_>,
+        ends: bool,
+    ) -> Result<(), Gone> {
+        let Sending::Head(respond) = &mut self.send else { return Err(Gone) };
+        let send = respond.send_response(heads::response(head, to), ends).map_err(|_| Gone)?;
+        (self.send, self.done) = (Sending::Body(send), ends);
+        self.left_bytes = match to.framing {
+            wire::h1::Framing::Length(bytes) => Some(bytes),
+            _ => None,
+        };
+        Ok(())
+    }
+
+    /// How many of `wanted` bytes may be sent now; at least one.
+    pub(crate) fn poll_room(
+        &mut self,
+        cx: &mut Context<'_>,
+        wanted: usize,
+    ) -> Poll<Result<usize, Gone>> {
+        let Sending::Body(send) = &mut self.send else { return Poll::Ready(Err(Gone)) };
+        send.reserve_capacity(wanted);
+        loop {
+            let room = send.capacity();
+            if room > 0 {
+                return Poll::Ready(Ok(room.min(wanted)));
+            }
+            match ready!(send.poll_capacity(cx)) {
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Poll::Ready(Err(Gone)),
+            }
+        }
+    }
+
+    /// Sends `piece`, for which there is room. With `ends` nothing follows.
+    pub(crate) fn send_data(&mut self, piece: Piece, ends: bool) -> Result<(), Gone> {
+        let Sending::Body(send) = &mut self.send else { return Err(Gone) };
+        let bytes = piece.len() as u64;
+        send.send_data(piece, ends).map_err(|_| Gone)?;
+        if let Some(left_bytes) = &mut self.left_bytes {
+            *left_bytes = left_bytes.saturating_sub(bytes);
+        }
+        self.done |= ends;
+        Ok(())
+    }
+
+    /// Whether `bytes` more are all that was announced.
+    pub(crate) fn is_last(&self, bytes: usize) -> bool {
+        self.left_bytes == Some(bytes as u64)
+    }
+
+    /// Sends the trailers, and with them the end.
+    pub(crate) fn send_trailers(&mut self, trailers: &Fields) -> Result<(), Gone> {
+        let Sending::Body(send) = &mut self.send else { return Err(Gone) };
+        send.send_trailers(heads::map(trailers)).map_err(|_| Gone)?;
+        self.done = true;
+        Ok(())
+    }
+
+    /// Whether everything was sent.
+    pub(crate) fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// Ready when the receiver wants nothing more.
+    pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.send {
+            Sending::Head(respond) => respond.poll_reset(cx).map(|_| ()),
+            Sending::Body(send) => send.poll_reset(cx).map(|_| ()),
+        }
+    }
+
+    /// Breaks the stream off: the other side must not take it for whole.
+    pub(crate) fn reset(&mut self, reason: Reason) {
+        match &mut self.send {
+            Sending::Head(respond) => respond.send_reset(reason),
+            Sending::Body(send) => send.send_reset(reason),
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! HTTP/2 from clients (RFC 9113): the same requests, the same services, the same answers.
+
+mod connection;
+mod messages;
+mod tunnels;
