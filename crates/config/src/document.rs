@@ -20,7 +20,7 @@ pub struct Reader<'a> {
     pub variables: Variables<'a>,
     /// The array of tables whose items are read apart, each on its own: there are many of them.
     pub items: &'static str,
-    /// The tables of named things, to which every file may add names.
+    /// The tables of named things and the arrays, to which every file may add.
     pub shared: &'static [&'static str],
 }
 
@@ -265,6 +265,7 @@ impl<T: Clone> Reading<'_, '_, T> {
                         }
                     }
                 }
+                (Data::Array(items), Data::Array(more)) if shared => items.extend(more),
                 _ => twice(report, &new.key, &new.key, &old.key),
             }
         }

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use rules::RouteId;
+use rules::tcp::TcpEntry;
 
 /// Routes behind this one share the label `other`: a scrape must stay small however many routes there
 /// are, and a time series costs its store a kilobyte or more.
@@ -145,6 +146,42 @@ impl ServiceMetrics {
         Self {
             label: label.into(),
             shards: (0..workers).map(|_| ServiceShard::default()).collect(),
+        }
+    }
+}
+
+/// What one worker counted about one `[[tcp]]` entry.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct TcpShard {
+    /// Connections that were for it.
+    pub(crate) accepted: Counter,
+    /// Those that went wrong.
+    pub(crate) failures: Counter,
+    /// From the client.
+    pub(crate) up_bytes: Counter,
+    /// To the client.
+    pub(crate) down_bytes: Counter,
+}
+
+/// What all workers counted about one `[[tcp]]` entry.
+#[derive(Debug)]
+pub(crate) struct TcpMetrics {
+    pub(crate) listen: String,
+    /// Empty if it has none.
+    pub(crate) sni: Box<str>,
+    pub(crate) shards: Box<[TcpShard]>,
+    /// Open connections of all workers; the limit needs one number.
+    pub(crate) open: AtomicUsize,
+}
+
+impl TcpMetrics {
+    pub(crate) fn new(entry: &TcpEntry, workers: usize) -> Self {
+        Self {
+            listen: entry.listen.to_string(),
+            sni: entry.sni.clone().unwrap_or_default(),
+            shards: (0..workers).map(|_| TcpShard::default()).collect(),
+            open: AtomicUsize::new(0),
         }
     }
 }

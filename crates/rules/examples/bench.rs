@@ -144,7 +144,7 @@ fn builds() {
             .map(|_| {
                 let mut report = Report::new();
                 let start = Instant::now();
-                black_box(Rules::build(black_box(&routes), &services, &mut report)).unwrap();
+                black_box(Rules::build(black_box(&routes), &services, &[], &mut report)).unwrap();
                 start.elapsed().as_secs_f64() * 1e3
             })
             .fold(f64::MAX, f64::min);
@@ -154,7 +154,7 @@ fn builds() {
 
 fn build(texts: &[String]) -> Rules {
     let mut report = Report::new();
-    let rules = Rules::build(&routes(texts), &services(), &mut report);
+    let rules = Rules::build(&routes(texts), &services(), &[], &mut report);
     rules.unwrap_or_else(|| panic!("{report}"))
 }
 

@@ -31,7 +31,7 @@ pub(crate) fn compile(text: &str) -> (Report, Option<Rules>) {
         let route = config.and_then(|config| Route::build(&config, &mut report));
         routes.extend(route.map(|route| (value.place(), Arc::new(route))));
     }
-    let rules = Rules::build(&routes, &services, &mut report);
+    let rules = Rules::build(&routes, &services, &[], &mut report);
     (report, rules)
 }
 

@@ -1,4 +1,4 @@
-//! Everything that decides: routes, filters, files, faults, forwarding.
+//! Everything that decides: routes, filters, files, faults, forwarding, connections.
 //!
 //! Nothing here sees a socket, a clock, a file or a thread: facts come in as arguments, decisions
 //! go out as data, and every decision carries its reason. The engine does what was decided.
@@ -17,6 +17,7 @@ mod percent;
 pub mod route;
 mod rules;
 pub mod service;
+pub mod tcp;
 mod template;
 mod trail;
 
@@ -27,4 +28,5 @@ pub use files::Files;
 pub use route::{Route, RouteId};
 pub use rules::{Rules, Verdict};
 pub use service::{Service, ServiceId};
+pub use tcp::Tcp;
 pub use trail::{Line, Trail};

@@ -10,9 +10,10 @@ use wire::{Method, RequestHead, ResponseHead};
 use crate::files::{Candidate, Files};
 use crate::filter::Outcome;
 use crate::route::{Action, Building, Found, Table};
+use crate::tcp::{Tcp, TcpText};
 use crate::{Cx, Fault, Reply, Route, RouteId, Service, ServiceId};
 
-/// The compiled routes and services of one configuration. Immutable.
+/// The compiled routes, services and `[[tcp]]` entries of one configuration. Immutable.
 #[derive(Debug)]
 pub struct Rules {
     table: Table,
@@ -20,6 +21,7 @@ pub struct Rules {
     /// Where each route leads, by the index of the route.
     links: Box<[Link]>,
     services: Box<[Arc<Service>]>,
+    tcp: Tcp,
 }
 
 /// Where a route leads, beyond what it knows itself.
@@ -70,13 +72,15 @@ pub enum Verdict<'r> {
 }
 
 impl Rules {
-    /// Puts compiled routes and services together, or reports what does not fit and returns `None`.
+    /// Puts compiled routes, services and what is not HTTP together, or reports what does not fit and
+    /// returns `None`.
     ///
     /// Every route comes with the place of its text. A service that could not be built is `None`:
     /// it has been reported, and routes that name it are not reported for that.
     pub fn build(
         routes: &[(Place, Arc<Route>)],
         services: &[(At<String>, Option<Arc<Service>>)],
+        tcp: &[TcpText],
         report: &mut Report,
     ) -> Option<Self> {
         let errors = report.has_errors();
@@ -90,6 +94,7 @@ impl Rules {
             table.add(route);
             kept.push(Arc::clone(route));
         }
+        let tcp = Tcp::build(tcp, report, |name, place, report| linking.find(name, place, report));
         if !errors {
             // Routes that could not be built may have led there.
             linking.report_unused(report);
@@ -103,6 +108,7 @@ impl Rules {
             routes: kept.into(),
             links: links.into(),
             services: services.iter().filter_map(|(_, service)| service.clone()).collect(),
+            tcp,
         })
     }
 
@@ -177,6 +183,12 @@ impl Rules {
     #[must_use]
     pub fn route(&self, id: RouteId) -> &Route {
         &self.routes[id.0 as usize]
+    }
+
+    /// What is not HTTP.
+    #[must_use]
+    pub fn tcp(&self) -> &Tcp {
+        &self.tcp
     }
 
     /// The services, in the order in which they were given.
@@ -289,7 +301,7 @@ impl<'a> Linking<'a> {
             let (name, _) = &self.services[*index];
             if !used {
                 report
-                    .warning(name, format!("no route leads to the service `{}`", **name))
+                    .warning(name, format!("nothing leads to the service `{}`", **name))
                     .help("give it a route, or remove it");
             }
         }

@@ -1,4 +1,4 @@
-//! HTTP as bytes and as heads.
+//! HTTP as bytes and as heads, and what else a connection can begin with.
 //!
 //! Everything here is synchronous and touches neither socket nor clock: bytes in, heads and body
 //! bytes out. [`head`] holds the one concrete head type that every HTTP version fills in; [`h1`]
@@ -9,6 +9,7 @@ pub mod fields;
 pub mod framed;
 pub mod h1;
 pub mod head;
+pub mod hello;
 pub mod known;
 pub mod proxy_protocol;
 pub mod target;

@@ -1,8 +1,9 @@
 //! The PROXY protocol header, versions 1 and 2 (`proxy-protocol.txt` of HAProxy).
 //!
-//! A proxy before us sends it as the first bytes of a connection, to say who the client is.
+//! A proxy before us sends it as the first bytes of a connection, to say who the client is; so do we,
+//! to a service that is told so.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// What a header said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +12,8 @@ pub struct ProxyHeader {
     pub bytes: usize,
     /// The client; `None` for `LOCAL` and `UNKNOWN`, where the connection itself is meant.
     pub source: Option<SocketAddr>,
+    /// Where the client connected to; there if `source` is.
+    pub destination: Option<SocketAddr>,
 }
 
 /// The bytes are no PROXY header.
@@ -49,7 +52,7 @@ pub fn read(bytes: &[u8]) -> Result<Option<ProxyHeader>, NotProxyProtocol> {
 fn read_v1(line: &[u8]) -> Result<ProxyHeader, NotProxyProtocol> {
     let text = std::str::from_utf8(line).map_err(|_| NotProxyProtocol)?;
     let words: Vec<&str> = text.strip_suffix("\r\n").ok_or(NotProxyProtocol)?.split(' ').collect();
-    let source = match words[..] {
+    let ends = match words[..] {
         ["PROXY", "UNKNOWN", ..] => None,
         [
             "PROXY",
@@ -71,13 +74,12 @@ fn read_v1(line: &[u8]) -> Result<ProxyHeader, NotProxyProtocol> {
                 let plain = text.bytes().all(|byte| byte.is_ascii_digit());
                 text.parse().ok().filter(|_| plain).ok_or(NotProxyProtocol)
             };
-            address(destination)?;
-            port(destination_port)?;
-            Some(SocketAddr::new(address(source)?, port(source_port)?))
+            let destination = SocketAddr::new(address(destination)?, port(destination_port)?);
+            Some((SocketAddr::new(address(source)?, port(source_port)?), destination))
         }
         _ => return Err(NotProxyProtocol),
     };
-    Ok(ProxyHeader { bytes: line.len(), source })
+    Ok(ProxyHeader::new(line.len(), ends))
 }
 
 fn read_v2(bytes: &[u8]) -> Result<Option<ProxyHeader>, NotProxyProtocol> {
@@ -90,22 +92,64 @@ fn read_v2(bytes: &[u8]) -> Result<Option<ProxyHeader>, NotProxyProtocol> {
     let Some(tail) = bytes.get(16..16 + tail_bytes) else {
         return Ok(None);
     };
-    let port = |at: usize| u16::from_be_bytes([tail[at], tail[at + 1]]);
-    let source = match (command, family, transport) {
+    let ends = match (command, family, transport) {
         // LOCAL: a health check of the proxy itself.
         (0, ..) => None,
-        (1, 1, 1) if tail.len() >= 12 => {
-            let address: [u8; 4] = tail[..4].try_into().map_err(|_| NotProxyProtocol)?;
-            Some(SocketAddr::new(Ipv4Addr::from(address).into(), port(8)))
+        (1, 1, 1) => {
+            let end = |at, port_at| end_of(*tail.get(at..)?.first_chunk::<4>()?, tail, port_at);
+            Some(end(0, 8).zip(end(4, 10)).ok_or(NotProxyProtocol)?)
         }
-        (1, 2, 1) if tail.len() >= 36 => {
-            let address: [u8; 16] = tail[..16].try_into().map_err(|_| NotProxyProtocol)?;
-            Some(SocketAddr::new(Ipv6Addr::from(address).into(), port(32)))
+        (1, 2, 1) => {
+            let end = |at, port_at| end_of(*tail.get(at..)?.first_chunk::<16>()?, tail, port_at);
+            Some(end(0, 32).zip(end(16, 34)).ok_or(NotProxyProtocol)?)
         }
         (1, 0 | 3, _) => None,
         _ => return Err(NotProxyProtocol),
     };
-    Ok(Some(ProxyHeader { bytes: 16 + tail_bytes, source }))
+    Ok(Some(ProxyHeader::new(16 + tail_bytes, ends)))
+}
+
+fn end_of(ip: impl Into<IpAddr>, tail: &[u8], port_at: usize) -> Option<SocketAddr> {
+    let port = tail.get(port_at..)?.first_chunk::<2>()?;
+    Some(SocketAddr::new(ip.into(), u16::from_be_bytes(*port)))
+}
+
+impl ProxyHeader {
+    /// With the client and where it connected to.
+    fn new(bytes: usize, ends: Option<(SocketAddr, SocketAddr)>) -> Self {
+        let (source, destination) = ends.unzip();
+        Self { bytes, source, destination }
+    }
+}
+
+/// Appends a header of version 2 that says that `source` connected to `destination`.
+pub fn encode_v2(source: SocketAddr, destination: SocketAddr, out: &mut Vec<u8>) {
+    out.extend_from_slice(V2_SIGNATURE);
+    // Version 2, command PROXY.
+    out.push(0x21);
+    // `::ffff:192.0.2.1` is how a socket for both families shows a client of the older one.
+    match (source.ip().to_canonical(), destination.ip().to_canonical()) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            out.extend_from_slice(&[0x11, 0, 12]);
+            out.extend_from_slice(&source.octets());
+            out.extend_from_slice(&destination.octets());
+        }
+        (source, destination) => {
+            out.extend_from_slice(&[0x21, 0, 36]);
+            out.extend_from_slice(&as_v6(source).octets());
+            out.extend_from_slice(&as_v6(destination).octets());
+        }
+    }
+    out.extend_from_slice(&source.port().to_be_bytes());
+    out.extend_from_slice(&destination.port().to_be_bytes());
+}
+
+/// One header has addresses of one family.
+fn as_v6(ip: IpAddr) -> Ipv6Addr {
+    match ip {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
+    }
 }
 
 #[cfg(test)]
@@ -125,21 +169,41 @@ mod tests {
         let v4 = [192, 0, 2, 1, 192, 0, 2, 2, 0x1f, 0x90, 0, 80];
         let mut v6 = [0; 36];
         (v6[15], v6[33]) = (1, 99);
-        for (header, source) in [
-            (b"PROXY TCP4 192.0.2.1 192.0.2.2 8080 80\r\n".to_vec(), Some("192.0.2.1:8080")),
-            (b"PROXY TCP6 ::1 ::2 99 80\r\n".to_vec(), Some("[::1]:99")),
+        for (header, ends) in [
+            (
+                b"PROXY TCP4 192.0.2.1 192.0.2.2 8080 80\r\n".to_vec(),
+                Some(["192.0.2.1:8080", "192.0.2.2:80"]),
+            ),
+            (b"PROXY TCP6 ::1 ::2 99 80\r\n".to_vec(), Some(["[::1]:99", "[::2]:80"])),
             (b"PROXY UNKNOWN\r\n".to_vec(), None),
-            (v2(1, 0x11, &v4), Some("192.0.2.1:8080")),
-            (v2(1, 0x21, &v6), Some("[::1]:99")),
+            (v2(1, 0x11, &v4), Some(["192.0.2.1:8080", "192.0.2.2:80"])),
+            (v2(1, 0x21, &v6), Some(["[::1]:99", "[::]:0"])),
             (v2(0, 0, &[]), None),
         ] {
-            let source = source.map(|text| text.parse().expect("an address"));
+            let ends = ends.map(|ends| ends.map(|text| text.parse().expect("an address")));
+            let ends = ends.map(|[source, destination]| (source, destination));
             let mut bytes = header.clone();
             bytes.extend(b"GET / HTTP/1.1\r\n");
             for split in 0..header.len() {
                 assert_eq!(read(&bytes[..split]), Ok(None), "{header:?} at {split}");
             }
-            assert_eq!(read(&bytes), Ok(Some(ProxyHeader { bytes: header.len(), source })));
+            assert_eq!(read(&bytes), Ok(Some(ProxyHeader::new(header.len(), ends))));
+        }
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        for (source, destination, said) in [
+            ("192.0.2.1:8080", "10.0.0.1:80", ["192.0.2.1:8080", "10.0.0.1:80"]),
+            ("[::ffff:192.0.2.1]:8080", "10.0.0.1:80", ["192.0.2.1:8080", "10.0.0.1:80"]),
+            ("[2001:db8::1]:1", "[::1]:2", ["[2001:db8::1]:1", "[::1]:2"]),
+            ("[2001:db8::1]:1", "10.0.0.1:2", ["[2001:db8::1]:1", "[::ffff:10.0.0.1]:2"]),
+        ] {
+            let address = |text: &str| text.parse().expect("an address");
+            let mut bytes = Vec::new();
+            encode_v2(address(source), address(destination), &mut bytes);
+            let ends = (address(said[0]), address(said[1]));
+            assert_eq!(read(&bytes), Ok(Some(ProxyHeader::new(bytes.len(), Some(ends)))));
         }
     }
 

@@ -164,6 +164,23 @@ impl Admin {
         json_reply(if ready { 200 } else { 503 }, &body)
     }
 
+    /// The entries of `[[tcp]]`, each with where it really listens and what is open.
+    fn tcp(&self, snapshot: &Snapshot) -> Vec<Value> {
+        let status = self.status.borrow();
+        let entries = snapshot.rules.tcp().entries().iter().zip(&snapshot.tcp_metrics);
+        entries
+            .map(|(entry, metrics)| {
+                let bound = status.tcp.iter().find(|(written, _)| *written == entry.listen);
+                json!({
+                    "listen": bound.map_or(entry.listen, |(_, bound)| *bound),
+                    "sni": entry.sni,
+                    "service": snapshot.rules.service(entry.service).name,
+                    "connections": metrics.open.load(std::sync::atomic::Ordering::Relaxed),
+                })
+            })
+            .collect()
+    }
+
     async fn full_status(&self) -> Value {
         let instances = self.supervision.status().await;
         let snapshot = self.published.current();
@@ -199,6 +216,7 @@ impl Admin {
             "requests": requests,
             "config": *self.status.borrow(),
             "services": services,
+            "tcp": self.tcp(&snapshot),
         })
     }
 }

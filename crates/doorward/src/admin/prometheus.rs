@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 
 use crate::control::snapshot::Snapshot;
 use crate::metrics::{
-    Counter, DURATION_BOUNDS_US, Durations, Metrics, RouteShard, ServiceShard, WorkerMetrics,
+    Counter, DURATION_BOUNDS_US, Durations, Metrics, RouteShard, ServiceShard, TcpMetrics,
+    TcpShard, WorkerMetrics,
 };
 
 /// Everything that is counted, under the labels of `snapshot`.
@@ -15,6 +16,7 @@ pub(crate) fn render(metrics: &Metrics, snapshot: &Snapshot) -> String {
     connections(&mut out, metrics);
     routes(&mut out, snapshot);
     services(&mut out, snapshot);
+    tcp(&mut out, snapshot);
     out
 }
 
@@ -154,6 +156,46 @@ fn services(out: &mut String, snapshot: &Snapshot) {
     for service in services {
         let durations = service.metrics.shards.iter().map(|shard| &shard.first_byte);
         histogram(out, name, ("service", &service.metrics.label), durations);
+    }
+}
+
+/// What is not HTTP; nothing if there is none.
+fn tcp(out: &mut String, snapshot: &Snapshot) {
+    let entries = &snapshot.tcp_metrics;
+    if entries.is_empty() {
+        return;
+    }
+    let sum = |entry: &TcpMetrics, which: fn(&TcpShard) -> &Counter| -> u64 {
+        entry.shards.iter().map(|shard| which(shard).read()).sum()
+    };
+    let name = "doorward_tcp_open_connections";
+    family(out, name, "gauge", "Open connections of a TCP entry.");
+    for entry in entries {
+        let open = entry.open.load(Ordering::Relaxed) as u64;
+        line(out, name, &[("listen", &entry.listen), ("sni", &entry.sni)], open);
+    }
+    let name = "doorward_tcp_connections_total";
+    family(out, name, "counter", "Connections that were for a TCP entry.");
+    for entry in entries {
+        let count = sum(entry, |shard| &shard.accepted);
+        line(out, name, &[("listen", &entry.listen), ("sni", &entry.sni)], count);
+    }
+    let name = "doorward_tcp_failures_total";
+    family(out, name, "counter", "Connections of a TCP entry that ended in a fault.");
+    for entry in entries {
+        let count = sum(entry, |shard| &shard.failures);
+        line(out, name, &[("listen", &entry.listen), ("sni", &entry.sni)], count);
+    }
+    let name = "doorward_tcp_bytes_total";
+    family(out, name, "counter", "Bytes of a TCP entry, from clients (up) and to them (down).");
+    for entry in entries {
+        let labels = [("listen", &*entry.listen), ("sni", &*entry.sni)];
+        for (direction, count) in [
+            ("up", sum(entry, |shard| &shard.up_bytes)),
+            ("down", sum(entry, |shard| &shard.down_bytes)),
+        ] {
+            line(out, name, &[labels[0], labels[1], ("direction", direction)], count);
+        }
     }
 }
 

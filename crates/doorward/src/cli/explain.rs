@@ -22,15 +22,17 @@ Examples:
   doorward explain POST http://shop.example.com/cart -H 'X-Beta: 1' --config shop.toml
   doorward explain GET http://localhost:8080/ --client 203.0.113.9
   doorward explain GET http://localhost:8080/ --live     sends it, and shows what really happened
-  doorward explain GET http://localhost:8080/ | jq       JSON when piped";
+  doorward explain GET http://localhost:8080/ | jq       JSON when piped
+  doorward explain tls://db.example.com:5432             a connection that is not HTTP; or tcp://HOST:PORT";
 
 /// Tells every decision about a request, with its reason, from the configuration alone.
 ///
 /// With `--live` the request is really sent, and the running process tells what it did.
 #[derive(clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, allow_missing_positional = true)]
 pub(crate) struct ExplainArgs {
     /// The method
+    #[arg(default_value = "GET")]
     method: String,
     /// The whole URL
     url: String,
@@ -151,7 +153,7 @@ fn shown(explanation: &Value, paint: Paint) -> String {
         ]);
     }
     let outcome = text(&explanation["outcome"]);
-    let failed = ["answer 4", "answer 5", "answered 4", "answered 5"];
+    let failed = ["answer 4", "answer 5", "answered 4", "answered 5", "close"];
     let look = match failed.iter().any(|begin| outcome.starts_with(begin)) {
         true => Look::Bad,
         false => Look::Good,

@@ -151,6 +151,11 @@ fn table(status: &Value, paint: Paint) -> String {
     for service in status["services"].as_array().into_iter().flatten() {
         out += &one_service(service, paint);
     }
+    let tcp = status["tcp"].as_array().into_iter().flatten();
+    let tcp: Vec<_> = tcp.map(row_of_tcp).collect();
+    if !tcp.is_empty() {
+        out += &format!("\n{}\n{}", strong("tcp"), paint.columns("    ", &tcp));
+    }
     out
 }
 
@@ -214,6 +219,15 @@ fn row_of_instance(instance: &Value) -> Vec<(Look, String)> {
         (Look::Plain, pid.map_or(String::new(), |pid| format!("pid {pid}"))),
         (Look::Plain, restarts),
         (Look::Odd, instance["last-exit"]["reason"].as_str().unwrap_or_default().to_owned()),
+    ]
+}
+
+fn row_of_tcp(entry: &Value) -> Vec<(Look, String)> {
+    vec![
+        (Look::Plain, word(&entry["listen"]).to_owned()),
+        (Look::Plain, entry["sni"].as_str().unwrap_or("any name").to_owned()),
+        (Look::Strong, word(&entry["service"]).to_owned()),
+        (Look::Plain, count(&entry["connections"], "connection")),
     ]
 }
 

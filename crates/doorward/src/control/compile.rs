@@ -12,7 +12,7 @@ use rules::{Rules, Service};
 use wire::h1::{BodyLimits, HeadLimits};
 
 use super::listeners::ListenSpec;
-use super::model::{Access, Config};
+use super::model::{Access, Config, Listener};
 use super::process::{BuildSpec, CommandLine, Health, ServiceSpec};
 use super::registry::milliseconds;
 use super::snapshot::Limits;
@@ -48,13 +48,21 @@ pub(crate) fn limits(config: &Config) -> Limits {
 
 /// Where to listen.
 pub(crate) fn listen_specs(config: &Config) -> Vec<ListenSpec> {
-    let listeners = config.listen.http.0.iter();
-    listeners
-        .map(|listener| ListenSpec {
-            address: listener.address.0,
-            proxy_protocol: listener.proxy_protocol.as_ref().map(|peers| Arc::from(&***peers)),
-        })
-        .collect()
+    let spec = |listener: &Listener, tcp| ListenSpec {
+        address: listener.address.0,
+        proxy_protocol: listener.proxy_protocol.as_ref().map(|peers| Arc::from(&***peers)),
+        tcp,
+    };
+    let http = config.listen.http.0.iter().map(|listener| spec(listener, false));
+    let mut specs: Vec<ListenSpec> = http.collect();
+    for entry in &config.tcp {
+        // Entries that differ by `sni` share their listener.
+        let shared = |other: &ListenSpec| other.tcp && other.address == entry.listen.address.0;
+        if !specs.iter().any(shared) {
+            specs.push(spec(&entry.listen, true));
+        }
+    }
+    specs
 }
 
 /// The peers whose word about others is taken.

@@ -1,11 +1,13 @@
 //! What would be done with a request, and why: the very rules that serve it, with a trail open.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use rules::forward::Peer;
-use rules::{Cx, Rules, Trail, Verdict};
+use rules::tcp::Beginning;
+use rules::{Cx, Fault, Rules, Trail, Verdict};
 use serde::{Deserialize, Serialize};
 use wire::RequestHead;
+use wire::hello::NotHello;
 
 /// A request to be explained.
 #[derive(Clone, Debug, Deserialize)]
@@ -37,7 +39,7 @@ pub(crate) struct Explanation {
 /// it is passed over at the moment.
 pub(crate) type Endpoints<'a> = &'a dyn Fn(usize) -> Vec<(String, bool)>;
 
-/// Decides about the request in `question` as the engine would.
+/// Decides about the request in `question`, or the connection, as the engine would.
 ///
 /// # Errors
 /// If it cannot be a request at all: the clause that says why.
@@ -47,6 +49,9 @@ pub(crate) fn explain(
     endpoints: Endpoints<'_>,
     question: &Question,
 ) -> Result<Explanation, String> {
+    if let Some(connection) = Connection::of_url(&question.url) {
+        return explain_connection(rules, endpoints, &question.url, &connection?);
+    }
     let https = question.url.starts_with("https://");
     let mut head = head(question)?;
     let client = question.client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
@@ -59,19 +64,8 @@ pub(crate) fn explain(
     let outcome = match rules.decide(&mut head, &mut cx) {
         Verdict::Forward { service, .. } => {
             let name = rules.service(service).name.to_string();
-            let endpoints = endpoints(service.0 as usize);
-            let resting = |at: usize| endpoints[at].1;
-            match rules::balance::pick(endpoints.len(), 0, 0, resting) {
-                Some((at, why)) => {
-                    cx.note("endpoint", &endpoints[at].0);
-                    cx.record("balance", "pick", why);
-                    format!("forward to `{name}` at {}", endpoints[at].0)
-                }
-                None => {
-                    cx.record("balance", "none", "the service has no endpoint at the moment");
-                    format!("forward to `{name}`")
-                }
-            }
+            let trail = cx.trail.as_mut().expect("it was just put there");
+            balance(trail, &name, &endpoints(service.0 as usize))
         }
         Verdict::Reply { reply, .. } => format!("answer {}", reply.status),
         Verdict::Files { files, candidates, .. } => {
@@ -85,6 +79,102 @@ pub(crate) fn explain(
     };
     let decisions = cx.trail.take().map(|trail| *trail).unwrap_or_default();
     Ok(Explanation { request, outcome, decisions })
+}
+
+/// Which endpoint of the service `name` would be taken.
+fn balance(trail: &mut Trail, name: &str, endpoints: &[(String, bool)]) -> String {
+    let resting = |at: usize| endpoints[at].1;
+    match rules::balance::pick(endpoints.len(), 0, 0, resting) {
+        Some((at, why)) => {
+            trail.note("endpoint", endpoints[at].0.clone());
+            trail.record("balance", "pick", why);
+            format!("forward to `{name}` at {}", endpoints[at].0)
+        }
+        None => {
+            trail.record("balance", "none", "the service has no endpoint at the moment");
+            format!("forward to `{name}`")
+        }
+    }
+}
+
+/// A connection that is not HTTP.
+struct Connection<'u> {
+    tls: bool,
+    host: &'u str,
+    port: u16,
+}
+
+impl<'u> Connection<'u> {
+    /// The one that `tcp://HOST:PORT` or `tls://NAME:PORT` means, if `url` is one of these.
+    fn of_url(url: &'u str) -> Option<Result<Self, String>> {
+        let (scheme, rest) = url.split_once("://")?;
+        let tls = match scheme {
+            "tcp" => false,
+            "tls" => true,
+            _ => return None,
+        };
+        let parts = rest.trim_end_matches('/').rsplit_once(':');
+        let parts = parts.and_then(|(host, port)| Some((host, port.parse().ok()?)));
+        Some(match parts {
+            Some((host, port)) => Ok(Self { tls, host, port }),
+            None => Err(format!("`{url}` names no port")),
+        })
+    }
+
+    /// Where it arrives: at the address it names, or else at the one listener with its port.
+    fn listener(&self, rules: &Rules) -> Result<SocketAddr, String> {
+        let mut listeners = rules.tcp().listeners();
+        listeners.retain(|address| address.port() == self.port);
+        let ip = self.host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        let exact = ip.ok().map(|ip| SocketAddr::new(ip, self.port));
+        match (&*listeners, exact.filter(|exact| listeners.contains(exact))) {
+            (_, Some(exact)) => Ok(exact),
+            ([one], None) => Ok(*one),
+            ([], None) => Err(format!("no `[[tcp]]` listens on port {}", self.port)),
+            (_, None) => Err(format!("several `[[tcp]]` listen on port {}", self.port)),
+        }
+    }
+}
+
+/// Decides about a connection as the engine would.
+fn explain_connection(
+    rules: &Rules,
+    endpoints: Endpoints<'_>,
+    url: &str,
+    connection: &Connection<'_>,
+) -> Result<Explanation, String> {
+    let listen = connection.listener(rules)?;
+    let name = connection.host.to_ascii_lowercase();
+    // An address is never sent as a server name (RFC 6066, 3).
+    let name = Some(&*name).filter(|name| wire::hello::is_host_name(name) && !is_ip(name));
+    let beginning = match connection.tls && rules.tcp().wants_name(listen) {
+        true => Beginning::Tls(name),
+        false => Beginning::Plain,
+    };
+    let mut trail = Trail::default();
+    trail.note("listen", listen.to_string());
+    let found = match (connection.tls, rules.tcp().wants_name(listen)) {
+        (false, true) => Err(Fault::HelloMalformed(NotHello::NotTls)),
+        _ => rules.tcp().find(listen, beginning),
+    };
+    let outcome = match found {
+        Ok((id, why)) => {
+            let entry = rules.tcp().entry(id);
+            trail.note("entry", entry.name());
+            trail.record("tcp", "choose", why);
+            let service = &rules.service(entry.service).name;
+            balance(&mut trail, service, &endpoints(entry.service.0 as usize))
+        }
+        Err(fault) => {
+            trail.record("fault", fault.slug(), fault.reason());
+            format!("close: {}", fault.title())
+        }
+    };
+    Ok(Explanation { request: url.to_owned(), outcome, decisions: trail })
+}
+
+fn is_ip(name: &str) -> bool {
+    name.parse::<IpAddr>().is_ok()
 }
 
 /// The head that a client would send for the URL in `question`.

@@ -17,6 +17,15 @@ pub(crate) struct ListenSpec {
     pub(crate) address: SocketAddr,
     /// The peers whose PROXY header is taken; `None` if connections begin with HTTP.
     pub(crate) proxy_protocol: Option<Arc<[Network]>>,
+    /// Whether connections are those of `[[tcp]]`, and not HTTP.
+    pub(crate) tcp: bool,
+}
+
+impl ListenSpec {
+    /// Whether one socket would do for both. Any free port is not the same as any other.
+    fn is_same_place(&self, other: &Self) -> bool {
+        self.address == other.address && (self.address.port() != 0 || self.tcp == other.tcp)
+    }
 }
 
 /// Connections that the kernel keeps for us until they are accepted; it cuts this to
@@ -89,7 +98,7 @@ impl Listeners {
         let mut left: Vec<usize> = (0..self.open.len()).collect();
         let mut plan = Vec::new();
         for spec in wanted {
-            let known = left.iter().position(|&at| self.open[at].spec.address == spec.address);
+            let known = left.iter().position(|&at| self.open[at].spec.is_same_place(spec));
             plan.push(match known {
                 Some(known) => Planned::Kept(left.remove(known)),
                 None => Planned::New(
@@ -105,7 +114,7 @@ impl Listeners {
                 Planned::New(sockets) => {
                     let bound = sockets[0].local_addr().unwrap_or(spec.address);
                     let (stop, stopped) = watch::channel(false);
-                    workers.listen(sockets, bound, spec.proxy_protocol.as_ref(), &stopped);
+                    workers.listen(sockets, bound, spec, &stopped);
                     let spec = spec.clone();
                     self.open.push(Open { spec, bound, stop });
                 }
@@ -120,7 +129,7 @@ impl Listeners {
     /// Whether a listener that stays would have to change its protocol, which takes a restart.
     pub(crate) fn changed_protocol(&self, wanted: &[ListenSpec]) -> Option<SocketAddr> {
         let changed = wanted.iter().find(|spec| {
-            let same = |open: &&Open| open.spec.address == spec.address;
+            let same = |open: &&Open| open.spec.is_same_place(spec);
             self.open.iter().find(same).is_some_and(|open| open.spec != **spec)
         });
         changed.map(|spec| spec.address)
@@ -133,9 +142,15 @@ impl Listeners {
         }
     }
 
-    /// Where we listen, in the order of the configuration.
+    /// Where we listen for HTTP, in the order of the configuration.
     pub(crate) fn bound(&self) -> Vec<SocketAddr> {
-        self.open.iter().map(|open| open.bound).collect()
+        self.open.iter().filter(|open| !open.spec.tcp).map(|open| open.bound).collect()
+    }
+
+    /// Where we listen for what is not HTTP, each address behind how it was written.
+    pub(crate) fn bound_tcp(&self) -> Vec<(SocketAddr, SocketAddr)> {
+        let tcp = self.open.iter().filter(|open| open.spec.tcp);
+        tcp.map(|open| (open.spec.address, open.bound)).collect()
     }
 
     /// One socket for each worker. With `SO_REUSEPORT` the kernel spreads connections over them, so

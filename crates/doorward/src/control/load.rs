@@ -15,7 +15,7 @@ use rules::Rules;
 use rules::route::{Route, RouteConfig};
 use rules::service::{Service, ServiceConfig};
 
-use super::model::Config;
+use super::model::{Config, Tcp};
 use super::run::folder_of;
 
 /// The file that is meant where a folder is named.
@@ -139,7 +139,8 @@ impl Loader {
         }
         let routes: Vec<_> =
             document.items.into_iter().map(|item| (item.place, item.value)).collect();
-        let rules = Rules::build(&routes, &services, &mut report).map(Arc::new);
+        let tcp: Vec<_> = config.tcp.iter().map(Tcp::text).collect();
+        let rules = Rules::build(&routes, &services, &tcp, &mut report).map(Arc::new);
         Loaded { report, config: Config { service, ..config }, rules }
     }
 
@@ -185,7 +186,7 @@ fn read<T: Clone>(
         files: disk,
         variables: &|name| std::env::var(name).ok(),
         items: "route",
-        shared: &["service"],
+        shared: &["service", "tcp"],
     };
     reader.read(&path.to_string_lossy(), routes, report, build)
 }

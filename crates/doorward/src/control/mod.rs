@@ -2,12 +2,12 @@
 
 mod compile;
 pub(crate) mod explain;
-mod listeners;
+pub(crate) mod listeners;
 pub(crate) mod load;
 pub(crate) mod model;
 mod notify;
 pub(crate) mod process;
-mod registry;
+pub(crate) mod registry;
 mod resolve;
 pub(crate) mod run;
 pub(crate) mod snapshot;

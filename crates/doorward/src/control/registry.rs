@@ -6,10 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rules::service::{Endpoint as Written, Source};
+use rules::tcp::TcpEntry;
 use rules::{Route, Service as ServiceRules};
 
 use super::snapshot::{Address, Endpoint, Service, Times};
-use crate::metrics::{ROUTES_LABELLED_MAX, RouteCounters, RouteMetrics, ServiceMetrics};
+use crate::metrics::{
+    ROUTES_LABELLED_MAX, RouteCounters, RouteMetrics, ServiceMetrics, TcpMetrics,
+};
 
 /// Addresses that are known only at run time.
 #[derive(Default)]
@@ -33,6 +36,7 @@ pub(crate) struct Registry {
     routes: HashMap<Box<str>, Arc<RouteMetrics>>,
     other_routes: Arc<RouteMetrics>,
     services: HashMap<Box<str>, Arc<ServiceMetrics>>,
+    tcp: HashMap<String, Arc<TcpMetrics>>,
 }
 
 impl Registry {
@@ -45,6 +49,7 @@ impl Registry {
             routes: HashMap::new(),
             other_routes: Arc::new(RouteMetrics::new(OTHER, workers)),
             services: HashMap::new(),
+            tcp: HashMap::new(),
         }
     }
 
@@ -106,6 +111,20 @@ impl Registry {
         let unused = |endpoint: &Arc<Endpoint>| Arc::strong_count(endpoint) == 1;
         let forgotten = self.endpoints.extract_if(|_, endpoint| unused(endpoint));
         forgotten.map(|((_, address), _)| address).collect()
+    }
+
+    /// The counters of the `[[tcp]]` entries.
+    pub(crate) fn tcp(&mut self, entries: &[TcpEntry]) -> Box<[Arc<TcpMetrics>]> {
+        let mut before = std::mem::take(&mut self.tcp);
+        let kept = entries.iter().map(|entry| {
+            let name = entry.name();
+            let counters = before.remove(&name);
+            let counters =
+                counters.unwrap_or_else(|| Arc::new(TcpMetrics::new(entry, self.workers)));
+            self.tcp.insert(name, Arc::clone(&counters));
+            counters
+        });
+        kept.collect()
     }
 
     /// The counters of `routes`. Routes of one name share them, and so do all behind the first

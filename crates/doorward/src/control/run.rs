@@ -52,6 +52,9 @@ pub(crate) struct ConfigStatus {
     /// What changed in the file and only takes effect at the next start.
     pub(crate) needs_restart: Vec<&'static str>,
     pub(crate) listening: Vec<SocketAddr>,
+    /// Listeners of `[[tcp]]`: each as it is written, and where it really is.
+    #[serde(skip)]
+    pub(crate) tcp: Vec<(SocketAddr, SocketAddr)>,
     pub(crate) draining: bool,
 }
 
@@ -262,7 +265,9 @@ impl Control {
         let compiled = loaded.compiled().ok_or_else(|| report.clone())?;
         let wanted = compile::listen_specs(&compiled.config);
         if let Some(address) = self.listeners.changed_protocol(&wanted) {
-            return Err(format!("{address}: a change of `proxy-protocol` takes a restart\n"));
+            return Err(format!(
+                "{address}: a change of `proxy-protocol`, or between HTTP and TCP, takes a restart\n"
+            ));
         }
         self.listeners
             .apply(&wanted, &self.workers)
@@ -273,6 +278,7 @@ impl Control {
         self.publish();
         self.metrics.reloads.fetch_add(1, Ordering::Relaxed);
         let (version, listening) = (self.metrics.config_version(), self.listeners.bound());
+        let tcp = self.listeners.bound_tcp();
         let rules = Arc::clone(&self.compiled.rules);
         let needs_restart = self.fixed.changes(&Fixed::of(&self.compiled.config));
         self.status.send_modify(|status| {
@@ -283,6 +289,7 @@ impl Control {
             status.refused = None;
             status.needs_restart = needs_restart;
             status.listening = listening;
+            status.tcp = tcp;
         });
         Ok(report)
     }
@@ -312,6 +319,7 @@ impl Control {
             version: self.version,
             services: self.registry.services(rules.services(), &self.found),
             route_metrics: self.registry.routes(rules.routes()),
+            tcp_metrics: self.registry.tcp(rules.tcp().entries()),
             rules: Arc::clone(rules),
             limits: compile::limits(config),
             trust: compile::trust(config),

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use wire::h1::{BodyLimits, HeadLimits};
 
-use crate::metrics::{RouteCounters, ServiceMetrics};
+use crate::metrics::{RouteCounters, ServiceMetrics, TcpMetrics};
 use crate::observe::access::AccessFormat;
 
 /// Everything that a request needs to know. Immutable: a request keeps the one it began with.
@@ -21,6 +21,8 @@ pub(crate) struct Snapshot {
     /// By `ServiceId`.
     pub(crate) services: Box<[Arc<Service>]>,
     pub(crate) route_metrics: RouteCounters,
+    /// By `TcpId`.
+    pub(crate) tcp_metrics: Box<[Arc<TcpMetrics>]>,
     pub(crate) limits: Limits,
     /// Peers whose word about others is taken.
     pub(crate) trust: Arc<[config::Network]>,

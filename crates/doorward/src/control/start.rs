@@ -122,6 +122,7 @@ async fn assemble(
         version: 1,
         services: registry.services(compiled.rules.services(), &found),
         route_metrics: registry.routes(compiled.rules.routes()),
+        tcp_metrics: registry.tcp(compiled.rules.tcp().entries()),
         rules: Arc::clone(&compiled.rules),
         limits: compile::limits(&compiled.config),
         trust: compile::trust(&compiled.config),
@@ -150,6 +151,7 @@ async fn assemble(
         refused: None,
         needs_restart: Vec::new(),
         listening: listeners.bound(),
+        tcp: listeners.bound_tcp(),
         draining: false,
     });
     let admin = Admin {
@@ -191,6 +193,11 @@ async fn assemble(
     };
     control.start_services();
     notify::systemd("READY=1");
+    let tcp: Vec<_> = control.listeners.bound_tcp();
+    if !tcp.is_empty() {
+        let addresses: Vec<String> = tcp.iter().map(|(_, bound)| bound.to_string()).collect();
+        log::info("listen", format!("tcp on {}", addresses.join(", ")));
+    }
     let addresses: Vec<String> = running.listening.iter().map(ToString::to_string).collect();
     log::info("listen", format!("http on {}, admin on {admin_address}", addresses.join(", ")));
     control.greeting = greeting.map(|greeting| (greeting, running, Instant::now()));
@@ -214,7 +221,7 @@ fn serve_admin(
     let address = socket.local_addr()?;
     let worker = shared.worker(index);
     tokio::task::spawn_local(Rc::clone(&worker).keep_time());
-    let listener = Rc::new(Listener { address, proxy_protocol: None, admin: Some(Rc::new(admin)) });
+    let listener = Rc::new(Listener::of_admin(address, admin));
     let (stop, stopped) = watch::channel(false);
     // Operators have counts of their own: clients must not be able to lock them out.
     let per_client = PerClient::default();

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use config::Network;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::{mpsc, watch};
 
+use super::listeners::ListenSpec;
 use super::snapshot::Published;
 use crate::data::listen::{self, Listener, PerClient};
 use crate::data::worker::Worker;
@@ -47,7 +47,7 @@ enum Command {
     Listen {
         socket: std::net::TcpListener,
         address: SocketAddr,
-        proxy_protocol: Option<Arc<[Network]>>,
+        spec: ListenSpec,
         stop: watch::Receiver<bool>,
     },
     /// No new requests; end when the last one has.
@@ -97,7 +97,7 @@ impl Workers {
         &self,
         sockets: Vec<std::net::TcpListener>,
         address: SocketAddr,
-        proxy_protocol: Option<&Arc<[Network]>>,
+        spec: &ListenSpec,
         stop: &watch::Receiver<bool>,
     ) {
         for (worker, socket) in self.commands.iter().zip(sockets) {
@@ -105,7 +105,7 @@ impl Workers {
             let _ = worker.send(Command::Listen {
                 socket,
                 address,
-                proxy_protocol: proxy_protocol.cloned(),
+                spec: spec.clone(),
                 stop: stop.clone(),
             });
         }
@@ -151,8 +151,8 @@ async fn work(index: usize, shared: Shared, mut commands: mpsc::UnboundedReceive
             () = worker.drained(), if draining => break,
         };
         match command {
-            Some(Command::Listen { socket, address, proxy_protocol, stop }) => {
-                let listener = Rc::new(Listener { address, proxy_protocol, admin: None });
+            Some(Command::Listen { socket, address, spec, stop }) => {
+                let listener = Rc::new(Listener::new(address, spec));
                 match TcpListener::from_std(socket) {
                     Ok(socket) => {
                         let accepting = listen::accept(

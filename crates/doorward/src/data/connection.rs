@@ -13,6 +13,7 @@ use super::deadline::Watch;
 use super::end::End;
 use super::h2::{self, server::PREFACE};
 use super::listen::Listener;
+use super::proxied;
 use super::scratch::Scratch;
 use super::serve;
 use super::socket::Socket;
@@ -188,24 +189,8 @@ impl Connection {
     async fn read_proxy_header(&mut self) -> bool {
         let header_ms = self.worker.pin().limits.header_ms;
         self.watch.set(header_ms);
-        let header = poll_fn(|cx| {
-            loop {
-                match wire::proxy_protocol::read(self.client.side().incoming.bytes()) {
-                    Ok(Some(header)) => return Poll::Ready(Some(header)),
-                    Ok(None) => {}
-                    Err(_) => return Poll::Ready(None),
-                }
-                match self.client.side().poll_fill(cx) {
-                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(None),
-                    Poll::Ready(Ok(_)) => {}
-                    Poll::Pending if self.watch.is_over() => return Poll::Ready(None),
-                    Poll::Pending => return Poll::Pending,
-                }
-            }
-        })
-        .await;
+        let header = proxied::read_header(self.client.side(), &self.watch).await;
         let Some(header) = header else { return false };
-        self.client.side().incoming.consume(header.bytes);
         if let Some(source) = header.source {
             self.peer.address = Some(source);
         }

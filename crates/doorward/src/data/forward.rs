@@ -22,10 +22,10 @@ use crate::control::snapshot::{Endpoint, Limits, Service};
 
 /// The most endpoints that are tried for one request: more would let one request wait for several
 /// connect time-outs on end.
-const ENDPOINTS_TRIED_MAX: usize = 3;
+pub(super) const ENDPOINTS_TRIED_MAX: usize = 3;
 
 /// How long an endpoint that refused a connection is passed over while others are there.
-const REST_MS: u64 = 1_000;
+pub(super) const REST_MS: u64 = 1_000;
 
 /// The most interim responses for one request. Early hints come once or twice.
 const INTERIM_MAX: u32 = 16;

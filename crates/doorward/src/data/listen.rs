@@ -13,8 +13,10 @@ use tokio::sync::watch;
 
 use super::connection::Connection;
 use super::socket::Socket;
+use super::tcp;
 use super::worker::Worker;
 use crate::admin::Admin;
+use crate::control::listeners::ListenSpec;
 use crate::control::snapshot::covers;
 use crate::observe::log;
 
@@ -24,8 +26,23 @@ pub(crate) struct Listener {
     pub(crate) address: SocketAddr,
     /// Set if each connection begins with a PROXY header; only these peers may connect then.
     pub(crate) proxy_protocol: Option<Arc<[config::Network]>>,
+    /// Set on a listener for what is not HTTP: the address as it is written, by which rules know it.
+    pub(crate) tcp: Option<SocketAddr>,
     /// Set on the listener of the admin API.
     pub(crate) admin: Option<Rc<Admin>>,
+}
+
+impl Listener {
+    /// For clients, at the address that `spec` came to have.
+    pub(crate) fn new(address: SocketAddr, spec: ListenSpec) -> Self {
+        let tcp = spec.tcp.then_some(spec.address);
+        Self { address, proxy_protocol: spec.proxy_protocol, tcp, admin: None }
+    }
+
+    /// For operators.
+    pub(crate) fn of_admin(address: SocketAddr, admin: Admin) -> Self {
+        Self { address, proxy_protocol: None, tcp: None, admin: Some(Rc::new(admin)) }
+    }
 }
 
 /// How many open connections each client address has, over all workers.
@@ -147,17 +164,25 @@ fn admit(
     if full {
         worker.metrics.connections.fetch_sub(1, Ordering::Relaxed);
         counters.refused_total.add(1);
-        refuse(refusals, stream);
+        refuse(listener, refusals, stream);
         return;
     }
     if !per_client.enter(address.ip(), limits.connections_per_client_max) {
         worker.metrics.connections.fetch_sub(1, Ordering::Relaxed);
         counters.refused_per_client.add(1);
-        refuse(refusals, stream);
+        refuse(listener, refusals, stream);
         return;
     }
     counters.open.add(1);
     let open = Open { worker: Rc::clone(worker), per_client: per_client.clone(), address };
+    if let Some(written) = listener.tcp {
+        let running = tcp::carry(Rc::clone(worker), Rc::clone(listener), written, stream, address);
+        tokio::task::spawn_local(async move {
+            let _open = open;
+            running.await;
+        });
+        return;
+    }
     let running =
         Connection::run(Rc::clone(worker), Rc::clone(listener), Socket::Tcp(stream), address);
     tokio::task::spawn_local(async move {
@@ -189,8 +214,8 @@ const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     {\"title\":\"The server has as many connections as it can take\",\"status\":503}\n";
 
 /// Tells a client that there is no room, without waiting for it longer than a moment.
-fn refuse(refusals: &Rc<()>, stream: TcpStream) {
-    if Rc::strong_count(refusals) > REFUSALS_MAX {
+fn refuse(listener: &Listener, refusals: &Rc<()>, stream: TcpStream) {
+    if listener.tcp.is_some() || Rc::strong_count(refusals) > REFUSALS_MAX {
         return;
     }
     let held = Rc::clone(refusals);

@@ -1,6 +1,7 @@
 //! The path of a request, station by station.
 //!
 //! listen -> connection -> serve -> forward (pool, upstream, transfer) | files | respond -> account.
+//! What is not HTTP: listen -> tcp (upstream, relay) -> account.
 
 mod account;
 mod buffer;
@@ -14,10 +15,13 @@ pub(crate) mod listen;
 mod pace;
 mod piece;
 mod pool;
+mod proxied;
+mod relay;
 pub(crate) mod respond;
 pub(crate) mod scratch;
 pub(crate) mod serve;
 mod socket;
+mod tcp;
 mod transfer;
 mod tunnel;
 mod upstream;

@@ -3,12 +3,15 @@
 //! A worker gathers lines in memory and hands them over in batches. When the reader of the log
 //! falls behind, lines are dropped and counted; a worker never waits for a disk or a pipe.
 
+mod passage;
+
 use std::cell::RefCell;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rules::Cx;
+use rules::{Cx, Fault};
 use wire::RequestHead;
 
 use super::log::NAME_CHARS;
@@ -77,6 +80,42 @@ pub(crate) struct Entry<'a> {
     pub(crate) route: &'a str,
 }
 
+/// What a line tells of a connection that is not HTTP.
+pub(crate) struct Passage {
+    pub(crate) client: SocketAddr,
+    /// Where the listener is.
+    pub(crate) listen: SocketAddr,
+    /// What the client asked for.
+    pub(crate) server_name: Option<Box<str>>,
+    /// Of the entry.
+    pub(crate) sni: Option<Box<str>>,
+    /// Empty before it is known, as is the endpoint.
+    pub(crate) service: Box<str>,
+    pub(crate) endpoint: String,
+    pub(crate) up_bytes: u64,
+    pub(crate) down_bytes: u64,
+    pub(crate) duration_us: u64,
+    pub(crate) fault: Option<Fault>,
+}
+
+impl Passage {
+    /// Of a connection that has just begun.
+    pub(crate) fn new(client: SocketAddr, listen: SocketAddr) -> Self {
+        Self {
+            client,
+            listen,
+            server_name: None,
+            sni: None,
+            service: Box::default(),
+            endpoint: String::new(),
+            up_bytes: 0,
+            down_bytes: 0,
+            duration_us: 0,
+            fault: None,
+        }
+    }
+}
+
 impl AccessLog {
     /// For the worker at the index `worker`.
     pub(crate) fn new(sink: AccessSink, metrics: Arc<Metrics>, worker: usize) -> Self {
@@ -84,15 +123,29 @@ impl AccessLog {
     }
 
     pub(crate) fn write(&self, format: AccessFormat, entry: &Entry<'_>) {
+        self.add(format, |text| match format {
+            AccessFormat::Off => Ok(()),
+            AccessFormat::Json => write_json(text, entry),
+            AccessFormat::Text => write_text(text, entry),
+            AccessFormat::Terminal => write_terminal(text, entry),
+        });
+    }
+
+    pub(crate) fn write_passage(&self, format: AccessFormat, passage: &Passage) {
+        self.add(format, |text| match format {
+            AccessFormat::Off => Ok(()),
+            AccessFormat::Json => passage::write_json(text, passage),
+            AccessFormat::Text => passage::write_text(text, passage),
+            AccessFormat::Terminal => passage::write_terminal(text, passage),
+        });
+    }
+
+    /// Adds the line that `write` appends.
+    fn add(&self, format: AccessFormat, write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) {
         let full = {
             let lines = &mut *self.lines.borrow_mut();
             // Writing to a vector cannot fail.
-            let _ = match format {
-                AccessFormat::Off => Ok(()),
-                AccessFormat::Json => write_json(&mut lines.text, entry),
-                AccessFormat::Text => write_text(&mut lines.text, entry),
-                AccessFormat::Terminal => write_terminal(&mut lines.text, entry),
-            };
+            let _ = write(&mut lines.text);
             lines.count += 1;
             // Who watches wants to see it now.
             lines.text.len() >= BATCH_BYTES || format == AccessFormat::Terminal

@@ -125,6 +125,8 @@ pub(crate) struct Door {
     pub(crate) folder: Folder,
     /// Where clients connect, one for each listener.
     pub(crate) http: Vec<SocketAddr>,
+    /// Where clients of `[[tcp]]` connect, one for each listener.
+    pub(crate) tcp: Vec<SocketAddr>,
     pub(crate) admin: SocketAddr,
     pub(crate) stderr: Lines,
     /// The access log, if there is one.
@@ -175,7 +177,13 @@ impl Door {
             panic!("the door does not open:\n{}", stderr.all().join("\n"));
         };
         let (http, admin) = addresses(&listening);
-        Self { child, folder, http, admin, stderr, stdout }
+        // It says so before it says that it is up.
+        let tcp = stderr.all().iter().find_map(|line| {
+            let (_, addresses) = line.split_once("\"message\":\"tcp on ")?;
+            let addresses = addresses.trim_end_matches(['"', '}']).split(", ");
+            Some(addresses.map(|text| text.parse().expect("an address")).collect())
+        });
+        Self { child, folder, http, tcp: tcp.unwrap_or_default(), admin, stderr, stdout }
     }
 
     /// A client that has connected to the first listener.

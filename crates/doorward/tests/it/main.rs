@@ -10,6 +10,7 @@ mod http;
 mod manual;
 mod ops;
 mod paths;
+mod tcp;
 mod tidy;
 #[allow(dead_code, reason = "each topic takes what it needs")]
 mod wire;

@@ -35,7 +35,7 @@ impl<'s> Manual<'s> {
                 "service" => {
                     (manual.name(&property["additionalProperties"]), "[service.NAME]".into())
                 }
-                "route" => (manual.name(&property["items"]), "[[route]]".into()),
+                "route" | "tcp" => (manual.name(&property["items"]), format!("[[{key}]]")),
                 key => (manual.name(property), format!("[{key}]")),
             };
             match definition {

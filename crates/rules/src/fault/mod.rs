@@ -5,6 +5,7 @@ mod render;
 mod tests;
 
 use wire::h1::Malformed;
+use wire::hello::NotHello;
 
 pub(crate) use render::quality;
 pub use render::{Asker, proxy_status};
@@ -29,6 +30,12 @@ pub enum Fault {
     ClientGone,
     /// The client took its answer too slowly.
     ClientStalled,
+    /// What a client began is not TLS as we read it, where the server name is needed.
+    HelloMalformed(NotHello),
+    /// Nobody is there for the server name that the client asks for.
+    UnrecognizedName,
+    /// Nothing moved in either direction for too long.
+    ConnectionIdle,
     /// `CONNECT`: this is no tunnel (RFC 9110, 9.3.6).
     Connect,
     /// The request has come by here before: our name is in `Via`.
@@ -163,8 +170,12 @@ impl Fault {
     pub const fn stage(self) -> Stage {
         match self {
             Self::TooManyConnections | Self::Draining | Self::Overloaded => Stage::Accept,
-            Self::Malformed(_) | Self::HeadTimeout | Self::Connect | Self::Loop => Stage::Head,
-            Self::NoRoute | Self::MethodNotAllowed => Stage::Route,
+            Self::Malformed(_)
+            | Self::HelloMalformed(_)
+            | Self::HeadTimeout
+            | Self::Connect
+            | Self::Loop => Stage::Head,
+            Self::NoRoute | Self::MethodNotAllowed | Self::UnrecognizedName => Stage::Route,
             Self::BodyMalformed(_) | Self::BodyTooLarge | Self::BodyIdle | Self::BodyTooSlow => {
                 Stage::Body
             }
@@ -183,7 +194,9 @@ impl Fault {
             | Self::UpgradeFailed
             | Self::BetweenBytesTimeout
             | Self::UpstreamTruncated => Stage::Receive,
-            Self::ClientGone | Self::ClientStalled | Self::Bug => Stage::Deliver,
+            Self::ClientGone | Self::ClientStalled | Self::ConnectionIdle | Self::Bug => {
+                Stage::Deliver
+            }
         }
     }
 
@@ -199,12 +212,15 @@ impl Fault {
             | Self::BodyTooSlow
             | Self::ClientGone
             | Self::ClientStalled
+            | Self::HelloMalformed(_)
+            | Self::UnrecognizedName
             | Self::Connect
             | Self::Loop
             | Self::NoRoute
             | Self::MethodNotAllowed
             | Self::FileNotFound => Side::Client,
             Self::FileUnreadable
+            | Self::ConnectionIdle
             | Self::TooManyConnections
             | Self::Draining
             | Self::Overloaded
@@ -249,6 +265,9 @@ impl Fault {
             | Self::BodyTooSlow
             | Self::ClientGone
             | Self::ClientStalled
+            | Self::HelloMalformed(_)
+            | Self::UnrecognizedName
+            | Self::ConnectionIdle
             | Self::Connect
             | Self::Loop
             | Self::NoRoute
@@ -279,6 +298,8 @@ impl Fault {
             Self::Malformed(malformed) | Self::BodyMalformed(malformed) => malformed.status(),
             Self::HeadTimeout | Self::BodyIdle | Self::BodyTooSlow => 408,
             Self::BodyTooLarge => 413,
+            Self::HelloMalformed(_) => 400,
+            Self::UnrecognizedName => 421,
             Self::ClientGone | Self::ClientStalled => 499,
             Self::Connect => 501,
             Self::NoRoute | Self::FileNotFound => 404,
@@ -305,7 +326,8 @@ impl Fault {
             | Self::ConnectTimeout
             | Self::SendTimeout
             | Self::FirstByteTimeout
-            | Self::BetweenBytesTimeout => 504,
+            | Self::BetweenBytesTimeout
+            | Self::ConnectionIdle => 504,
         }
     }
 
@@ -321,6 +343,9 @@ impl Fault {
             Self::BodyTooSlow => "body-too-slow",
             Self::ClientGone => "client-gone",
             Self::ClientStalled => "client-stalled",
+            Self::HelloMalformed(_) => "hello-malformed",
+            Self::UnrecognizedName => "unrecognized-name",
+            Self::ConnectionIdle => "connection-idle",
             Self::Connect => "connect",
             Self::Loop => "loop",
             Self::NoRoute => "no-route",
@@ -363,6 +388,9 @@ impl Fault {
             Self::BodyIdle | Self::BodyTooSlow => "The body of the request did not arrive in time",
             Self::ClientGone => "The client closed the connection",
             Self::ClientStalled => "The client did not take the response",
+            Self::HelloMalformed(_) => "The connection does not begin as it has to",
+            Self::UnrecognizedName => "There is no server of this name here",
+            Self::ConnectionIdle => "Nothing was said for too long",
             Self::Connect => "This server opens no tunnels",
             Self::Loop => "The request went in a circle",
             Self::NoRoute | Self::FileNotFound => "There is nothing here",
@@ -405,6 +433,9 @@ impl Fault {
             Self::BodyTooSlow => "the client sent its body too slowly",
             Self::ClientGone => "the client closed before it had its answer",
             Self::ClientStalled => "the client took its answer too slowly",
+            Self::HelloMalformed(not_hello) => not_hello.reason(),
+            Self::UnrecognizedName => "no entry is for the server that the client names",
+            Self::ConnectionIdle => "nothing moved in either direction for too long",
             Self::Connect => "`CONNECT` is not offered",
             Self::Loop => "our own name is in `Via`",
             Self::NoRoute => "no route matches",
@@ -447,7 +478,8 @@ impl Fault {
             | Self::BodyTooSlow
             | Self::Connect => "http_request_error",
             Self::MethodNotAllowed => "http_request_denied",
-            Self::NoRoute => "destination_not_found",
+            Self::NoRoute | Self::UnrecognizedName => "destination_not_found",
+            Self::HelloMalformed(_) => "tls_protocol_error",
             Self::ClientGone | Self::ClientStalled | Self::FileNotFound | Self::FileUnreadable => {
                 return None;
             }
@@ -465,7 +497,9 @@ impl Fault {
                 "connection_terminated"
             }
             Self::SendTimeout => "connection_write_timeout",
-            Self::FirstByteTimeout | Self::BetweenBytesTimeout => "connection_read_timeout",
+            Self::FirstByteTimeout | Self::BetweenBytesTimeout | Self::ConnectionIdle => {
+                "connection_read_timeout"
+            }
             Self::UpstreamMalformed(Malformed::HeadTooLarge | Malformed::TooManyFields) => {
                 "http_response_header_section_size"
             }

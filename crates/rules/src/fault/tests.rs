@@ -2,6 +2,7 @@
 
 use expect_test::{Expect, expect};
 use wire::h1::Malformed;
+use wire::hello::NotHello;
 
 use super::{Asker, Fault, Retry, Side};
 
@@ -101,7 +102,7 @@ fn the_form_follows_the_weights() {
 }
 
 /// Every fault.
-const ALL: [Fault; 36] = [
+const ALL: [Fault; 39] = [
     Fault::Malformed(Malformed::Host),
     Fault::BodyMalformed(Malformed::ChunkSize),
     Fault::HeadTimeout,
@@ -110,6 +111,9 @@ const ALL: [Fault; 36] = [
     Fault::BodyTooSlow,
     Fault::ClientGone,
     Fault::ClientStalled,
+    Fault::HelloMalformed(NotHello::NotTls),
+    Fault::UnrecognizedName,
+    Fault::ConnectionIdle,
     Fault::Connect,
     Fault::Loop,
     Fault::NoRoute,
@@ -182,6 +186,9 @@ fn the_whole_table() {
         body-too-slow          408 body      client   Never    http_request_error
         client-gone            499 deliver   client   Never    -
         client-stalled         499 deliver   client   Never    -
+        hello-malformed        400 head      client   Never    tls_protocol_error
+        unrecognized-name      421 route     client   Never    destination_not_found
+        connection-idle        504 deliver   ours     Never    connection_read_timeout
         connect                501 head      client   Never    http_request_error
         loop                   502 head      client   Never    proxy_loop_detected
         no-route               404 route     client   Never    destination_not_found

@@ -82,11 +82,8 @@ impl Listen {
                 .error(https, "`https` is not built yet")
                 .help("use `http`, and end TLS in front of Doorward");
         }
-        let peers = self.http.0.iter().filter_map(|listener| listener.proxy_protocol.as_ref());
-        for peers in peers.filter(|peers| peers.is_empty()) {
-            report
-                .error(peers, "`proxy-protocol = []` lets nobody connect")
-                .help("name the peers that may, or remove it");
+        for listener in &self.http.0 {
+            check_peers(listener, report);
         }
     }
 
@@ -100,6 +97,15 @@ impl Listen {
                     .other(first, "the first one is at");
             }
         }
+    }
+}
+
+/// Reports a listener that nobody may connect to.
+pub(super) fn check_peers(listener: &Listener, report: &mut Report) {
+    if let Some(peers) = listener.proxy_protocol.as_ref().filter(|peers| peers.is_empty()) {
+        report
+            .error(peers, "`proxy-protocol = []` lets nobody connect")
+            .help("name the peers that may, or remove it");
     }
 }
 

@@ -5,6 +5,7 @@
 mod admin;
 mod limits;
 mod listen;
+mod tcp;
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,8 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use admin::{Admin, Secret};
 pub(crate) use limits::Limits;
-pub(crate) use listen::{Listen, Tls};
+pub(crate) use listen::{Listen, Listener, Tls};
+pub(crate) use tcp::Tcp;
 
 /// The configuration of a front door.
 ///
@@ -50,6 +52,9 @@ pub(crate) struct Config {
     /// The routes: among those that match a request, the most specific one wins, in whatever order
     /// they stand.
     pub(crate) route: Vec<RouteConfig>,
+    /// Connections that are not HTTP: plain TCP, or TLS that the service itself ends.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tcp: Vec<Tcp>,
 }
 
 /// The process itself.
@@ -133,6 +138,7 @@ impl Config {
         }
         report.within("drain", &self.runtime.drain, Period::ZERO..=Period::from_secs(86_400));
         self.limits.check(report);
+        tcp::check(&self.tcp, report);
     }
 
     /// Reports what is wrong with values beside each other. Not to be asked while one is left out for
@@ -141,6 +147,7 @@ impl Config {
         self.listen.check_together(report);
         self.admin.check_together(&self.listen, report);
         self.limits.check_together(report);
+        tcp::check_together(&self.tcp, &self.listen, &self.admin.listen, report);
     }
 }
 

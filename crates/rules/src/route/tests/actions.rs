@@ -53,10 +53,10 @@ fn answers_and_redirects() {
          GET h /find?q=a%26b User-Agent: a&b=c\td
          GET - /up/x",
         expect![[r#"
-            doorward.toml:1:10: warning: no route leads to the service `a`
+            doorward.toml:1:10: warning: nothing leads to the service `a`
                1 | [service.a]
                  |          ^ give it a route, or remove it
-            doorward.toml:3:10: warning: no route leads to the service `b`
+            doorward.toml:3:10: warning: nothing leads to the service `b`
                3 | [service.b]
                  |          ^ give it a route, or remove it
             GET h /health

@@ -1,0 +1,316 @@
+//! A connection that is not HTTP: which entry it is for, and its bytes in both directions.
+//!
+//! listen -> **beginning -> entry -> balancer -> upstream -> relay** -> account.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+
+use rules::Fault;
+use rules::tcp::{Beginning, TcpId};
+use tokio::net::TcpStream;
+use wire::hello::{Alert, ClientHello, HelloScan};
+use wire::proxy_protocol;
+
+use super::deadline::Watch;
+use super::forward::{ENDPOINTS_TRIED_MAX, REST_MS};
+use super::listen::Listener;
+use super::proxied;
+use super::relay::Relay;
+use super::socket::Socket;
+use super::transfer::Side;
+use super::upstream;
+use super::worker::{Pinned, Worker};
+use crate::control::registry::milliseconds;
+use crate::control::snapshot::{Endpoint, Service};
+use crate::metrics::TcpMetrics;
+use crate::observe::access::{AccessFormat, Passage};
+
+/// How long a client may take to read why it was refused; a close with unread bytes would be a reset.
+const LINGER_MS: u64 = 1_000;
+
+/// A client, and what is known of its connection.
+struct Carriage {
+    worker: Rc<Worker>,
+    watch: Watch,
+    client: Side,
+    /// As rules know the listener.
+    listen: SocketAddr,
+    seen: Passage,
+    /// Where the client connected to.
+    destination: SocketAddr,
+    /// Whether the client speaks TLS, as far as anybody looked.
+    tls: bool,
+    metrics: Option<Open>,
+}
+
+/// What has to be known for as long as bytes move. Not the snapshot: a connection may live for days.
+struct Way {
+    upstream: Side,
+    /// Keeps the instance from being stopped.
+    _endpoint: Arc<Endpoint>,
+    /// What the service is told first.
+    head: Vec<u8>,
+    idle_ms: u64,
+}
+
+/// Counts an entry's connection out again, however it ends.
+struct Open(Arc<TcpMetrics>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Carries a connection to the listener that is written as `listen`, to its end.
+pub(crate) async fn carry(
+    worker: Rc<Worker>,
+    listener: Rc<Listener>,
+    listen: SocketAddr,
+    stream: TcpStream,
+    address: SocketAddr,
+) {
+    worker.wake();
+    let watch = Watch::new(Rc::clone(&worker.deadlines)).await;
+    let began_ns = worker.now_ns();
+    let mut carriage = Carriage {
+        watch,
+        destination: stream.local_addr().unwrap_or(listener.address),
+        client: Side::new(Socket::Tcp(stream)),
+        listen,
+        seen: Passage::new(address, listener.address),
+        tls: false,
+        metrics: None,
+        worker,
+    };
+    if listener.proxy_protocol.is_some() && !carriage.read_proxy_header().await {
+        return;
+    }
+    match carriage.pass().await {
+        Ok(true) => {}
+        // Nobody said anything.
+        Ok(false) => return,
+        Err(fault) => {
+            carriage.seen.fault = Some(fault);
+            carriage.end(fault).await;
+        }
+    }
+    carriage.record(began_ns);
+}
+
+impl Carriage {
+    async fn read_proxy_header(&mut self) -> bool {
+        self.watch.set(self.worker.pin().limits.header_ms);
+        let header = proxied::read_header(&mut self.client, &self.watch).await;
+        let Some(header) = header else { return false };
+        self.seen.client = header.source.unwrap_or(self.seen.client);
+        self.destination = header.destination.unwrap_or(self.destination);
+        true
+    }
+
+    /// Finds the entry and carries the connection; false if the client never said what it has to.
+    async fn pass(&mut self) -> Result<bool, Fault> {
+        let snapshot = self.worker.pin();
+        let hello = match snapshot.rules.tcp().wants_name(self.listen) {
+            false => None,
+            true => match self.read_hello(&snapshot).await? {
+                None => return Ok(false),
+                hello => hello,
+            },
+        };
+        self.tls = hello.is_some();
+        self.seen.server_name = hello.and_then(|hello| hello.server_name);
+        let beginning = match self.tls {
+            true => Beginning::Tls(self.seen.server_name.as_deref()),
+            false => Beginning::Plain,
+        };
+        let (id, _) = snapshot.rules.tcp().find(self.listen, beginning)?;
+        self.enter(&snapshot, id)?;
+        let mut way = self.connect(&snapshot, id).await?;
+        drop(snapshot);
+
+        let worker = Rc::clone(&self.worker);
+        let metrics = self.metrics.as_ref().map(|open| Arc::clone(&open.0));
+        let shard = metrics.as_ref().map(|metrics| &metrics.shards[worker.index]);
+        let mut relay = Relay::new(way.head);
+        let limit = (&self.watch, way.idle_ms);
+        let carried = relay
+            .run(&mut self.client, &mut way.upstream, limit, |up, down| {
+                if let Some(shard) = shard {
+                    shard.up_bytes.add(up);
+                    shard.down_bytes.add(down);
+                }
+            })
+            .await;
+        (self.seen.up_bytes, self.seen.down_bytes) = relay.bytes();
+        if carried.is_err() {
+            // One side broke off: the other is not to take it for an orderly end.
+            way.upstream.socket.reset_on_close();
+            self.client.socket.reset_on_close();
+        }
+        carried.map(|()| true)
+    }
+
+    /// Reads the first message of TLS, and leaves it where it is; `None` if the client left, or was
+    /// left, before it had begun.
+    async fn read_hello(&mut self, snapshot: &Pinned) -> Result<Option<ClientHello>, Fault> {
+        let mut scan = HelloScan::default();
+        // Who has not even begun is not waited for when the process is to end.
+        self.watch.set_idle(snapshot.limits.header_ms);
+        let mut begun = false;
+        let read = poll_fn(|cx| {
+            loop {
+                let bytes = self.client.incoming.bytes();
+                if !begun && !bytes.is_empty() {
+                    begun = true;
+                    self.watch.set(snapshot.limits.header_ms);
+                }
+                match ClientHello::read(bytes, &mut scan) {
+                    Ok(Some(hello)) => return Poll::Ready(Ok(hello)),
+                    Ok(None) => {}
+                    Err(wrong) => return Poll::Ready(Err(Fault::HelloMalformed(wrong))),
+                }
+                match self.client.poll_fill(cx) {
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Fault::ClientGone)),
+                    Poll::Ready(Ok(_)) => {}
+                    Poll::Pending if self.watch.is_over() => {
+                        return Poll::Ready(Err(Fault::HeadTimeout));
+                    }
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await;
+        match read {
+            Err(Fault::ClientGone | Fault::HeadTimeout) if !begun => Ok(None),
+            read => read.map(Some),
+        }
+    }
+
+    /// Counts the connection in, if the entry has room.
+    fn enter(&mut self, snapshot: &Pinned, id: TcpId) -> Result<(), Fault> {
+        let entry = snapshot.rules.tcp().entry(id);
+        let metrics = &snapshot.tcp_metrics[id.0 as usize];
+        let shard = &metrics.shards[self.worker.index];
+        shard.accepted.add(1);
+        self.seen.sni.clone_from(&entry.sni);
+        self.seen.service = snapshot.rules.service(entry.service).name.clone();
+        let open = metrics.open.fetch_add(1, Ordering::Relaxed);
+        self.metrics = Some(Open(Arc::clone(metrics)));
+        match entry.connections_max {
+            Some(max) if open >= max as usize => Err(Fault::TooManyConnections),
+            _ => Ok(()),
+        }
+    }
+
+    /// Opens a connection to an endpoint of the entry's service.
+    async fn connect(&mut self, snapshot: &Pinned, id: TcpId) -> Result<Way, Fault> {
+        let entry = snapshot.rules.tcp().entry(id);
+        let index = entry.service.0 as usize;
+        let service = &*snapshot.services[index];
+        let counters = &service.metrics.shards[self.worker.index];
+        let connected = self.try_endpoints(service, index).await;
+        let (upstream, endpoint) = connected.inspect_err(|_| counters.failures.add(1))?;
+        self.seen.endpoint = endpoint.shown();
+        let mut head = Vec::new();
+        if entry.proxy_protocol {
+            proxy_protocol::encode_v2(self.seen.client, self.destination, &mut head);
+        }
+        let idle_ms = entry.idle.map_or(snapshot.limits.upgrade_idle_ms, milliseconds);
+        Ok(Way { upstream, _endpoint: endpoint, head, idle_ms })
+    }
+
+    async fn try_endpoints(
+        &mut self,
+        service: &Service,
+        index: usize,
+    ) -> Result<(Side, Arc<Endpoint>), Fault> {
+        let counters = &service.metrics.shards[self.worker.index];
+        let turn = self.worker.turn(index);
+        let now_ms = self.worker.deadlines.now_ms();
+        let mut last = if service.is_started { Fault::Starting } else { Fault::NoEndpoint };
+        for tried in 0..ENDPOINTS_TRIED_MAX {
+            let resting = |at: usize| service.endpoints[at].is_resting(now_ms);
+            let (at, _) =
+                rules::balance::pick(service.endpoints.len(), turn, tried, resting).ok_or(last)?;
+            let endpoint = &service.endpoints[at];
+            match upstream::connect(endpoint, service.times.connect_ms, &self.watch).await {
+                Ok(side) => {
+                    counters.connects.add(1);
+                    return Ok((side, Arc::clone(endpoint)));
+                }
+                Err(fault) => {
+                    counters.connect_failures.add(1);
+                    endpoint.rest_until(now_ms + REST_MS);
+                    last = fault;
+                }
+            }
+        }
+        Err(last)
+    }
+
+    /// Tells the client that its connection ends, in the one way that it may understand.
+    async fn end(&mut self, fault: Fault) {
+        let alert = match fault {
+            Fault::HelloMalformed(wrong) => wrong.alert(),
+            Fault::UnrecognizedName => Some(Alert::UnrecognizedName),
+            _ if self.seen.endpoint.is_empty() => Some(Alert::InternalError),
+            // The service spoke with it already.
+            _ => None,
+        };
+        let understood = self.tls || matches!(fault, Fault::HelloMalformed(_));
+        let Some(alert) = alert.filter(|_| understood) else {
+            self.client.socket.reset_on_close();
+            return;
+        };
+        let record = alert.record();
+        self.watch.set(LINGER_MS);
+        let (mut written, mut shut) = (0, false);
+        poll_fn(|cx| {
+            loop {
+                if written < record.len() {
+                    match self.client.socket.poll_write(cx, &record[written..]) {
+                        Poll::Ready(Ok(count)) if count > 0 => written += count,
+                        Poll::Ready(_) => return Poll::Ready(()),
+                        Poll::Pending if self.watch.is_over() => return Poll::Ready(()),
+                        Poll::Pending => return Poll::Pending,
+                    }
+                } else if !shut {
+                    // A socket of TCP is shut at once.
+                    let _ = self.client.socket.poll_shutdown(cx);
+                    shut = true;
+                } else {
+                    let waiting = self.client.incoming.bytes().len();
+                    self.client.incoming.consume(waiting);
+                    match self.client.poll_fill(cx) {
+                        Poll::Ready(Ok(count)) if count > 0 && !self.watch.is_over() => {}
+                        Poll::Ready(_) => return Poll::Ready(()),
+                        Poll::Pending if self.watch.is_over() => return Poll::Ready(()),
+                        Poll::Pending => return Poll::Pending,
+                    }
+                }
+            }
+        })
+        .await;
+    }
+
+    /// Counts the connection, and writes it down if that is configured.
+    fn record(mut self, began_ns: u64) {
+        let worker = &self.worker;
+        if let Some(fault) = self.seen.fault {
+            worker.counters().faults[worker.metrics.fault_index(fault.slug())].add(1);
+            if let Some(open) = &self.metrics {
+                open.0.shards[worker.index].failures.add(1);
+            }
+        }
+        let format = worker.pin().access;
+        if format != AccessFormat::Off {
+            self.seen.duration_us = (worker.now_ns() - began_ns) / 1000;
+            worker.access_log.write_passage(format, &self.seen);
+        }
+    }
+}

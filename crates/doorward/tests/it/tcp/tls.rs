@@ -1,0 +1,109 @@
+//! A real client and a real server of TLS, which meet through the door.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread;
+
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
+};
+
+use crate::door::LIMIT;
+
+/// A service that ends TLS itself: it greets each client with its name, then echoes one line.
+pub(crate) struct TlsService {
+    pub(crate) address: SocketAddr,
+    roots: Arc<RootCertStore>,
+}
+
+impl TlsService {
+    /// It has a certificate for `host`.
+    pub(crate) fn new(host: &str) -> Self {
+        let made = rcgen::generate_simple_self_signed([host.to_owned()]).expect("a certificate");
+        let certificate = made.cert.der().clone();
+        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+        let config = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], PrivateKeyDer::Pkcs8(key))
+            .expect("they fit");
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate).expect("a certificate");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let (config, greeting) = (Arc::new(config), format!("this is {host}\n"));
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (config, greeting) = (Arc::clone(&config), greeting.clone());
+                thread::spawn(move || serve(stream, config, &greeting));
+            }
+        });
+        Self { address, roots: Arc::new(roots) }
+    }
+
+    /// A connection to `address` by a client that asks for `name` and trusts this service only; or
+    /// what TLS says against it.
+    pub(crate) fn ask(&self, address: SocketAddr, name: &str) -> io::Result<String> {
+        let config = client(&self.roots);
+        let name = ServerName::try_from(name.to_owned()).expect("a name");
+        talk(config, address, name)
+    }
+}
+
+/// What TLS says about a connection to `address` that no service ever gets.
+pub(crate) fn refusal(address: SocketAddr, name: &str) -> String {
+    let name = ServerName::try_from(name.to_owned()).expect("a name");
+    let refused = talk(client(&Arc::new(RootCertStore::empty())), address, name);
+    refused.expect_err("nobody is there").to_string()
+}
+
+/// The first message of a client that asks for `name`.
+pub(crate) fn hello(name: &str) -> Vec<u8> {
+    let config = client(&Arc::new(RootCertStore::empty()));
+    let name = ServerName::try_from(name.to_owned()).expect("a name");
+    let mut client = ClientConnection::new(Arc::new(config), name).expect("a client");
+    let mut bytes = Vec::new();
+    client.write_tls(&mut bytes).expect("memory");
+    bytes
+}
+
+fn talk(
+    config: ClientConfig,
+    address: SocketAddr,
+    name: ServerName<'static>,
+) -> io::Result<String> {
+    let stream = TcpStream::connect_timeout(&address, LIMIT)?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    let client = ClientConnection::new(Arc::new(config), name).expect("a client");
+    let mut stream = StreamOwned::new(client, stream);
+    stream.write_all(b"hello\n")?;
+    let mut all = String::new();
+    stream.read_to_string(&mut all)?;
+    Ok(all)
+}
+
+fn client(roots: &Arc<RootCertStore>) -> ClientConfig {
+    ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(Arc::clone(roots))
+        .with_no_client_auth()
+}
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+fn serve(stream: TcpStream, config: Arc<ServerConfig>, greeting: &str) -> io::Result<()> {
+    let connection = ServerConnection::new(config).expect("a server");
+    let mut stream = StreamOwned::new(connection, stream);
+    stream.write_all(greeting.as_bytes())?;
+    let mut line = [0; 6];
+    stream.read_exact(&mut line)?;
+    stream.write_all(&line)?;
+    stream.conn.send_close_notify();
+    stream.flush()
+}
