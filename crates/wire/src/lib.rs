@@ -8,9 +8,11 @@
 pub mod fields;
 pub mod framed;
 pub mod h1;
+pub mod h3;
 pub mod head;
 pub mod hello;
 pub mod known;
+pub mod priority;
 pub mod proxy_protocol;
 pub mod target;
 
