@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import BENCH, CONF, HOST, ROOT, WORK, Failure
+from .certificate import Certificate, certificate
 
 WHEELS = WORK / "wheels"
 LOADER = BENCH / "loader" / "target" / "release" / "bench-loader"
@@ -21,11 +22,30 @@ ALL_SIZES = (SMALL, MIDDLE, LARGE)
 
 
 @dataclass(frozen=True)
+class Ports:
+    """Where a contender listens."""
+
+    #: HTTP/1.1, and HTTP/2 with prior knowledge if the contender can tell them apart.
+    plain: int
+    #: TLS, and QUIC.
+    secure: int
+    #: HTTP/2 with prior knowledge, where `plain` does not take it.
+    prior: int
+    #: For operators, where a contender wants one anyway.
+    admin: int
+
+    @classmethod
+    def of(cls, plain: int) -> "Ports":
+        """Apart by more than there are contenders."""
+        return cls(plain, plain + 100, plain + 200, plain + 300)
+
+
+@dataclass(frozen=True)
 class Contender:
     name: str
     #: A program in PATH, or a path.
     program: str
-    #: {config}, {listen} and {origin} are filled in.
+    #: {config}, {workers}, {listen} and {origin} are filled in.
     arguments: tuple[str, ...]
     version: tuple[str, ...] = ()
     template: str | None = None
@@ -34,6 +54,13 @@ class Contender:
     environment: dict[str, str] = field(default_factory=dict)
     #: Body sizes for which this setup makes sense.
     sizes: tuple[int, ...] = ALL_SIZES
+    #: Whether it speaks HTTP/2 with prior knowledge where it speaks HTTP/1.1.
+    tells_versions_apart: bool = True
+    #: Whether it has HTTP/3.
+    quic: bool = False
+
+    def prior_port(self, ports: Ports) -> int:
+        return ports.plain if self.tells_versions_apart else ports.prior
 
     def path(self) -> str:
         found = shutil.which(self.program, path=f"{os.environ['PATH']}:/usr/sbin")
@@ -43,17 +70,23 @@ class Contender:
             )
         return found
 
-    def command(self, port: int, origin_port: int) -> list[str]:
+    def command(
+        self, ports: Ports, origin_port: int, folder: Path = WORK / "run", workers: int = 1,
+        certificates: Certificate | None = None,
+    ) -> list[str]:
         """Writes the config file and tells how to start the contender."""
         places = {
             "config": "",
-            "listen": f"{HOST}:{port}",
+            "workers": str(workers),
+            "listen": f"{HOST}:{ports.plain}",
             "origin": f"{HOST}:{origin_port}",
         }
         if self.template:
             suffix = Path(self.template).suffix
-            config = WORK / "run" / f"{self.name}{suffix}"
-            render(self.template, config, port, origin_port, self.options)
+            config = folder / f"{self.name}{suffix}"
+            made = certificates or certificate(folder)
+            values = {"CERT": made.cert, "KEY": made.key, "PAIR": made.pair, "WORKERS": workers}
+            render(self.template, config, ports, origin_port, values | self.options)
             places["config"] = str(config)
         return [self.path(), *(word.format(**places) for word in self.arguments)]
 
@@ -71,21 +104,25 @@ class Contender:
         return found[0] if found else "unknown"
 
 
-def render(template: str, config: Path, port: int, origin_port: int, options: dict) -> None:
+def render(template: str, config: Path, ports: Ports, origin_port: int, options: dict) -> None:
     text = (CONF / template).read_text()
     values = {
-        "LISTEN": f"{HOST}:{port}",
+        "LISTEN": f"{HOST}:{ports.plain}",
         "HOST": HOST,
-        "PORT": str(port),
+        "PORT": ports.plain,
+        "SECURE": f"{HOST}:{ports.secure}",
+        "SECURE_PORT": ports.secure,
+        "PRIOR": f"{HOST}:{ports.prior}",
+        "ADMIN": f"{HOST}:{ports.admin}",
         "ORIGIN": f"{HOST}:{origin_port}",
         "ORIGIN_HOST": HOST,
         "ORIGIN_PORT": str(origin_port),
-        "WORK": str(WORK / "run"),
+        "WORK": str(config.parent),
         "OPTIONS": "",
         "TUNING": "",
     } | options
     for name, value in values.items():
-        text = text.replace(f"@{name}@", value)
+        text = text.replace(f"@{name}@", str(value))
     config.parent.mkdir(parents=True, exist_ok=True)
     config.write_text(text)
 
@@ -107,6 +144,7 @@ def nginx(name: str, buffer_kib: int | None = None, sizes=ALL_SIZES) -> Contende
         template="nginx.conf",
         options={"OPTIONS": buffers},
         sizes=sizes,
+        tells_versions_apart=False,
     )
 
 
@@ -133,9 +171,10 @@ PEERS = [
     Contender(
         name="envoy",
         program=str(WHEELS / "envoy" / "_bin" / "envoy"),
-        arguments=("-c", "{config}", "--concurrency", "1", "-l", "error", "--disable-hot-restart"),
+        arguments=("-c", "{config}", "--concurrency", "{workers}", "-l", "error", "--disable-hot-restart"),
         version=("--version",),
         template="envoy.yaml",
+        quic=True,
     ),
     Contender(
         name="caddy",
@@ -144,6 +183,7 @@ PEERS = [
         version=("version",),
         template="Caddyfile",
         environment={"GOMAXPROCS": "1", "HOME": str(WORK / "run")},
+        quic=True,
     ),
 ]
 
@@ -160,6 +200,7 @@ def doorward(path: Path | None) -> Contender:
         arguments=("run", "{config}"),
         version=("--version",),
         template="doorward.toml",
+        quic=True,
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from . import CONF, HOST, WORK, Failure
-from .contenders import LOADER, Contender, render
+from .contenders import LOADER, Contender, Ports, render
 from .process import Counters, Process, cpu_seconds, require_free_port, run_pinned
 
 #: Beyond its own bound, how long a tool may take to start and to end.
@@ -44,8 +44,12 @@ class Runner:
 
     contender: Contender
     process: Process
-    port: int
+    ports: Ports
     size: int
+
+    @property
+    def port(self) -> int:
+        return self.ports.plain
 
 
 @dataclass
@@ -75,18 +79,19 @@ def running(contenders: list[Contender], setup: Setup, size: int, prefix: tuple[
     with ExitStack() as stack:
         runners = []
         for offset, contender in enumerate(contenders):
-            port = setup.base_port + offset
-            require_free_port(port)
+            ports = Ports.of(setup.base_port + offset)
+            for port in (ports.plain, ports.secure, ports.prior, ports.admin):
+                require_free_port(port)
             process = Process(
                 name=contender.name,
-                command=[*prefix, *contender.command(port, setup.origin_port)],
+                command=[*prefix, *contender.command(ports, setup.origin_port)],
                 cpu=setup.proxy_cpu,
                 log=WORK / "run" / f"{contender.name}.log",
                 environment=contender.environment,
             )
             stack.enter_context(process)
-            process.wait_for_port(port, 60 if prefix else 10)
-            runners.append(Runner(contender, process, port, size))
+            process.wait_for_port(ports.plain, 60 if prefix else 10)
+            runners.append(Runner(contender, process, ports, size))
         yield runners
 
 
@@ -197,10 +202,10 @@ def file_origin(setup: Setup, sizes: list[int]):
     for size in sizes:
         (files / str(size)).write_bytes(b"x" * size)
     config = WORK / "run" / "nginx-origin.conf"
-    render("nginx-origin.conf", config, 0, setup.origin_port, {})
+    render("nginx-origin.conf", config, Ports.of(0), setup.origin_port, {})
     require_free_port(setup.origin_port)
     origin = Contender("origin", "nginx", ("-c", str(config)))
-    command = origin.command(0, setup.origin_port)
+    command = origin.command(Ports.of(0), setup.origin_port)
     with Process("origin", command, setup.load_cpu, WORK / "run" / "origin.log") as process:
         process.wait_for_port(setup.origin_port, 10)
         yield files, process

@@ -1,6 +1,7 @@
 """How figures are shown: as a table for people, as JSON for programs, in RESULTS.md for readers."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 
 from . import BENCH
@@ -66,10 +67,9 @@ def surroundings(machine: dict, versions: dict[str, str]) -> str:
     )
 
 
-def write_section(mode: str, text: str) -> None:
-    """Replaces the section of one mode in RESULTS.md; the others stay."""
-    path = BENCH / "RESULTS.md"
-    begin, end = f"<!-- {mode}: written by bench/run -->", f"<!-- end of {mode} -->"
+def write_section(mode: str, text: str, path: Path = BENCH / "RESULTS.md", tool: str = "bench/run") -> None:
+    """Replaces the section of one mode in RESULTS.md, or another page; the others stay."""
+    begin, end = f"<!-- {mode}: written by {tool} -->", f"<!-- end of {mode} -->"
     section = f"{begin}\n{text}\n{end}"
     page = path.read_text() if path.exists() else "# Results\n\nHow to read them: METHOD.md.\n"
     head, found, rest = page.partition(begin)

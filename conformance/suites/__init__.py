@@ -1,0 +1,1 @@
+"""One module for each suite: PACKAGES, options, run."""
