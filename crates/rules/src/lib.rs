@@ -9,6 +9,7 @@ mod decision;
 pub mod fault;
 pub mod files;
 pub mod filter;
+pub mod flood;
 pub mod forward;
 #[cfg(test)]
 mod harness;
