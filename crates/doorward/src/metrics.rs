@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use rules::RouteId;
+use rules::flood::Flood;
 use rules::tcp::TcpEntry;
 
 /// Routes behind this one share the label `other`: a scrape must stay small however many routes there
@@ -193,6 +194,8 @@ pub(crate) struct WorkerMetrics {
     pub(crate) accepted: Counter,
     pub(crate) refused_total: Counter,
     pub(crate) refused_per_client: Counter,
+    /// Connections that were ended for a flood, by its kind.
+    pub(crate) floods: [Counter; Flood::ALL.len()],
     pub(crate) open: Counter,
     pub(crate) requests: Counter,
     pub(crate) upgraded: Counter,
@@ -210,6 +213,7 @@ impl Default for WorkerMetrics {
             accepted: Counter::default(),
             refused_total: Counter::default(),
             refused_per_client: Counter::default(),
+            floods: Default::default(),
             open: Counter::default(),
             requests: Counter::default(),
             upgraded: Counter::default(),

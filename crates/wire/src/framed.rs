@@ -180,10 +180,36 @@ impl ResponseHead {
         text: &mut Vec<u8>,
         limits: &HeadLimits,
     ) -> Result<(), Malformed> {
-        text.clear();
-        text.extend_from_slice(b"HTTP/1.1 ");
-        write_decimal(u64::from(status), text);
-        text.extend_from_slice(b" \r\n");
+        write_status_line(status, text);
+        self.assemble_behind(version, fields, text, limits)
+    }
+
+    /// As [`Self::assemble`], for the 2xx that answers an extended CONNECT: it becomes the `101` to
+    /// `protocol` that it stands for (RFC 8441, 5).
+    ///
+    /// # Errors
+    /// The same.
+    pub fn assemble_switch<'f>(
+        &mut self,
+        version: Version,
+        protocol: &[u8],
+        fields: impl Iterator<Item = (&'f [u8], &'f [u8])>,
+        text: &mut Vec<u8>,
+        limits: &HeadLimits,
+    ) -> Result<(), Malformed> {
+        write_status_line(101, text);
+        write_line(b"connection", b"upgrade", text)?;
+        write_line(b"upgrade", protocol, text)?;
+        self.assemble_behind(version, fields, text, limits)
+    }
+
+    fn assemble_behind<'f>(
+        &mut self,
+        version: Version,
+        fields: impl Iterator<Item = (&'f [u8], &'f [u8])>,
+        text: &mut Vec<u8>,
+        limits: &HeadLimits,
+    ) -> Result<(), Malformed> {
         for (name, value) in fields {
             if Known::of(name).bit() & CONNECTION_SPECIFIC != 0 {
                 return Err(Malformed::FieldLine);
@@ -195,6 +221,13 @@ impl ResponseHead {
         self.version = version;
         Ok(())
     }
+}
+
+fn write_status_line(status: u16, text: &mut Vec<u8>) {
+    text.clear();
+    text.extend_from_slice(b"HTTP/1.1 ");
+    write_decimal(u64::from(status), text);
+    text.extend_from_slice(b" \r\n");
 }
 
 /// Calls `each` with the fields of the request as it goes to a service by frames, pseudo-header

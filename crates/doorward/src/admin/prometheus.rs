@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
 
+use rules::flood::Flood;
+
 use crate::control::snapshot::Snapshot;
 use crate::metrics::{
     Counter, DURATION_BOUNDS_US, Durations, Metrics, RouteShard, ServiceShard, TcpMetrics,
@@ -56,6 +58,13 @@ fn connections(out: &mut String, metrics: &Metrics) {
     line(out, name, &[("limit", "connections")], sum(|worker| &worker.refused_total));
     let per_client = sum(|worker| &worker.refused_per_client);
     line(out, name, &[("limit", "connections-per-client")], per_client);
+    let name = "doorward_client_floods_total";
+    family(out, name, "counter", "HTTP/2 connections that were ended for a flood of frames.");
+    for flood in Flood::ALL {
+        let count =
+            metrics.client_workers().iter().map(|worker| worker.floods[flood as usize].read());
+        line(out, name, &[("kind", flood.name())], count.sum::<u64>());
+    }
     family(out, "doorward_client_requests_total", "counter", "Requests, refused ones included.");
     line(out, "doorward_client_requests_total", &[], sum(|worker| &worker.requests));
     family(out, "doorward_client_upgrades_total", "counter", "Connections that were upgraded.");

@@ -3,18 +3,20 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
-use rules::service::HostField;
+use rules::fault::Retry;
+use rules::service::{HostField, Protocol};
 use rules::{Fault, RouteId, ServiceId};
 use wire::Version;
 use wire::h1::{self, Framing, ToUpstream};
 
 use super::connection::{After, Connection};
 use super::end::End;
+use super::h2::client::{self, Link};
 use super::pace::Pace;
 use super::respond;
 use super::scratch::Scratch;
 use super::serve::{self, Body, Done};
-use super::transfer::{Broken, Transfer, Wait};
+use super::transfer::{Broken, Side, Transfer, Wait};
 use super::tunnel;
 use super::upstream::{self, Exchange};
 use super::worker::Pinned;
@@ -26,6 +28,10 @@ pub(super) const ENDPOINTS_TRIED_MAX: usize = 3;
 
 /// How long an endpoint that refused a connection is passed over while others are there.
 pub(super) const REST_MS: u64 = 1_000;
+
+/// How often one request is sent again because a connection ended, or a stream was refused, before
+/// anybody looked at it.
+const REPEATS_MAX: u32 = 2;
 
 /// The most interim responses for one request. Early hints come once or twice.
 const INTERIM_MAX: u32 = 16;
@@ -85,7 +91,7 @@ async fn send<'s>(
     let limits = &snapshot.limits;
     let turn = connection.worker.turn(service_index);
     let now_ms = connection.worker.deadlines.now_ms();
-    let mut tried = 0;
+    let (mut tried, mut repeats) = (0, 0);
     let mut pooled = true;
     let mut carried: Option<Transfer> = None;
     let mut last = if service.is_started { Fault::Starting } else { Fault::NoEndpoint };
@@ -96,32 +102,27 @@ async fn send<'s>(
         let endpoint = &*service.endpoints[at];
         scratch.cx.note("endpoint", &endpoint.text);
         scratch.cx.record("balance", "pick", why);
-        let (side, reused) = match connect(connection, service, endpoint, pooled).await {
-            Ok(connected) => connected,
+        let reached = match connect(connection, service, endpoint, pooled).await {
+            Ok(reached) => reached,
             Err(fault) => {
                 scratch.cx.record("upstream", "failed", fault.reason());
-                counters.connect_failures.add(1);
-                endpoint.rest_until(now_ms + REST_MS);
                 (last, tried) = (fault, tried + 1);
                 continue;
             }
         };
-        if reused {
-            counters.reuses.add(1);
-        } else {
-            counters.connects.add(1);
-        }
-        let head = encode(scratch, service, endpoint, framing);
+        let reused = reached.is_reused();
+        let (side, head) = begin(reached, scratch, service, endpoint, framing)?;
         let transfer = match carried.take() {
+            Some(transfer) => transfer.rewind(head),
             None => {
                 let mut transfer =
                     Transfer::new(framing, &side, framing, limits.body, bytes_max, head);
-                if reused && framing.has_body() && scratch.request.method.is_idempotent() {
+                // A stream may be refused whatever the method.
+                if side.is_framed() || (reused && scratch.request.method.is_idempotent()) {
                     transfer.keep_copy();
                 }
                 transfer
             }
-            Some(transfer) => transfer.rewind(head),
         };
         let pace = Pace::new(limits.body_idle_ms, limits.body_rate);
         let exchange = slot.insert(Exchange::new(side, transfer, pace, service.times, reused));
@@ -135,17 +136,11 @@ async fn send<'s>(
             }
             Err(fault) => {
                 scratch.cx.record("upstream", "failed", fault.reason());
-                // An idle connection may be closed by the service just as it is used again (RFC
-                // 9112, 9.3.1). That says nothing about the request, if it may be repeated.
-                let repeat = exchange.reused
-                    && !exchange.answered
-                    && fault.retry() == rules::fault::Retry::IfReused
-                    && exchange.request.can_rewind()
-                    && scratch.request.method.is_idempotent();
-                if !repeat {
+                if repeats == REPEATS_MAX || !may_repeat(exchange, scratch, fault) {
                     return Err(fault);
                 }
                 counters.retries.add(1);
+                repeats += 1;
                 (last, pooled) = (fault, false);
                 carried = slot.take().map(|exchange| exchange.request);
             }
@@ -154,28 +149,72 @@ async fn send<'s>(
     Err(last)
 }
 
-/// An idle connection to `endpoint`, or a new one; and whether it had been used.
+/// Whether the request of `exchange` may be sent again behind `fault`.
+fn may_repeat(exchange: &Exchange, scratch: &Scratch, fault: Fault) -> bool {
+    !exchange.answered
+        && exchange.request.can_rewind()
+        && match fault.retry() {
+            // An idle connection may be closed by the service just as it is used again (RFC 9112,
+            // 9.3.1). That says nothing about the request, if it may be repeated.
+            Retry::IfReused => exchange.reused && scratch.request.method.is_idempotent(),
+            Retry::Safe => true,
+            Retry::Never => false,
+        }
+}
+
+/// A connection that takes a request.
+enum Reached {
+    /// An idle one, which had been used.
+    Idle(Side),
+    New(Side),
+    /// One for many requests, and whether it had been there.
+    Link(Link, bool),
+}
+
+impl Reached {
+    fn is_reused(&self) -> bool {
+        matches!(self, Self::Idle(_) | Self::Link(_, true))
+    }
+}
+
+/// A connection to `endpoint`: an idle one, a new one, or a shared one.
 async fn connect(
     connection: &mut Connection,
     service: &Service,
     endpoint: &Endpoint,
     pooled: bool,
-) -> Result<(End, bool), Fault> {
-    if pooled && let Some(side) = connection.worker.pools.take(endpoint.index) {
-        return Ok((End::H1(side), true));
+) -> Result<Reached, Fault> {
+    let worker = &*connection.worker;
+    let counters = &service.metrics.shards[worker.index];
+    let reached = if service.rules.protocol == Protocol::H2 {
+        let linking = client::link(worker, service, endpoint, &connection.watch);
+        Box::pin(linking).await.map(|(link, reused)| Reached::Link(link, reused))
+    } else if pooled && let Some(side) = worker.pools.take(endpoint.index) {
+        Ok(Reached::Idle(side))
+    } else {
+        let connecting = upstream::connect(endpoint, service.times.connect_ms, &connection.watch);
+        // Rare and large: kept out of every connection's future.
+        Box::pin(connecting).await.map(Reached::New)
+    };
+    match &reached {
+        Ok(reached) if reached.is_reused() => counters.reuses.add(1),
+        Ok(_) => counters.connects.add(1),
+        Err(_) => {
+            counters.connect_failures.add(1);
+            endpoint.rest_until(worker.deadlines.now_ms() + REST_MS);
+        }
     }
-    let connecting = upstream::connect(endpoint, service.times.connect_ms, &connection.watch);
-    // Rare and large: kept out of every connection's future.
-    Box::pin(connecting).await.map(|side| (End::H1(side), false))
+    reached
 }
 
-/// The head of the request as it goes to `endpoint`.
-fn encode(
+/// Begins the request there: sends its head, or returns it to be sent with the body.
+fn begin(
+    reached: Reached,
     scratch: &mut Scratch,
     service: &Service,
     endpoint: &Endpoint,
     framing: Framing,
-) -> Vec<u8> {
+) -> Result<(End, Vec<u8>), Fault> {
     let mut out = std::mem::take(&mut scratch.out);
     out.clear();
     let authority = match &service.rules.host {
@@ -192,8 +231,16 @@ fn encode(
         but: rules::forward::REWRITTEN,
         extra: &[&scratch.lines],
     };
-    h1::encode_request(&scratch.request, &to, &mut out);
-    out
+    match reached {
+        Reached::Idle(side) | Reached::New(side) => {
+            h1::encode_request(&scratch.request, &to, &mut out);
+            Ok((End::H1(side), out))
+        }
+        Reached::Link(link, _) => {
+            let stream = client::ask(link, &scratch.request, &to, false)?;
+            Ok((End::Stream(stream), out))
+        }
+    }
 }
 
 /// The protocol that the request asks for. One with a body asks in vain: a server may always
@@ -234,9 +281,10 @@ async fn deliver(
         let exchange = slot.take().expect("`send` filled it");
         return Box::pin(tunnel::open(connection, snapshot, scratch, route, exchange)).await;
     }
+    let exchange = slot.as_mut().expect("`send` filled it");
     let h1::ResponseFraming { announced, body: framing } =
         match h1::response_framing(&scratch.response, scratch.request.method) {
-            Ok(framings) => framings,
+            Ok(framings) => exchange.framing(framings, connection.client.is_framed()),
             Err(malformed) => {
                 let fault = Fault::UpstreamMalformed(malformed);
                 return respond::fault(connection, scratch, Some(route), fault, None).await;
@@ -245,7 +293,6 @@ async fn deliver(
     if tunnel::would_mislead(scratch) {
         return respond::fault(connection, scratch, Some(route), Fault::UpgradeFailed, None).await;
     }
-    let exchange = slot.as_mut().expect("`send` filled it");
     serve::see_response(snapshot, scratch, route);
     let to = client_framing(announced, scratch.request.version);
     let persist = exchange.is_sent()

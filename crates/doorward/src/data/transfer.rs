@@ -244,9 +244,12 @@ impl Transfer {
         }
     }
 
-    /// Keeps a copy of the data, as long as it is small, for [`Transfer::rewind`].
+    /// Keeps a copy of the data, if there is any and as long as it is small, for
+    /// [`Transfer::rewind`].
     pub(crate) fn keep_copy(&mut self) {
-        self.copy = Some(Carried::default());
+        if !self.read_all {
+            self.copy = Some(Carried::default());
+        }
     }
 
     /// Whether what was carried so far is still known.

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
+use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use rules::{Fault, RouteId};
@@ -42,7 +43,9 @@ pub(crate) async fn open(
         // A client that is gone is noticed at the first byte for it.
         let _ = client.send_head(&scratch.response, &to, false);
     } else {
-        let to = ToClient { upgrade: Some(protocol), ..to };
+        let accept = accept(scratch);
+        let extra: &[&[u8]] = &[accept.as_bytes()];
+        let to = ToClient { upgrade: Some(protocol), extra, ..to };
         h1::encode_response(&scratch.response, &to, &mut head);
     }
     let counters = connection.worker.counters();
@@ -86,6 +89,18 @@ pub(super) fn complete_request(scratch: &mut Scratch, random: u128) {
 }
 
 const KEY: &str = "Sec-WebSocket-Key";
+
+/// The line by which a WebSocket client of HTTP/1.1 knows that its handshake was understood, if a
+/// service that has no such handshake opened the tunnel (RFC 6455, 4.2.2).
+fn accept(scratch: &Scratch) -> String {
+    let key = scratch.request.fields.get_named(KEY);
+    let Some(key) = key.filter(|_| scratch.response.version.is_framed()) else {
+        return String::new();
+    };
+    let text = [key, b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"].concat();
+    let sum = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &text);
+    format!("Sec-WebSocket-Accept: {}\r\n", BASE64_STANDARD.encode(sum))
+}
 
 /// Whether the answer in `scratch.response` would look like an open tunnel to a client that asked
 /// for one by an extended CONNECT, and is none.

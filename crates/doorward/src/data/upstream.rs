@@ -3,12 +3,12 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 
 use rules::Fault;
 use tokio::net::{TcpStream, UnixStream};
 use wire::ResponseHead;
-use wire::h1::{HeadLimits, HeadScan, Malformed};
+use wire::h1::{Framing, HeadLimits, HeadScan, Malformed, ResponseFraming};
 
 use super::connection::Connection;
 use super::deadline::Watch;
@@ -144,44 +144,88 @@ impl Exchange {
             {
                 return Poll::Ready(Err(fault));
             }
-            loop {
-                if !self.side.side().incoming.is_empty() {
-                    self.answered = true;
-                    // A service may send more than a client; its head is bounded all the same.
-                    let bytes = self.side.side().incoming.bytes();
-                    match response.read(bytes, &mut scan, &HeadLimits::MAX) {
-                        Ok(Some(end)) => {
-                            self.side.side().incoming.consume(end);
-                            self.awaits_continue &= response.status != 100;
-                            return Poll::Ready(Ok(()));
-                        }
-                        Ok(None) => {}
-                        Err(malformed) => {
-                            return Poll::Ready(Err(Fault::UpstreamMalformed(malformed)));
-                        }
+            match self.poll_head(&mut scan, response, cx) {
+                Poll::Pending if connection.watch.is_over() => {
+                    let fault = self.late(connection);
+                    if let End::Stream(stream) = &self.side {
+                        stream.suspect();
                     }
+                    Poll::Ready(Err(fault))
                 }
-                match self.side.side().poll_fill(cx) {
-                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(self.closed())),
-                    Poll::Ready(Ok(_)) => {}
-                    Poll::Pending if connection.watch.is_over() => {
-                        return Poll::Ready(Err(self.late(connection)));
-                    }
-                    Poll::Pending if connection.client.poll_gone(cx).is_ready() => {
-                        return Poll::Ready(Err(Fault::ClientGone));
-                    }
-                    Poll::Pending => return Poll::Pending,
+                Poll::Pending if connection.client.poll_gone(cx).is_ready() => {
+                    Poll::Ready(Err(Fault::ClientGone))
                 }
+                polled => polled,
             }
         })
         .await
+    }
+
+    /// The next head of the answer.
+    fn poll_head(
+        &mut self,
+        scan: &mut HeadScan,
+        response: &mut ResponseHead,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Fault>> {
+        let side = match &mut self.side {
+            End::H1(side) => side,
+            End::Stream(stream) => {
+                let read = ready!(stream.poll_head(cx, response));
+                self.answered |= read.is_ok();
+                self.awaits_continue &= response.status != 100;
+                // It may have stopped taking the request before the connection ended.
+                let closed = self.refused_body && read == Err(Fault::UpstreamClosed);
+                return Poll::Ready(if closed { Err(Fault::SendFailed) } else { read });
+            }
+            End::Closed => return Poll::Ready(Err(Fault::UpstreamClosed)),
+        };
+        loop {
+            if !side.incoming.is_empty() {
+                self.answered = true;
+                // A service may send more than a client; its head is bounded all the same.
+                match response.read(side.incoming.bytes(), scan, &HeadLimits::MAX) {
+                    Ok(Some(end)) => {
+                        side.incoming.consume(end);
+                        self.awaits_continue &= response.status != 100;
+                        return Poll::Ready(Ok(()));
+                    }
+                    Ok(None) => {}
+                    Err(malformed) => {
+                        return Poll::Ready(Err(Fault::UpstreamMalformed(malformed)));
+                    }
+                }
+            }
+            if !matches!(ready!(side.poll_fill(cx)), Ok(1..)) {
+                return Poll::Ready(Err(self.closed()));
+            }
+        }
+    }
+
+    /// How the body of the answer comes and is announced, if its head says `framing`: frames tell
+    /// where a body ends, and whether there is one. To a client `in_frames` nothing has to be
+    /// announced either.
+    pub(crate) fn framing(&self, framing: ResponseFraming, in_frames: bool) -> ResponseFraming {
+        let End::Stream(stream) = &self.side else { return framing };
+        let ResponseFraming { announced, body } = framing;
+        match (body, stream.is_received()) {
+            (Framing::UntilClose | Framing::Chunked, true) => {
+                let announced = if in_frames { Framing::None } else { Framing::Length(0) };
+                ResponseFraming { announced, body: Framing::None }
+            }
+            (_, true) => ResponseFraming { announced, body: Framing::None },
+            (Framing::UntilClose, false) => {
+                ResponseFraming { announced: Framing::Chunked, body: Framing::Chunked }
+            }
+            (_, false) => framing,
+        }
     }
 
     /// Sends what can be sent of the request, and sets the deadline for the rest or the answer.
     pub(crate) fn poll_send(
         &mut self,
         connection: &mut Connection,
-        cx: &mut std::task::Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<Result<(), Fault>> {
         let sent = self.request.poll(&mut connection.client, &mut self.side, cx);
         match sent {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::deadline::{Deadlines, SWEEP};
+use super::h2::client::Links;
 use super::pool::Pools;
 use super::scratch::Scratch;
 use crate::control::snapshot::{Published, Snapshot};
@@ -30,6 +31,7 @@ pub(crate) struct Worker {
     pinned: RefCell<Pinned>,
     pub(crate) deadlines: Rc<Deadlines>,
     pub(crate) pools: Pools,
+    pub(crate) links: Links,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) access_log: AccessLog,
     pub(crate) trails: Trails,
@@ -61,6 +63,7 @@ impl Worker {
             pinned,
             deadlines: Rc::new(Deadlines::new(metrics.started)),
             pools: Pools::default(),
+            links: Links::default(),
             started: metrics.started,
             metrics,
             access_log,
@@ -140,7 +143,7 @@ impl Worker {
     pub(crate) async fn keep_time(self: Rc<Self>) {
         let mut sweeps = 0_u64;
         loop {
-            if self.deadlines.in_use() == 0 && self.pools.is_empty() {
+            if self.deadlines.in_use() == 0 && self.pools.is_empty() && self.links.is_empty() {
                 self.access_log.flush();
                 self.rest().await;
             }
@@ -149,6 +152,7 @@ impl Worker {
             if sweeps.is_multiple_of(10) {
                 self.date.borrow_mut().renew();
                 self.pools.close_idle(self.deadlines.now_ms());
+                self.links.close_idle(self.deadlines.now_ms());
                 self.access_log.flush();
                 // Lets go of a replaced snapshot even when no request comes.
                 drop(self.pin());

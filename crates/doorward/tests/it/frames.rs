@@ -1,11 +1,13 @@
-//! A client of HTTP/2: streams by a foreign library, which a thread of its own drives while the test
-//! waits for what it wants.
+//! Clients and services of HTTP/2: streams by a foreign library, which a thread of its own drives
+//! while the test waits for what it wants.
 
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use bytes::Bytes;
 use h2::client::{Builder, ResponseFuture, SendRequest};
+use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
 use tokio::runtime::Handle;
@@ -122,14 +124,18 @@ impl Frames {
 /// Reads a response to its end.
 pub(crate) async fn read(response: Response<RecvStream>) -> Result<Answer, h2::Error> {
     let (parts, mut recv) = response.into_parts();
+    let (body, trailers) = read_body(&mut recv).await?;
+    Ok(Answer { status: parts.status.as_u16(), fields: parts.headers, body, trailers })
+}
+
+async fn read_body(recv: &mut RecvStream) -> Result<(Vec<u8>, Option<HeaderMap>), h2::Error> {
     let mut body = Vec::new();
     while let Some(data) = recv.data().await {
         let data = data?;
         body.extend_from_slice(&data);
         recv.flow_control().release_capacity(data.len())?;
     }
-    let trailers = recv.trailers().await?;
-    Ok(Answer { status: parts.status.as_u16(), fields: parts.headers, body, trailers })
+    Ok((body, recv.trailers().await?))
 }
 
 /// Sends `body` as fast as it is taken.
@@ -164,4 +170,122 @@ pub(crate) fn request_with(method: &str, path: &str, fields: &[(&str, &str)]) ->
         request.headers_mut().append(name, value.parse().expect("a value"));
     }
     request
+}
+
+/// A service of HTTP/2, whose requests come to the test.
+pub(crate) struct FrameService {
+    pub(crate) address: SocketAddr,
+    runtime: Handle,
+    served: Mutex<mpsc::Receiver<Served>>,
+    _alive: oneshot::Sender<()>,
+}
+
+/// A request that came to a service.
+pub(crate) struct Served {
+    pub(crate) head: Request<()>,
+    pub(crate) body: RecvStream,
+    pub(crate) respond: SendResponse<Bytes>,
+    /// Connections are counted from 1.
+    pub(crate) connection: usize,
+    /// Says that no more streams are welcome on this connection.
+    pub(crate) goodbye: Arc<tokio::sync::Notify>,
+}
+
+impl FrameService {
+    pub(crate) fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// A service with settings of its own.
+    pub(crate) fn with(settings: impl Fn(&mut h2::server::Builder) + Send + 'static) -> Self {
+        let (alive, mut gone) = oneshot::channel::<()>();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let handle = runtime.handle().clone();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"));
+        let listener = listener.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let (send, served) = mpsc::channel();
+        std::thread::spawn(move || {
+            runtime.block_on(async {
+                for connection in 1.. {
+                    let (stream, _) = tokio::select! {
+                        accepted = listener.accept() => accepted.expect("a connection"),
+                        _ = &mut gone => return,
+                    };
+                    let mut builder = h2::server::Builder::new();
+                    settings(&mut builder);
+                    tokio::spawn(serve(stream, builder, connection, send.clone()));
+                }
+            });
+        });
+        Self { address, runtime: handle, served: Mutex::new(served), _alive: alive }
+    }
+
+    /// The next request.
+    #[track_caller]
+    pub(crate) fn accept(&self) -> Served {
+        let served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
+        served.recv_timeout(LIMIT).expect("a request comes")
+    }
+
+    /// Waits for `future`.
+    #[track_caller]
+    pub(crate) fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+        let waited = self.runtime.block_on(async { tokio::time::timeout(LIMIT, future).await });
+        waited.expect("it came in time")
+    }
+
+    /// Reads the body of a request, and its trailers.
+    #[track_caller]
+    pub(crate) fn read(
+        &self,
+        served: &mut Served,
+    ) -> Result<(Vec<u8>, Option<HeaderMap>), h2::Error> {
+        self.wait(read_body(&mut served.body))
+    }
+
+    /// Answers with `status` and `body`, of unannounced length.
+    #[track_caller]
+    pub(crate) fn answer(&self, served: &mut Served, status: u16, body: &[u8]) {
+        let response = Response::builder().status(status).body(()).expect("a response");
+        let sent = served.respond.send_response(response, body.is_empty());
+        let mut send = sent.expect("it is open");
+        if !body.is_empty() {
+            self.wait(say(&mut send, body, true)).expect("it takes the body");
+        }
+    }
+
+    /// The configuration that leads everything here.
+    pub(crate) fn config(&self) -> String {
+        format!(
+            "[[route]]\npath = \"/*\"\nservice = \"it\"\n[service.it]\nprotocol = \"h2\"\n\
+             endpoints = [\"{}\"]\n",
+            self.address
+        )
+    }
+}
+
+async fn serve(
+    stream: tokio::net::TcpStream,
+    builder: h2::server::Builder,
+    connection: usize,
+    served: mpsc::Sender<Served>,
+) {
+    let Ok(mut streams) = builder.handshake::<_, Bytes>(stream).await else { return };
+    let goodbye = Arc::new(tokio::sync::Notify::new());
+    loop {
+        let accepted = tokio::select! {
+            accepted = streams.accept() => accepted,
+            () = goodbye.notified() => {
+                streams.graceful_shutdown();
+                continue;
+            }
+        };
+        let Some(Ok((request, respond))) = accepted else { return };
+        let (parts, body) = request.into_parts();
+        let head = Request::from_parts(parts, ());
+        let goodbye = Arc::clone(&goodbye);
+        let _ = served.send(Served { head, body, respond, connection, goodbye });
+    }
 }

@@ -82,6 +82,9 @@ pub enum Fault {
     FirstByteTimeout,
     /// The endpoint closed before it began its answer.
     UpstreamClosed,
+    /// The endpoint refused the stream, or said goodbye before it: it did not look at the request
+    /// (RFC 9113, 8.7).
+    StreamRefused,
     /// The answer is not HTTP as we read it.
     UpstreamMalformed(Malformed),
     /// The endpoint switched protocols without being asked to.
@@ -160,7 +163,7 @@ pub enum Retry {
     /// If the connection had served a request before, and the request is idempotent or not one byte
     /// of an answer came: the endpoint may have closed it while idle (RFC 9112, 9.3.1).
     IfReused,
-    /// Yes: not one byte of it was sent.
+    /// Yes: not one byte of it was sent, or looked at.
     Safe,
 }
 
@@ -189,7 +192,7 @@ impl Fault {
             | Self::Unreachable
             | Self::ConnectFailed => Stage::Connect,
             Self::SendTimeout | Self::SendFailed => Stage::Send,
-            Self::FirstByteTimeout | Self::UpstreamClosed => Stage::Wait,
+            Self::FirstByteTimeout | Self::UpstreamClosed | Self::StreamRefused => Stage::Wait,
             Self::UpstreamMalformed(_)
             | Self::UpgradeFailed
             | Self::BetweenBytesTimeout
@@ -239,6 +242,7 @@ impl Fault {
             | Self::SendFailed
             | Self::FirstByteTimeout
             | Self::UpstreamClosed
+            | Self::StreamRefused
             | Self::UpstreamMalformed(_)
             | Self::UpgradeFailed
             | Self::BetweenBytesTimeout
@@ -255,7 +259,8 @@ impl Fault {
             | Self::ConnectRefused
             | Self::ConnectTimeout
             | Self::Unreachable
-            | Self::ConnectFailed => Retry::Safe,
+            | Self::ConnectFailed
+            | Self::StreamRefused => Retry::Safe,
             Self::SendFailed | Self::UpstreamClosed => Retry::IfReused,
             Self::Malformed(_)
             | Self::BodyMalformed(_)
@@ -319,6 +324,7 @@ impl Fault {
             | Self::ConnectFailed
             | Self::SendFailed
             | Self::UpstreamClosed
+            | Self::StreamRefused
             | Self::UpstreamMalformed(_)
             | Self::UpgradeFailed
             | Self::UpstreamTruncated => 502,
@@ -369,6 +375,7 @@ impl Fault {
             Self::SendFailed => "send-failed",
             Self::FirstByteTimeout => "first-byte-timeout",
             Self::UpstreamClosed => "upstream-closed",
+            Self::StreamRefused => "stream-refused",
             Self::UpstreamMalformed(_) => "upstream-malformed",
             Self::UpgradeFailed => "upgrade-failed",
             Self::BetweenBytesTimeout => "between-bytes-timeout",
@@ -411,9 +418,10 @@ impl Fault {
             Self::SendTimeout | Self::FirstByteTimeout | Self::BetweenBytesTimeout => {
                 "The service did not answer in time"
             }
-            Self::SendFailed | Self::UpstreamClosed | Self::UpstreamTruncated => {
-                "The service broke off"
-            }
+            Self::SendFailed
+            | Self::UpstreamClosed
+            | Self::StreamRefused
+            | Self::UpstreamTruncated => "The service broke off",
             Self::UpstreamMalformed(_) | Self::UpgradeFailed => {
                 "The service gave an invalid answer"
             }
@@ -459,6 +467,7 @@ impl Fault {
             Self::SendFailed => "the endpoint closed while the request was being sent",
             Self::FirstByteTimeout => "the endpoint did not begin its answer in time",
             Self::UpstreamClosed => "the endpoint closed before it began its answer",
+            Self::StreamRefused => "the endpoint refused the stream without looking at it",
             Self::UpgradeFailed => "the endpoint switched protocols without being asked",
             Self::BetweenBytesTimeout => "the endpoint paused for too long within its answer",
             Self::UpstreamTruncated => "the answer broke off",
@@ -493,7 +502,7 @@ impl Fault {
             Self::ConnectRefused => "connection_refused",
             Self::ConnectTimeout => "connection_timeout",
             Self::Unreachable => "destination_ip_unroutable",
-            Self::ConnectFailed | Self::SendFailed | Self::UpstreamClosed => {
+            Self::ConnectFailed | Self::SendFailed | Self::UpstreamClosed | Self::StreamRefused => {
                 "connection_terminated"
             }
             Self::SendTimeout => "connection_write_timeout",

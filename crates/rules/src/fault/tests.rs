@@ -102,7 +102,7 @@ fn the_form_follows_the_weights() {
 }
 
 /// Every fault.
-const ALL: [Fault; 39] = [
+const ALL: [Fault; 40] = [
     Fault::Malformed(Malformed::Host),
     Fault::BodyMalformed(Malformed::ChunkSize),
     Fault::HeadTimeout,
@@ -137,6 +137,7 @@ const ALL: [Fault; 39] = [
     Fault::SendFailed,
     Fault::FirstByteTimeout,
     Fault::UpstreamClosed,
+    Fault::StreamRefused,
     Fault::UpstreamMalformed(Malformed::HeadTooLarge),
     Fault::UpgradeFailed,
     Fault::BetweenBytesTimeout,
@@ -212,6 +213,7 @@ fn the_whole_table() {
         send-failed            502 send      upstream IfReused connection_terminated
         first-byte-timeout     504 wait      upstream Never    connection_read_timeout
         upstream-closed        502 wait      upstream IfReused connection_terminated
+        stream-refused         502 wait      upstream Safe     connection_terminated
         upstream-malformed     502 receive   upstream Never    http_response_header_section_size
         upgrade-failed         502 receive   upstream Never    http_upgrade_failed
         between-bytes-timeout  504 receive   upstream Never    connection_read_timeout

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use config::{At, Period, Report};
 
-use super::text::{HealthConfig, Instances, Protocol, ServiceConfig};
+use super::text::{HealthConfig, Instances, ServiceConfig};
 use super::{Endpoint, Health, HostField, Pool, Run, Service, Source, Timeouts};
 
 /// The most instances of one service on one machine; beyond that the number is a slip.
@@ -14,11 +14,6 @@ impl Service {
     /// Compiles a service, or reports all that is wrong with it and returns `None`.
     pub fn build(name: &At<String>, config: &ServiceConfig, report: &mut Report) -> Option<Self> {
         let named = check_name(name, report);
-        if *config.protocol == Protocol::H2 {
-            report
-                .error(&config.protocol, "`protocol = \"h2\"` is not built yet")
-                .help("write \"http1\": nearly every service speaks it too");
-        }
         let source = read_source(name, config, report);
         let timeouts = read_timeouts(config, report);
         let host = read_host(&config.host, report);
@@ -33,12 +28,13 @@ impl Service {
                 read_health(health, report).map(Some)
             }
         };
-        if !named || *config.protocol == Protocol::H2 {
+        if !named {
             return None;
         }
         Some(Self {
             name: name.as_str().into(),
             source: source?,
+            protocol: *config.protocol,
             timeouts: timeouts?,
             pool: Pool { idle: (*config.idle).into(), idle_connections: *config.idle_connections },
             host: host?,

@@ -22,6 +22,8 @@ pub struct Service {
     pub name: Box<str>,
     /// Where it is, or how to start it.
     pub source: Source,
+    /// What it speaks.
+    pub protocol: Protocol,
     /// How long each step may take.
     pub timeouts: Timeouts,
     /// What becomes of idle connections.

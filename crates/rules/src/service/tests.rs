@@ -44,6 +44,7 @@ fn a_service_that_runs_already() {
                         ),
                     ],
                 ),
+                protocol: Http1,
                 timeouts: Timeouts {
                     connect: 2s,
                     send: 30s,
@@ -109,6 +110,7 @@ fn a_service_that_is_started() {
                         stop_grace: 1s,
                     },
                 ),
+                protocol: Http1,
                 timeouts: Timeouts {
                     connect: 2s,
                     send: 30s,
@@ -269,14 +271,6 @@ fn what_is_wrong_with_a_service_is_said() {
         doorward.toml:6:13: expected a whole number or { min, max }, found the string "two"
            6 | instances = 'two'
              |             ^^^^^
-    "#]],
-    );
-    check(
-        "endpoints = ['h:1']\nprotocol = 'h2'",
-        expect![[r#"
-        doorward.toml:6:12: `protocol = "h2"` is not built yet
-           6 | protocol = 'h2'
-             |            ^^^^ write "http1": nearly every service speaks it too
     "#]],
     );
     check(

@@ -119,7 +119,7 @@ pub enum Protocol {
     /// HTTP/1.1
     #[default]
     Http1,
-    /// HTTP/2
+    /// HTTP/2, many requests at once on each connection.
     H2,
 }
 

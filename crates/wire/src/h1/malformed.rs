@@ -12,6 +12,8 @@ pub enum Malformed {
     /// Three words where the request line should be, and nothing of HTTP in them.
     NotHttp,
     StatusLine,
+    /// What should be frames of HTTP/2 or HTTP/3 is none, or breaks their rules.
+    Frame,
     /// A field line is not `name: value`: bad name, space before the colon, folding, a control.
     FieldLine,
     /// A name that a reader who takes `_` for `-` would find to be one that means something.
@@ -67,6 +69,7 @@ impl Malformed {
             Self::RequestLine => "the request line is not `method target HTTP/1.1`",
             Self::NotHttp => "what came is no request of HTTP",
             Self::StatusLine => "the status line is not `HTTP/1.1 status reason`",
+            Self::Frame => "what came are no frames of the agreed version of HTTP",
             Self::FieldLine => "a field line is not `name: value`",
             Self::LookalikeName => "a field name differs from a well-known one only in `_` for `-`",
             Self::HeadTooLarge => "the head is larger than `limits.header-bytes`",

@@ -55,7 +55,7 @@ pub(super) fn map(fields: &Fields) -> HeaderMap {
     map
 }
 
-fn append(map: &mut HeaderMap, name: &[u8], value: &[u8]) {
+pub(super) fn append(map: &mut HeaderMap, name: &[u8], value: &[u8]) {
     // What `wire` has read is a token and a value; the library's own idea of both is no stricter.
     if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
         map.append(name, value);

@@ -2,17 +2,17 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
 use ::h2::server::{Builder, Connection as Streams, SendResponse};
 use ::h2::{Reason, RecvStream};
 use http::Request;
 use rules::Fault;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use rules::flood::{Flood, FrameGuard};
 
+use super::io::{Io, Meter};
 use super::{Stream, heads};
 use crate::control::snapshot::Limits;
 use crate::data::connection::{After, Connection};
@@ -20,7 +20,6 @@ use crate::data::deadline::Watch;
 use crate::data::end::End;
 use crate::data::piece::Piece;
 use crate::data::serve;
-use crate::data::transfer::Side;
 
 /// What every client of HTTP/2 sends first (RFC 9113, 3.4).
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -34,6 +33,10 @@ const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// What is queued for one stream before the service is made to wait.
 const SEND_BYTES_MAX: usize = 128 * 1024;
 
+/// So many times the streams that a client may have open may be at work for it: those that it gave
+/// up need a moment to end (CVE-2023-44487).
+const STREAMS_OPEN_FACTOR: usize = 2;
+
 /// How long a client may take to read what was sent last.
 const FAREWELL_MS: u64 = 2_000;
 
@@ -44,7 +47,10 @@ pub(crate) async fn run(connection: &mut Connection) -> After {
     let End::H1(side) = side else { return After::Drop };
     let socket = Rc::new(RefCell::new(side));
     connection.watch.set(limits.header_ms);
-    let handshake = builder(&limits).handshake(Io(Rc::clone(&socket)));
+    let meter = Meter::of_client(Rc::clone(&connection.worker.deadlines));
+    let (side, preface_bytes) = (Rc::clone(&socket), PREFACE.len());
+    let io = Io { side, meter: Rc::clone(&meter), preface_bytes };
+    let handshake = builder(&limits).handshake(io);
     let mut handshake = pin!(handshake);
     let watch = &connection.watch;
     let streams = poll_fn(|cx| match handshake.as_mut().poll(cx) {
@@ -53,7 +59,7 @@ pub(crate) async fn run(connection: &mut Connection) -> After {
     })
     .await;
     let after = match streams {
-        Some(streams) => accept(connection, &limits, streams).await,
+        Some(streams) => accept(connection, &limits, &meter, streams).await,
         None => After::Close,
     };
     // Whatever still held the socket is gone with the streams.
@@ -80,14 +86,31 @@ fn builder(limits: &Limits) -> Builder {
 async fn accept(
     connection: &mut Connection,
     limits: &Limits,
+    meter: &Meter,
     mut streams: Streams<Io, Piece>,
 ) -> After {
+    let open_max = STREAMS_OPEN_FACTOR * limits.streams_max as usize;
     let open = Rc::new(Cell::new(0_usize));
     let mut stage = Stage::Serving { idle: false };
     connection.watch.set_idle(limits.keep_alive_idle_ms);
     loop {
         let accepted = poll_fn(|cx| {
-            let accepted = streams.poll_accept(cx);
+            let accepted = if open.get() < open_max {
+                streams.poll_accept(cx)
+            } else {
+                // They take their time to end: no new ones until then, but these go on.
+                streams.poll_closed(cx).map(|closed| closed.err().map(Err))
+            };
+            if let Some(flood) = meter.look(FrameGuard::over)
+                && !matches!(stage, Stage::Gone)
+            {
+                count_flood(connection, flood);
+                streams.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                connection.watch.set(FAREWELL_MS);
+                stage = Stage::Gone;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             if accepted.is_pending() && !stage.go_on(connection, limits, open.get(), &mut streams) {
                 return Poll::Ready(None);
             }
@@ -103,9 +126,21 @@ async fn accept(
                 start(connection, &open, request, respond);
             }
             // The client is told why by the library, before it says so here.
-            Some(Err(_)) | None => return After::Close,
+            Some(Err(error)) => {
+                let calm = error.is_library() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM);
+                if calm && !matches!(stage, Stage::Gone) {
+                    count_flood(connection, meter.look(FrameGuard::last).unwrap_or(Flood::Reset));
+                }
+                return After::Close;
+            }
+            None => return After::Close,
         }
     }
+}
+
+/// Counts a client that was thrown out, and says so.
+fn count_flood(connection: &Connection, flood: Flood) {
+    connection.worker.counters().floods[flood as usize].add(1);
 }
 
 /// How far a connection is.
@@ -216,56 +251,5 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
-    }
-}
-
-/// The socket as the HTTP/2 library reads and writes it; what was read before it came goes first.
-struct Io(Rc<RefCell<Side>>);
-
-impl AsyncRead for Io {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let side = &mut *self.0.borrow_mut();
-        if !side.incoming.is_empty() {
-            let bytes = side.incoming.bytes();
-            let count = bytes.len().min(buffer.remaining());
-            buffer.put_slice(&bytes[..count]);
-            side.incoming.consume(count);
-            return Poll::Ready(Ok(()));
-        }
-        side.socket.poll_read_buf(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Io {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.0.borrow_mut().socket.poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.0.borrow_mut().socket.poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.borrow_mut().socket.poll_shutdown(cx)
     }
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use wire::h1::ToClient;
 use wire::{Fields, ResponseHead};
 
+use super::client::{Asked, Response};
 use super::heads;
 use crate::data::piece::Piece;
 
@@ -17,7 +18,7 @@ pub(crate) struct Gone;
 
 /// A stream of HTTP/2.
 pub(crate) struct Stream {
-    recv: RecvStream,
+    pub(super) recv: Receiving,
     send: Sending,
     /// Bytes that were read and whose place in the window the sender has not got back: it gets it
     /// when they have gone on, so that a slow receiver slows the sender down.
@@ -26,6 +27,14 @@ pub(crate) struct Stream {
     left_bytes: Option<u64>,
     /// Everything was sent.
     done: bool,
+    /// Towards a service: holds the place on its connection.
+    asked: Option<Asked>,
+}
+
+pub(super) enum Receiving {
+    /// A service whose head has not come.
+    Head(Response, Asked),
+    Body(RecvStream),
 }
 
 enum Sending {
@@ -37,27 +46,51 @@ enum Sending {
 impl Stream {
     /// A client's request, whose body comes from `recv`.
     pub(super) fn of_client(recv: RecvStream, respond: SendResponse<Piece>) -> Self {
-        Self {
-            recv,
-            send: Sending::Head(respond),
-            unreleased_bytes: 0,
-            left_bytes: None,
-            done: false,
+        Self::new(Receiving::Body(recv), Sending::Head(respond), false)
+    }
+
+    /// A request to a service, whose head was sent; with `done` that was all.
+    pub(super) fn of_service(
+        response: Response,
+        send: SendStream<Piece>,
+        asked: Asked,
+        done: bool,
+    ) -> Self {
+        Self::new(Receiving::Head(response, asked), Sending::Body(send), done)
+    }
+
+    fn new(recv: Receiving, send: Sending, done: bool) -> Self {
+        Self { recv, send, unreleased_bytes: 0, left_bytes: None, done, asked: None }
+    }
+
+    /// The head has come: what follows comes from `recv`.
+    pub(super) fn receive(&mut self, recv: RecvStream) {
+        if let Receiving::Head(_, asked) = std::mem::replace(&mut self.recv, Receiving::Body(recv))
+        {
+            self.asked = Some(asked);
+        }
+    }
+
+    /// Nothing came from a service in time.
+    pub(crate) fn suspect(&self) {
+        if let Receiving::Head(_, asked) = &self.recv {
+            asked.suspect();
         }
     }
 
     /// Whether the other side has sent everything.
     pub(crate) fn is_received(&self) -> bool {
-        self.recv.is_end_stream()
+        matches!(&self.recv, Receiving::Body(recv) if recv.is_end_stream())
     }
 
     /// The next data; `None` at its end.
     pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Gone>> {
+        let Receiving::Body(recv) = &mut self.recv else { return Poll::Ready(Err(Gone)) };
         if self.unreleased_bytes > 0 {
             let bytes = std::mem::take(&mut self.unreleased_bytes);
-            self.recv.flow_control().release_capacity(bytes).map_err(|_| Gone)?;
+            recv.flow_control().release_capacity(bytes).map_err(|_| Gone)?;
         }
-        match ready!(self.recv.poll_data(cx)) {
+        match ready!(recv.poll_data(cx)) {
             Some(Ok(bytes)) => {
                 self.unreleased_bytes = bytes.len();
                 Poll::Ready(Ok(Some(bytes)))
@@ -73,7 +106,8 @@ impl Stream {
         cx: &mut Context<'_>,
         bytes_max: usize,
     ) -> Poll<Result<Option<Box<Fields>>, Gone>> {
-        let trailers = ready!(self.recv.poll_trailers(cx)).map_err(|_| Gone)?;
+        let Receiving::Body(recv) = &mut self.recv else { return Poll::Ready(Err(Gone)) };
+        let trailers = ready!(recv.poll_trailers(cx)).map_err(|_| Gone)?;
         let Some(trailers) = trailers else { return Poll::Ready(Ok(None)) };
         let trailers = Fields::of_trailers(heads::iter(&trailers), bytes_max);
         Poll::Ready(trailers.map(Some).map_err(|_| Gone))
