@@ -31,6 +31,7 @@ endpoints = ["{host}:{origin}"]
 [[route]]
 path = "/*"
 service = "origin"
+{route}
 """
 PLAIN_ONLY = """\
 [listen]
@@ -48,6 +49,7 @@ endpoints = ["{host}:{origin}"]
 [[route]]
 path = "/*"
 service = "origin"
+{route}
 """
 
 
@@ -86,9 +88,15 @@ def chosen(given: argparse.Namespace) -> list[str]:
 
 
 def front(
-    name: str, origin_port: int, given: argparse.Namespace, service: str = "", plain_only: bool = False
+    name: str,
+    origin_port: int,
+    given: argparse.Namespace,
+    service: str = "",
+    plain_only: bool = False,
+    route: str = "",
 ) -> Front:
-    """To be used as a context. `service`: further lines of Doorward's `[service.origin]`."""
+    """To be used as a context. `service`, `route`: further lines of Doorward's `[service.origin]` and of its
+    route."""
     ports = contenders.Ports(*(free_port() for _ in range(4)))
     made = certificate(RUN)
     if name != "doorward":
@@ -98,7 +106,7 @@ def front(
                      environment=peer.environment)  # fmt: skip
     config = RUN / "doorward.toml"
     config.write_text((PLAIN_ONLY if plain_only else CONFIG).format(
-        host=HOST, plain=ports.plain, secure=ports.secure, admin=ports.admin, origin=origin_port, service=service,
+        host=HOST, plain=ports.plain, secure=ports.secure, admin=ports.admin, origin=origin_port, service=service, route=route,
         certificates=f'{{ cert = "{made.cert}", key = "{made.key}" }}',
     ))  # fmt: skip
     command = [str(program(given.doorward)), "run", str(config)]

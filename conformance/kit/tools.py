@@ -9,6 +9,9 @@ from . import WORK, Failure
 
 #: Where each version was tried; newer ones will do.
 PYTHON_PACKAGES = {
+    "grpc": "grpcio==1.85.1",
+    "grpc_health": "grpcio-health-checking==1.85.1",
+    "sonora": "sonora==0.2.3",
     "kosoku": "kosoku==0.1.0",
     "sslyze": "sslyze==6.3.1",
     "aioquic": "aioquic==1.7.2",
