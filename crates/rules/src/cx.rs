@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::net::IpAddr;
 
+use crate::grpc::Call;
 use crate::trail::Trail;
 
 /// Facts about the request in flight. Time and randomness are facts, not calls.
@@ -25,6 +26,8 @@ pub struct Cx {
     /// What the path parameters of the route stand for, in the order of the route's names, as they
     /// were sent: still percent-encoded. A copy, so that a rewritten path does not change them.
     pub params: Texts,
+    /// Set for a call of gRPC.
+    pub grpc: Option<Box<Call>>,
     /// Memory for texts that are being put together.
     pub(crate) scratch: Texts,
     /// Present only while someone asked for an explanation of this request.
@@ -42,6 +45,7 @@ impl Cx {
             https,
             request_id: RequestId::default(),
             params: Texts::default(),
+            grpc: None,
             scratch: Texts::default(),
             trail: None,
         }
@@ -54,6 +58,7 @@ impl Cx {
         self.random = random;
         self.request_id.bytes = 0;
         self.params.clear();
+        self.grpc = None;
         self.trail = None;
     }
 

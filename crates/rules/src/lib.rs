@@ -11,6 +11,7 @@ pub mod files;
 pub mod filter;
 pub mod flood;
 pub mod forward;
+pub mod grpc;
 #[cfg(test)]
 mod harness;
 pub mod hops;

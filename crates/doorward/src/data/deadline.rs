@@ -100,6 +100,8 @@ impl Deadlines {
 pub(crate) struct Watch {
     deadlines: Rc<Deadlines>,
     index: usize,
+    /// No deadline is later than this, in milliseconds.
+    limit_ms: Cell<u64>,
 }
 
 impl Watch {
@@ -124,7 +126,7 @@ impl Watch {
             }
         };
         deadlines.taken.notify_one();
-        Self { deadlines, index }
+        Self { deadlines, index, limit_ms: Cell::new(NEVER) }
     }
 
     fn with<T>(&self, look: impl FnOnce(&Slot) -> T) -> T {
@@ -137,11 +139,27 @@ impl Watch {
 
     /// The deadline is `after_ms` from now; `u64::MAX` is none.
     pub(crate) fn set(&self, after_ms: u64) {
-        let at_ms = self.now_ms().saturating_add(after_ms);
+        let at_ms = self.now_ms().saturating_add(after_ms).min(self.limit_ms.get());
         self.with(|slot| {
             slot.at_ms.set(at_ms);
             slot.idle.set(false);
         });
+    }
+
+    /// From now on no deadline is later than `at_ms` of the worker's clock, until
+    /// [`Watch::unlimit`].
+    pub(crate) fn limit(&self, at_ms: u64) {
+        self.limit_ms.set(at_ms);
+    }
+
+    /// Deadlines may be as late as they like.
+    pub(crate) fn unlimit(&self) {
+        self.limit_ms.set(NEVER);
+    }
+
+    /// Whether it is the limit that is over.
+    pub(crate) fn is_limit_over(&self) -> bool {
+        self.limit_ms.get() <= self.now_ms()
     }
 
     /// As [`Watch::set`], for a wait that may also be ended early by [`Deadlines::end_idle`].
@@ -186,6 +204,21 @@ mod tests {
         assert!(!watch.is_over());
         drop(watch);
         assert_eq!(deadlines.in_use(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_limit_cuts_every_deadline_that_is_set_behind_it() {
+        let deadlines = Rc::new(Deadlines::new(Instant::now()));
+        let watch = Watch::new(Rc::clone(&deadlines)).await;
+        watch.limit(deadlines.now_ms() + 100);
+        watch.set(1000);
+        deadlines.sweep(deadlines.now_ms() + 99);
+        assert!(!watch.is_over() && !watch.is_limit_over());
+        deadlines.sweep(deadlines.now_ms() + 1);
+        assert!(watch.is_over() && watch.is_limit_over());
+        watch.unlimit();
+        watch.set(1000);
+        assert!(!watch.is_over() && !watch.is_limit_over());
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ use rules::{Fault, RouteId, ServiceId};
 use wire::Version;
 use wire::h1::{self, Framing, ToUpstream};
 
+use super::call::{self, Recoding};
 use super::connection::{After, Connection};
 use super::end::End;
 use super::h2::client::{self, Link};
@@ -20,7 +21,7 @@ use super::transfer::{Broken, Side, Transfer, Wait};
 use super::tunnel;
 use super::upstream::{self, Exchange};
 use super::worker::Pinned;
-use crate::control::snapshot::{Endpoint, Limits, Service};
+use crate::control::snapshot::{Endpoint, Service};
 
 /// The most endpoints that are tried for one request: more would let one request wait for several
 /// connect time-outs on end.
@@ -54,6 +55,7 @@ pub(crate) async fn forward(
     scratch.lines.clear();
     rules::forward::append(&scratch.request, connection.peer, &scratch.cx, &mut scratch.lines);
     tunnel::complete_request(scratch, connection.worker.random());
+    call::limit(connection, scratch);
     let index = service_id.0 as usize;
     // Filled by `send` and used by `deliver` where it lies: it is too large to be handed around.
     let mut exchange = None;
@@ -72,6 +74,7 @@ pub(crate) async fn forward(
         }
         Err(fault) => {
             counters.failures.add(1);
+            let fault = call::or_deadline(connection, fault);
             respond::fault(connection, scratch, Some(route), fault, None).await
         }
     }
@@ -111,21 +114,26 @@ async fn send<'s>(
             }
         };
         let reused = reached.is_reused();
-        let (side, head) = begin(reached, scratch, service, endpoint, framing)?;
+        call::pass_deadline_on(connection, scratch)?;
+        let recoding = Recoding::of_request(scratch.cx.grpc.as_deref());
+        let to = if recoding.is_some() { Framing::Chunked } else { framing };
+        let (side, head) = begin(reached, scratch, service, endpoint, to)?;
         let transfer = match carried.take() {
             Some(transfer) => transfer.rewind(head),
             None => {
-                let mut transfer =
-                    Transfer::new(framing, &side, framing, limits.body, bytes_max, head);
+                let mut transfer = Transfer::new(framing, &side, to, limits.body, bytes_max, head);
                 // A stream may be refused whatever the method.
                 if side.is_framed() || (reused && scratch.request.method.is_idempotent()) {
                     transfer.keep_copy();
                 }
+                if let Some(recoding) = recoding {
+                    transfer.recode(recoding);
+                }
                 transfer
             }
         };
-        let pace = Pace::new(limits.body_idle_ms, limits.body_rate);
-        let exchange = slot.insert(Exchange::new(side, transfer, pace, service.times, reused));
+        let (pace, times) = call::patience(connection, scratch, limits, service.times);
+        let exchange = slot.insert(Exchange::new(side, transfer, pace, times, reused));
         exchange.awaits_continue = awaits_continue;
         match final_head(connection, scratch, exchange).await {
             Ok(()) => {
@@ -294,6 +302,8 @@ async fn deliver(
         return respond::fault(connection, scratch, Some(route), Fault::UpgradeFailed, None).await;
     }
     serve::see_response(snapshot, scratch, route);
+    let recoding = call::recoding_of_answer(scratch, framing);
+    let announced = if recoding.is_some() { Framing::Chunked } else { announced };
     let to = client_framing(announced, scratch.request.version);
     let persist = exchange.is_sent()
         && to != Framing::UntilClose
@@ -303,21 +313,26 @@ async fn deliver(
     let head = std::mem::take(&mut scratch.out);
     let mut answer =
         Transfer::new(framing, &connection.client, to, snapshot.limits.body, u64::MAX, head);
-    let relayed = relay(connection, &snapshot.limits, exchange, &mut answer).await;
+    if let Some(recoding) = recoding {
+        answer.recode(recoding);
+    }
+    let (pace, _) = call::patience(connection, scratch, &snapshot.limits, service.times);
+    let relayed = relay(connection, pace, exchange, &mut answer).await;
+    let relayed = relayed.map_err(|fault| call::or_deadline(connection, fault));
 
     let mut done = Done::new(Some(route), scratch.response.status, After::Persist);
     done.response_bytes = answer.bytes;
     done.request_bytes = exchange.request.bytes;
     scratch.out = answer.reclaim();
     done.after = match relayed {
-        Err(fault) if !answer.begun && fault.side() == rules::fault::Side::Upstream => {
-            // Not a byte of it went out: the client can still be told.
+        Err(fault) if may_still_answer(connection, &answer, fault) => {
             return respond::fault(connection, scratch, Some(route), fault, None).await;
         }
         Err(fault) => {
             scratch.cx.record("fault", fault.slug(), fault.reason());
             done.fault = Some(fault);
-            return Done { after: After::Reset, ..done };
+            let told = call::end_by_trailers(connection, scratch, fault);
+            return Done { after: if told { After::Close } else { After::Reset }, ..done };
         }
         Ok(()) if persist && exchange.is_sent() => After::Persist,
         Ok(()) => After::Close,
@@ -327,15 +342,27 @@ async fn deliver(
         && scratch.response.connection.persists(scratch.response.version)
         && matches!(&exchange.side, End::H1(side) if side.incoming.is_empty());
     if let Some(Exchange { side: End::H1(side), .. }) = slot.take().filter(|_| reusable) {
-        connection.worker.pools.put(
-            endpoint.index,
-            side,
-            connection.worker.deadlines.now_ms(),
-            service.idle_ms,
-            service.idle_connections_max,
-        );
+        keep(connection, service, endpoint, side);
     }
     done
+}
+
+/// Keeps the connection to `endpoint` for another request.
+fn keep(connection: &Connection, service: &Service, endpoint: &Endpoint, side: Side) {
+    connection.worker.pools.put(
+        endpoint.index,
+        side,
+        connection.worker.deadlines.now_ms(),
+        service.idle_ms,
+        service.idle_connections_max,
+    );
+}
+
+/// Whether not a byte of `answer` went out: then the client can still be told of `fault`. The head of
+/// a stream has always gone.
+fn may_still_answer(connection: &Connection, answer: &Transfer, fault: Fault) -> bool {
+    let begun = answer.begun || connection.client.is_framed();
+    !begun && fault.side() == rules::fault::Side::Upstream
 }
 
 /// How the body leaves, given how the answer announces it.
@@ -350,11 +377,10 @@ fn client_framing(announced: Framing, version: Version) -> Framing {
 /// Moves the body of the answer to the client, and what is left of the request to the service.
 async fn relay(
     connection: &mut Connection,
-    limits: &Limits,
+    mut pace: Pace,
     exchange: &mut Exchange,
     answer: &mut Transfer,
 ) -> Result<(), Fault> {
-    let mut pace = Pace::new(limits.body_idle_ms, limits.body_rate);
     let mut armed_at = None;
     poll_fn(|cx| {
         if !exchange.is_sent()
@@ -388,6 +414,10 @@ async fn relay(
                 }
                 if connection.client.poll_gone(cx).is_ready() {
                     return Poll::Ready(Err(Fault::ClientGone));
+                }
+                if connection.watch.is_limit_over() {
+                    // However steadily it comes.
+                    return Poll::Ready(Err(Fault::DeadlineExceeded));
                 }
                 Poll::Pending
             }

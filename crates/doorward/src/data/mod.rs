@@ -5,6 +5,7 @@
 
 mod account;
 mod buffer;
+mod call;
 pub(crate) mod connection;
 pub(crate) mod deadline;
 mod end;

@@ -43,7 +43,10 @@ pub(crate) async fn send(
 ) -> Done {
     let persist = may_persist(connection, scratch, body);
     let with_body = !scratch.response.is_bodiless() && scratch.request.method != Method::Head;
-    let framing = match scratch.response.is_bodiless() {
+    // What is all of an answer of gRPC says by its frame that nothing follows.
+    let trailers_only =
+        scratch.cx.grpc.is_some() && content.is_empty() && connection.client.is_framed();
+    let framing = match scratch.response.is_bodiless() || trailers_only {
         true => Framing::None,
         false => Framing::Length(content.len() as u64),
     };
@@ -79,10 +82,13 @@ pub(crate) async fn fault(
         done.fault = Some(fault);
         return done;
     }
+    // What is left to say may take longer than the client wanted to wait.
+    connection.watch.unlimit();
     let reply_of_fault = fault.reply(Asker {
         accept: scratch.request.fields.get(Known::Accept),
         request_id: scratch.cx.request_id.as_str(),
         allow,
+        grpc: scratch.cx.grpc.as_deref(),
     });
     let framing = h1::request_framing(&scratch.request);
     let sound = !matches!(

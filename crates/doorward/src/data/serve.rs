@@ -127,6 +127,7 @@ pub(crate) fn see_response(snapshot: &Pinned, scratch: &mut Scratch, route: Rout
 fn begin(connection: &mut Connection, snapshot: &Pinned, scratch: &mut Scratch) {
     let worker = &connection.worker;
     scratch.cx.begin(worker.now_ns(), worker.random());
+    connection.watch.unlimit();
     let trusted = |address| covers(&snapshot.trust, address);
     rules::forward::receive(&mut scratch.request, connection.peer, &mut scratch.cx, trusted);
     if scratch.request.fields.has(Known::DoorwardExplain) {
@@ -154,6 +155,7 @@ fn check(connection: &Connection, scratch: &mut Scratch) -> Result<Body, Fault> 
         _ => announced,
     };
     let awaits_continue = h1::wants_continue(request).map_err(Fault::Malformed)?;
+    rules::grpc::receive(request, &mut scratch.cx)?;
     let schemes = [connection.peer.https, scratch.cx.https];
     if request.absolute_https().is_some_and(|https| !schemes.contains(&https)) {
         return Err(Fault::Malformed(h1::Malformed::Scheme));

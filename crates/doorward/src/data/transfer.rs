@@ -13,6 +13,7 @@ use wire::Fields;
 use wire::h1::{self, BodyDecoder, BodyLimits, Framing, Malformed};
 
 use super::buffer::{Buffer, Incoming, SMALL_BYTES};
+use super::call::Recoding;
 use super::end::End;
 use super::h2::Stream;
 use super::piece::Piece;
@@ -204,6 +205,10 @@ pub(crate) struct Transfer {
     pub(crate) begun: bool,
     /// A copy of what was carried so far, for sending it again.
     copy: Option<Carried>,
+    /// What the body becomes on its way, if it becomes another.
+    recoding: Option<Recoding>,
+    /// What comes behind the data that waits to be written.
+    last: Option<Bytes>,
 }
 
 #[derive(Default)]
@@ -241,6 +246,8 @@ impl Transfer {
             progress: 0,
             begun: false,
             copy: None,
+            recoding: None,
+            last: None,
         }
     }
 
@@ -250,6 +257,13 @@ impl Transfer {
         if !self.read_all {
             self.copy = Some(Carried::default());
         }
+    }
+
+    /// Makes the body another one on its way.
+    pub(crate) fn recode(&mut self, recoding: Recoding) {
+        self.recoding = Some(recoding);
+        // What was carried is not what was read: it is not carried again.
+        self.copy = None;
     }
 
     /// Whether what was carried so far is still known.
@@ -307,6 +321,11 @@ impl Transfer {
                 self.begun |= written;
                 ready!(flushed).map_err(|_| Broken::Write)?;
             }
+            if let Some(last) = self.last.take() {
+                self.put(Piece::Owned(last));
+                self.end(None);
+                continue;
+            }
             if self.read_all {
                 return Poll::Ready(Ok(()));
             }
@@ -330,7 +349,7 @@ impl Transfer {
                 self.progress += 1;
                 self.count(&data)?;
                 if !data.is_empty() {
-                    self.put(Piece::Owned(data));
+                    self.pass(Piece::Owned(data))?;
                 }
             }
             None => {
@@ -338,7 +357,7 @@ impl Transfer {
                 let trailers =
                     ready!(from.poll_trailers(cx, bytes_max)).map_err(|_| Broken::Read)?;
                 self.progress += 1;
-                self.finish(trailers);
+                self.finish(trailers)?;
             }
         }
         Poll::Ready(Ok(()))
@@ -351,7 +370,7 @@ impl Transfer {
         self.progress += 1;
         if count == 0 {
             self.decoder.close().map_err(Broken::Malformed)?;
-            self.finish(None);
+            self.finish(None)?;
             return Poll::Ready(Ok(()));
         }
         self.large |= count == SMALL_BYTES;
@@ -384,11 +403,11 @@ impl Transfer {
         }
         if !data.is_empty() {
             self.count(&buffer[data.clone()])?;
-            self.put(Piece::Lent(buffer, data));
+            self.pass(Piece::Lent(buffer, data))?;
         }
         if self.decoder.is_done() {
             let trailers = self.decoder.take_trailers();
-            self.finish(trailers);
+            self.finish(trailers)?;
         }
         Ok(())
     }
@@ -405,6 +424,19 @@ impl Transfer {
             } else {
                 self.copy = None;
             }
+        }
+        Ok(())
+    }
+
+    /// Queues data for writing, as what it is to become.
+    #[inline]
+    fn pass(&mut self, piece: Piece) -> Result<(), Broken> {
+        let piece = match &mut self.recoding {
+            None => piece,
+            Some(recoding) => recoding.data(piece)?,
+        };
+        if !piece.is_empty() {
+            self.put(piece);
         }
         Ok(())
     }
@@ -436,12 +468,22 @@ impl Transfer {
     }
 
     /// Everything was read.
-    fn finish(&mut self, trailers: Option<Box<Fields>>) {
+    fn finish(&mut self, trailers: Option<Box<Fields>>) -> Result<(), Broken> {
         self.read_all = true;
+        if let Some(recoding) = &mut self.recoding {
+            let last = recoding.end(trailers.as_deref())?;
+            if last.is_empty() {
+                self.end(None);
+            } else {
+                self.last = Some(last);
+            }
+            return Ok(());
+        }
         if let Some(copy) = &mut self.copy {
             copy.trailers.clone_from(&trailers);
         }
         self.end(trailers);
+        Ok(())
     }
 
     /// Queues what ends the body.

@@ -5,6 +5,7 @@ mod config;
 mod door;
 #[allow(dead_code, reason = "each topic takes what it needs")]
 mod frames;
+mod grpc;
 #[allow(dead_code, reason = "each topic takes what it needs")]
 mod http;
 mod manual;

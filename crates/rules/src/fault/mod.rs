@@ -2,7 +2,7 @@
 
 mod render;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use wire::h1::Malformed;
 use wire::hello::NotHello;
@@ -36,6 +36,10 @@ pub enum Fault {
     UnrecognizedName,
     /// Nothing moved in either direction for too long.
     ConnectionIdle,
+    /// The deadline that the client set cannot be read.
+    DeadlineMalformed,
+    /// The time that the client set for its call is over.
+    DeadlineExceeded,
     /// `CONNECT`: this is no tunnel (RFC 9110, 9.3.6).
     Connect,
     /// The request has come by here before: our name is in `Via`.
@@ -175,6 +179,7 @@ impl Fault {
             Self::TooManyConnections | Self::Draining | Self::Overloaded => Stage::Accept,
             Self::Malformed(_)
             | Self::HelloMalformed(_)
+            | Self::DeadlineMalformed
             | Self::HeadTimeout
             | Self::Connect
             | Self::Loop => Stage::Head,
@@ -197,9 +202,11 @@ impl Fault {
             | Self::UpgradeFailed
             | Self::BetweenBytesTimeout
             | Self::UpstreamTruncated => Stage::Receive,
-            Self::ClientGone | Self::ClientStalled | Self::ConnectionIdle | Self::Bug => {
-                Stage::Deliver
-            }
+            Self::ClientGone
+            | Self::ClientStalled
+            | Self::ConnectionIdle
+            | Self::DeadlineExceeded
+            | Self::Bug => Stage::Deliver,
         }
     }
 
@@ -217,6 +224,7 @@ impl Fault {
             | Self::ClientStalled
             | Self::HelloMalformed(_)
             | Self::UnrecognizedName
+            | Self::DeadlineMalformed
             | Self::Connect
             | Self::Loop
             | Self::NoRoute
@@ -246,6 +254,7 @@ impl Fault {
             | Self::UpstreamMalformed(_)
             | Self::UpgradeFailed
             | Self::BetweenBytesTimeout
+            | Self::DeadlineExceeded
             | Self::UpstreamTruncated => Side::Upstream,
         }
     }
@@ -273,6 +282,8 @@ impl Fault {
             | Self::HelloMalformed(_)
             | Self::UnrecognizedName
             | Self::ConnectionIdle
+            | Self::DeadlineMalformed
+            | Self::DeadlineExceeded
             | Self::Connect
             | Self::Loop
             | Self::NoRoute
@@ -303,7 +314,7 @@ impl Fault {
             Self::Malformed(malformed) | Self::BodyMalformed(malformed) => malformed.status(),
             Self::HeadTimeout | Self::BodyIdle | Self::BodyTooSlow => 408,
             Self::BodyTooLarge => 413,
-            Self::HelloMalformed(_) => 400,
+            Self::HelloMalformed(_) | Self::DeadlineMalformed => 400,
             Self::UnrecognizedName => 421,
             Self::ClientGone | Self::ClientStalled => 499,
             Self::Connect => 501,
@@ -333,7 +344,8 @@ impl Fault {
             | Self::SendTimeout
             | Self::FirstByteTimeout
             | Self::BetweenBytesTimeout
-            | Self::ConnectionIdle => 504,
+            | Self::ConnectionIdle
+            | Self::DeadlineExceeded => 504,
         }
     }
 
@@ -352,6 +364,8 @@ impl Fault {
             Self::HelloMalformed(_) => "hello-malformed",
             Self::UnrecognizedName => "unrecognized-name",
             Self::ConnectionIdle => "connection-idle",
+            Self::DeadlineMalformed => "deadline-malformed",
+            Self::DeadlineExceeded => "deadline-exceeded",
             Self::Connect => "connect",
             Self::Loop => "loop",
             Self::NoRoute => "no-route",
@@ -398,6 +412,8 @@ impl Fault {
             Self::HelloMalformed(_) => "The connection does not begin as it has to",
             Self::UnrecognizedName => "There is no server of this name here",
             Self::ConnectionIdle => "Nothing was said for too long",
+            Self::DeadlineMalformed => "The deadline of the call cannot be read",
+            Self::DeadlineExceeded => "The deadline of the call is over",
             Self::Connect => "This server opens no tunnels",
             Self::Loop => "The request went in a circle",
             Self::NoRoute | Self::FileNotFound => "There is nothing here",
@@ -444,6 +460,8 @@ impl Fault {
             Self::HelloMalformed(not_hello) => not_hello.reason(),
             Self::UnrecognizedName => "no entry is for the server that the client names",
             Self::ConnectionIdle => "nothing moved in either direction for too long",
+            Self::DeadlineMalformed => "the client's `grpc-timeout` is no time",
+            Self::DeadlineExceeded => "the time that the client set for its call is over",
             Self::Connect => "`CONNECT` is not offered",
             Self::Loop => "our own name is in `Via`",
             Self::NoRoute => "no route matches",
@@ -485,6 +503,7 @@ impl Fault {
             | Self::BodyTooLarge
             | Self::BodyIdle
             | Self::BodyTooSlow
+            | Self::DeadlineMalformed
             | Self::Connect => "http_request_error",
             Self::MethodNotAllowed => "http_request_denied",
             Self::NoRoute | Self::UnrecognizedName => "destination_not_found",
@@ -506,9 +525,10 @@ impl Fault {
                 "connection_terminated"
             }
             Self::SendTimeout => "connection_write_timeout",
-            Self::FirstByteTimeout | Self::BetweenBytesTimeout | Self::ConnectionIdle => {
-                "connection_read_timeout"
-            }
+            Self::FirstByteTimeout
+            | Self::BetweenBytesTimeout
+            | Self::ConnectionIdle
+            | Self::DeadlineExceeded => "connection_read_timeout",
             Self::UpstreamMalformed(Malformed::HeadTooLarge | Malformed::TooManyFields) => {
                 "http_response_header_section_size"
             }

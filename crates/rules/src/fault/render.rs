@@ -16,6 +16,8 @@ pub struct Asker<'a> {
     pub request_id: &'a str,
     /// The value of `Allow`, for a method that is not allowed.
     pub allow: Option<&'a str>,
+    /// The call, if gRPC was asked for: then nothing but a status of gRPC is understood.
+    pub grpc: Option<&'a crate::grpc::Call>,
 }
 
 /// The forms that the explanation can take.
@@ -31,6 +33,9 @@ impl Fault {
     /// is visible ASCII and is escaped.
     #[must_use]
     pub fn reply(self, asker: Asker<'_>) -> Reply {
+        if let Some(call) = asker.grpc {
+            return call.reply(self, asker.request_id);
+        }
         let (media_type, body) = match form(asker.accept) {
             Form::Json => ("application/problem+json", self.json(asker.request_id)),
             Form::Html => ("text/html; charset=utf-8", self.html(asker.request_id)),

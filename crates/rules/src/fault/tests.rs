@@ -12,6 +12,7 @@ fn check(fault: Fault, accept: Option<&str>, expect: Expect) {
         accept: accept.map(str::as_bytes),
         request_id: "a\"<b>\\",
         allow: (fault == Fault::MethodNotAllowed).then_some("GET, HEAD"),
+        grpc: None,
     });
     let mut text = format!("{}\n", reply.status);
     for (name, value) in &reply.fields {
@@ -102,7 +103,7 @@ fn the_form_follows_the_weights() {
 }
 
 /// Every fault.
-const ALL: [Fault; 40] = [
+pub(crate) const ALL: [Fault; 42] = [
     Fault::Malformed(Malformed::Host),
     Fault::BodyMalformed(Malformed::ChunkSize),
     Fault::HeadTimeout,
@@ -114,6 +115,8 @@ const ALL: [Fault; 40] = [
     Fault::HelloMalformed(NotHello::NotTls),
     Fault::UnrecognizedName,
     Fault::ConnectionIdle,
+    Fault::DeadlineMalformed,
+    Fault::DeadlineExceeded,
     Fault::Connect,
     Fault::Loop,
     Fault::NoRoute,
@@ -190,6 +193,8 @@ fn the_whole_table() {
         hello-malformed        400 head      client   Never    tls_protocol_error
         unrecognized-name      421 route     client   Never    destination_not_found
         connection-idle        504 deliver   ours     Never    connection_read_timeout
+        deadline-malformed     400 head      client   Never    http_request_error
+        deadline-exceeded      504 deliver   upstream Never    connection_read_timeout
         connect                501 head      client   Never    http_request_error
         loop                   502 head      client   Never    proxy_loop_detected
         no-route               404 route     client   Never    destination_not_found

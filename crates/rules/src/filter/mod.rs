@@ -99,6 +99,7 @@ macro_rules! registry {
 registry! {
     request_headers::RequestHeaders,
     response_headers::ResponseHeaders,
+    grpc_web::GrpcWeb,
     rewrite::Rewrite,
 }
 

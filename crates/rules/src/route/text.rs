@@ -74,6 +74,10 @@ pub struct RouteConfig {
     /// Changes the path and the query that the service sees.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rewrite: Option<At<RewriteConfig>>,
+    /// Whether calls of gRPC-Web, which browsers speak, are translated to gRPC for the service, and its
+    /// answers back. Other requests pass as they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grpc_web: Option<At<bool>>,
 }
 
 /// One text, or a list of them.

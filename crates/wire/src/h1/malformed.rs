@@ -58,6 +58,8 @@ pub enum Malformed {
     /// `Expect` asks for something unknown (RFC 9110, 10.1.1).
     Expectation,
     Status,
+    /// A body of gRPC-Web that says that it is base64.
+    Base64,
 }
 
 impl Malformed {
@@ -100,6 +102,7 @@ impl Malformed {
             Self::TooManyConnectionOptions => "`Connection` has too many options",
             Self::Expectation => "`Expect` asks for something unknown",
             Self::Status => "the status is not in 100 to 599",
+            Self::Base64 => "the body of gRPC-Web is no base64",
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::tls::{TlsService, hello, refusal};
-use super::{entry, listener};
+use super::{entry, listener, refused};
 use crate::door::{Door, End, LIMIT, Upstream, Wire};
 use crate::ops::{metrics_with, operate};
 
@@ -64,7 +64,7 @@ fn a_service_that_is_not_there_is_an_alert_to_a_client_of_tls() {
     let said = refusal(listener(&door), "db.example.com");
     assert!(said.contains("InternalError"), "{said}");
     let door = Door::start(&entry("db", refusing.address(), ""));
-    assert_eq!(Wire::connect(listener(&door)).expect_end(), End::Reset);
+    assert_eq!(refused(listener(&door)), End::Reset);
 }
 
 #[test]

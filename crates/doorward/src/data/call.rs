@@ -1,0 +1,172 @@
+//! What the engine does for calls of gRPC, and for no other request.
+//!
+//! All of it begins with [`Cx::grpc`](rules::Cx::grpc), so other requests pay for one look at it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use rules::Fault;
+use rules::grpc::{self, Base64Decoder, Call, Kind};
+use wire::Fields;
+use wire::h1::{Framing, Malformed};
+
+use super::connection::Connection;
+use super::end::End;
+use super::pace::Pace;
+use super::piece::Piece;
+use super::scratch::Scratch;
+use super::transfer::Broken;
+use crate::control::snapshot::{Limits, Times};
+
+/// Makes the deadline that the client of a call set the limit of every wait on its way.
+pub(super) fn limit(connection: &Connection, scratch: &Scratch) {
+    if let Some(timeout) = scratch.cx.grpc.as_ref().and_then(|call| call.timeout) {
+        let timeout_ns = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+        // Never early: who waits hears of it up to a sweep late.
+        let at_ms = scratch.cx.now_ns.saturating_add(timeout_ns).div_ceil(1_000_000);
+        connection.watch.limit(at_ms);
+    }
+}
+
+/// What `fault` is, if it is the client's own limit that is over.
+pub(super) fn or_deadline(connection: &Connection, fault: Fault) -> Fault {
+    let waited = matches!(
+        fault,
+        Fault::ConnectTimeout
+            | Fault::SendTimeout
+            | Fault::FirstByteTimeout
+            | Fault::BetweenBytesTimeout
+            | Fault::BodyIdle
+            | Fault::BodyTooSlow
+            | Fault::ClientStalled
+    );
+    match waited && connection.watch.is_limit_over() {
+        true => Fault::DeadlineExceeded,
+        false => fault,
+    }
+}
+
+/// Tells the service how long the client still waits.
+///
+/// # Errors
+/// The time is over.
+pub(super) fn pass_deadline_on(
+    connection: &Connection,
+    scratch: &mut Scratch,
+) -> Result<(), Fault> {
+    let Some(call) = &scratch.cx.grpc else { return Ok(()) };
+    let spent_ns = connection.worker.now_ns().saturating_sub(scratch.cx.now_ns);
+    grpc::pass_deadline_on(call, Duration::from_nanos(spent_ns), &mut scratch.request)
+}
+
+/// How long the client may take within its body, or the service within its answer.
+///
+/// A call is a conversation in which nobody may have anything to say for long, so it may be silent
+/// like an upgraded connection. How long the answer may take to begin is the service's limit, unless
+/// the client has set its own. In HTTP/1 nobody converses like this.
+pub(super) fn patience(
+    connection: &Connection,
+    scratch: &Scratch,
+    limits: &Limits,
+    times: Times,
+) -> (Pace, Times) {
+    match &scratch.cx.grpc {
+        Some(call) if connection.client.is_framed() => {
+            let idle_ms = limits.upgrade_idle_ms;
+            let first_byte_ms = match call.timeout {
+                Some(_) => u64::MAX,
+                None => times.first_byte_ms,
+            };
+            (Pace::new(idle_ms, 0), Times { first_byte_ms, between_bytes_ms: idle_ms, ..times })
+        }
+        _ => (Pace::new(limits.body_idle_ms, limits.body_rate), times),
+    }
+}
+
+/// Ends an answer that has begun and cannot go on, in the way that clients of gRPC understand; false
+/// if this client does not.
+pub(super) fn end_by_trailers(
+    connection: &mut Connection,
+    scratch: &Scratch,
+    fault: Fault,
+) -> bool {
+    let (Some(call), End::Stream(client)) = (&scratch.cx.grpc, &mut connection.client) else {
+        return false;
+    };
+    if matches!(fault, Fault::ClientGone | Fault::ClientStalled) || client.is_done() {
+        return false;
+    }
+    let trailers = Call::trailers(fault, scratch.cx.request_id.as_str());
+    let ended = match Recoding::of_answer(call) {
+        None if call.kind == Kind::Native => client.send_trailers(&trailers),
+        Some(mut recoding) => {
+            let last = recoding.end(Some(&trailers)).unwrap_or_default();
+            client.send_data(Piece::Owned(last), true)
+        }
+        // What the service itself speaks to browsers is its own.
+        None => return false,
+    };
+    ended.is_ok()
+}
+
+/// What becomes of the answer's body, if it has one and becomes another.
+pub(super) fn recoding_of_answer(scratch: &Scratch, framing: Framing) -> Option<Recoding> {
+    let call = scratch.cx.grpc.as_deref().filter(|_| framing.has_body())?;
+    Recoding::of_answer(call)
+}
+
+/// What becomes of a body between gRPC-Web and gRPC.
+pub(crate) enum Recoding {
+    /// A request in base64 becomes plain.
+    FromBase64(Base64Decoder),
+    /// The trailers of an answer become its last message.
+    ToWeb,
+    /// That, and all of it becomes base64.
+    ToBase64,
+}
+
+impl Recoding {
+    /// For the request of `call`.
+    pub(super) fn of_request(call: Option<&Call>) -> Option<Self> {
+        let call = call.filter(|call| call.translated)?;
+        (call.kind == Kind::WebText).then(|| Self::FromBase64(Base64Decoder::default()))
+    }
+
+    /// For the answer to `call`.
+    fn of_answer(call: &Call) -> Option<Self> {
+        match call.kind {
+            Kind::Web if call.translated => Some(Self::ToWeb),
+            Kind::WebText if call.translated => Some(Self::ToBase64),
+            _ => None,
+        }
+    }
+
+    /// What `data` becomes.
+    pub(super) fn data(&mut self, data: Piece) -> Result<Piece, Broken> {
+        let mut out = Vec::new();
+        match self {
+            Self::ToWeb => return Ok(data),
+            Self::ToBase64 => grpc::encode_base64(&data, &mut out),
+            Self::FromBase64(decoder) => {
+                let decoded = decoder.decode(&data, &mut out);
+                decoded.map_err(|_| Broken::Malformed(Malformed::Base64))?;
+            }
+        }
+        Ok(Piece::Owned(out.into()))
+    }
+
+    /// What comes behind all data, in place of `trailers`.
+    pub(super) fn end(&mut self, trailers: Option<&Fields>) -> Result<Bytes, Broken> {
+        let none = Fields::default();
+        let frame = || grpc::trailers_frame(trailers.unwrap_or(&none));
+        let mut out = Vec::new();
+        match self {
+            Self::ToWeb => out = frame(),
+            Self::ToBase64 => grpc::encode_base64(&frame(), &mut out),
+            Self::FromBase64(decoder) => {
+                decoder.end().map_err(|_| Broken::Malformed(Malformed::Base64))?;
+            }
+        }
+        Ok(out.into())
+    }
+}
