@@ -2,7 +2,8 @@
 
 /bytes/N     N bytes
 /slow        a byte each tenth of a second, for ever
-/meet/N      an answer only once N of them wait: proof that N streams are open at a time
+/hold/MS     an answer after MS milliseconds: the most of these that waited at a time since /hold/0
+/page        a page that asks for some more, and writes how it came into its title
 anything     what was asked: method, path, length and SHA-256 of the body, as JSON
 """
 
@@ -16,6 +17,7 @@ from .ports import free_port
 from .process import Process
 
 PIECE = b"0123456789abcdef" * 4096
+PAGE = HERE / "kit" / "page.html"
 
 
 class Origin(Process):
@@ -84,15 +86,20 @@ async def answer(writer: asyncio.StreamWriter, method: str, path: str, length: i
             writer.write(b"1\r\n.\r\n")
             await writer.drain()
             await asyncio.sleep(0.1)
-    if kind[0] == "meet":
-        await meet(int(kind[1]))
+    content_type = "application/json"
     if kind[0] == "bytes":
-        size, text = int(kind[1]), None
+        size, text, content_type = int(kind[1]), None, "application/octet-stream"
+    elif kind[0] == "hold":
+        text = str(await hold(int(kind[1]) / 1000)).encode()
+        size = len(text)
+    elif kind[0] == "page":
+        text, content_type = PAGE.read_bytes(), "text/html"
+        size = len(text)
     else:
         asked = {"method": method, "path": path, "length": length, "sha256": digest}
         text = json.dumps(asked).encode()
         size = len(text)
-    head = f"HTTP/1.1 200 OK\r\nContent-Type: {'application/octet-stream' if text is None else 'application/json'}\r\n"
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\n"
     writer.write(f"{head}Content-Length: {size}\r\n\r\n".encode())
     if method == "HEAD":
         return
@@ -106,17 +113,21 @@ async def answer(writer: asyncio.StreamWriter, method: str, path: str, length: i
     await writer.drain()
 
 
-_waiting: list[asyncio.Event] = []
+class Held:
+    now = most = 0
 
 
-async def meet(count: int) -> None:
-    event = asyncio.Event()
-    _waiting.append(event)
-    if len(_waiting) >= count:
-        for other in _waiting:
-            other.set()
-        _waiting.clear()
-    await event.wait()
+async def hold(seconds: float) -> int:
+    if not seconds:
+        most, Held.most = Held.most, 0
+        return most
+    Held.now += 1
+    Held.most = max(Held.most, Held.now)
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        Held.now -= 1
+    return Held.most
 
 
 async def main() -> None:
