@@ -17,8 +17,6 @@ PYTHON_PACKAGES = {
     "aioquic": "aioquic==1.7.2",
     "curl_cffi": "curl_cffi==0.16.3",
     "h2": "h2==4.4.1",
-    "hpack": "hpack==4.2.0",
-    "qh3": "qh3==2.1.0",
     "websockets": "websockets==17.4",
 }
 
