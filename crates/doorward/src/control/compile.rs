@@ -13,7 +13,7 @@ use wire::h1::{BodyLimits, HeadLimits};
 
 use super::listeners::ListenSpec;
 use super::model::{Access, Config, Listener};
-use super::process::{BuildSpec, CommandLine, Health, ServiceSpec};
+use super::process::{Ask, BuildSpec, CommandLine, Health, ServiceSpec};
 use super::registry::milliseconds;
 use super::snapshot::Limits;
 use crate::observe::access::AccessFormat;
@@ -146,7 +146,11 @@ fn health(service: &Service) -> Health {
     match &service.health {
         None => Health::default(),
         Some(health) => Health {
-            path: Some(health.path.to_string()),
+            ask: match &health.ask {
+                rules::service::Ask::Path(path) => Ask::Path(path.to_string()),
+                rules::service::Ask::Grpc(name) => Ask::Grpc(name.to_string()),
+            },
+            protocol: service.protocol,
             every: health.every,
             timeout: health.timeout,
             rise: health.healthy_after,

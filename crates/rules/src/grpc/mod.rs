@@ -3,6 +3,7 @@
 //! Calls are requests like all others; these rules are about what HTTP does not know: deadlines,
 //! statuses behind a 200, and the form that browsers have to use.
 
+mod health;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use wire::{Fields, Known, RequestHead, ResponseHead};
 
 use crate::{Cx, Fault, Reply};
 
+pub use health::{CHECK_PATH, check_answer, check_request};
 pub use status::{Status, encode_message};
 pub use timeout::{NotTimeout, read_timeout, write_timeout};
 pub use web::{Base64Decoder, NotBase64, encode_base64, trailers_frame};

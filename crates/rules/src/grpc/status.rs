@@ -26,6 +26,27 @@ pub enum Status {
 }
 
 impl Status {
+    /// All of them, by their numbers.
+    pub const ALL: [Self; 17] = [
+        Self::Ok,
+        Self::Cancelled,
+        Self::Unknown,
+        Self::InvalidArgument,
+        Self::DeadlineExceeded,
+        Self::NotFound,
+        Self::AlreadyExists,
+        Self::PermissionDenied,
+        Self::ResourceExhausted,
+        Self::FailedPrecondition,
+        Self::Aborted,
+        Self::OutOfRange,
+        Self::Unimplemented,
+        Self::Internal,
+        Self::Unavailable,
+        Self::DataLoss,
+        Self::Unauthenticated,
+    ];
+
     /// What a client is to make of an answer that is not gRPC (`http-grpc-status-mapping.md`).
     #[must_use]
     pub const fn of_http(status: u16) -> Self {

@@ -109,11 +109,20 @@ pub enum HostField {
     Literal(Box<str>),
 }
 
+/// What an endpoint is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// To answer a `GET` of this path and query.
+    Path(Box<str>),
+    /// To answer the health check of gRPC for this service.
+    Grpc(Box<str>),
+}
+
 /// How to find out whether an endpoint is well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
-    /// What to ask for: path and query.
-    pub path: Box<str>,
+    /// What to ask for.
+    pub ask: Ask,
     /// How often.
     pub every: Duration,
     /// How long an answer may take.

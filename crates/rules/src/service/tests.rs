@@ -58,7 +58,9 @@ fn a_service_that_runs_already() {
                 host: Endpoint,
                 health: Some(
                     Health {
-                        path: "/healthz",
+                        ask: Path(
+                            "/healthz",
+                        ),
                         every: 1s,
                         timeout: 1s,
                         unhealthy_after: 3,
@@ -312,6 +314,34 @@ fn what_is_wrong_with_a_service_is_said() {
             doorward.toml:6:57: `unhealthy-after = 0` is too small
                6 | health = { path = 'x', every = '1ms', unhealthy-after = 0 }
                  |                                                         ^ write at least 1
+        "#]],
+    );
+    check(
+        "run = 'x {port}'\nhealth = { path = '/x', grpc = 'a.B' }",
+        expect![[r#"
+            doorward.toml:6:32: `grpc` and `path` both say what to ask
+               6 | health = { path = '/x', grpc = 'a.B' }
+                 |                                ^^^^^ remove one of them
+                 = the other one is at doorward.toml:6:19
+        "#]],
+    );
+    check(
+        "run = 'x {port}'\nhealth = { grpc = 'a.B' }",
+        expect![[r#"
+        doorward.toml:6:19: gRPC needs HTTP/2
+           6 | health = { grpc = 'a.B' }
+             |                   ^^^^^ write `protocol = "h2"` for the service
+    "#]],
+    );
+    check(
+        &format!(
+            "run = 'x {{port}}'\nprotocol = 'h2'\nhealth = {{ grpc = '{}' }}",
+            "x".repeat(4097)
+        ),
+        expect![[r#"
+            doorward.toml:7:19: this is too long for the name of a service
+               7 | health = { grpc = 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…
+                 |                   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
         "#]],
     );
     check(

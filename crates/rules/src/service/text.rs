@@ -128,8 +128,12 @@ pub enum Protocol {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct HealthConfig {
     /// What to `GET`; an instance is well if it answers with a status from 200 to 299.
-    #[serde(default = "root")]
+    #[serde(default = "root", skip_serializing_if = "is_left_out")]
     pub path: At<String>,
+    /// For a service of gRPC: asks `grpc.health.v1.Health/Check` about the service of this name, such
+    /// as `"shop.v1.Orders"`, or about the whole server: `""`. Instead of `path`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grpc: Option<At<String>>,
     /// How often.
     #[serde(default = "five_seconds")]
     pub every: At<Period>,
@@ -142,6 +146,11 @@ pub struct HealthConfig {
     /// How many good answers in a row make it well again.
     #[serde(default = "two")]
     pub healthy_after: At<u32>,
+}
+
+/// Whether nobody wrote it: with `grpc` beside it, it may not stand there.
+fn is_left_out(path: &At<String>) -> bool {
+    path.place().is_none()
 }
 
 fn root() -> At<String> {

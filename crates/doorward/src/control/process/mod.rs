@@ -15,13 +15,14 @@ mod journal;
 mod news;
 mod output;
 mod probe;
+mod probe_h2;
 mod service;
 mod spec;
 mod supervisor;
 
 pub(crate) use build::{BuildSpec, run_builds};
 pub(crate) use journal::{Entries, Entry, Level, Said, Sink, journal};
-pub(crate) use spec::{CommandLine, Health, ServiceSpec};
+pub(crate) use spec::{Ask, CommandLine, Health, ServiceSpec};
 pub(crate) use supervisor::{EndpointsChanged, Supervision, supervisor};
 
 #[cfg(test)]

@@ -3,13 +3,15 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use rules::service::Protocol;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use wire::ResponseHead;
 use wire::h1::{HeadLimits, HeadScan, Scanned};
 
 use super::failure::spelled;
-use super::spec::Health;
+use super::probe_h2;
+use super::spec::{Ask, Health};
 
 /// How long to read what follows the head. Closing on a service that still writes would put
 /// "connection reset" into its log, once a second.
@@ -53,8 +55,12 @@ async fn check(port: u16, health: &Health) -> Result<Option<(TcpStream, Vec<u8>)
     if stream.local_addr().is_ok_and(|own| own == address) {
         return Err("the connection was refused".to_owned());
     }
-    let Some(path) = &health.path else {
-        return Ok(None);
+    let path = match (&health.ask, health.protocol) {
+        (Ask::Connection, _) => return Ok(None),
+        (Ask::Path(path), Protocol::Http1) => path,
+        (ask @ (Ask::Path(_) | Ask::Grpc(_)), _) => {
+            return probe_h2::check(stream, address, ask).await.map(|()| None);
+        }
     };
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: doorward-health\r\n\
@@ -101,7 +107,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("a port").port();
         let health = Health {
-            path: Some("/up?x=1".to_owned()),
+            ask: Ask::Path("/up?x=1".to_owned()),
             timeout: Duration::from_millis(300),
             ..Health::default()
         };

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rules::service::Protocol;
+
 /// One service that Doorward starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ServiceSpec {
@@ -76,11 +78,23 @@ fn with_port(text: &str, port: u16) -> String {
     text.replace("{port}", &port.to_string())
 }
 
+/// What an instance is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// To accept a TCP connection.
+    Connection,
+    /// To answer a `GET` of this path with any 2xx.
+    Path(String),
+    /// To answer the health check of gRPC for this service.
+    Grpc(String),
+}
+
 /// When an instance counts as answering.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Health {
-    /// What is asked with `GET`; any 2xx will do. Without it, a TCP connection will do.
-    pub(crate) path: Option<String>,
+    pub(crate) ask: Ask,
+    /// What it speaks.
+    pub(crate) protocol: Protocol,
     pub(crate) every: Duration,
     pub(crate) timeout: Duration,
     /// Successes in a row that make an instance ready.
@@ -92,7 +106,8 @@ pub(crate) struct Health {
 impl Default for Health {
     fn default() -> Self {
         Self {
-            path: None,
+            ask: Ask::Connection,
+            protocol: Protocol::Http1,
             every: Duration::from_secs(2),
             timeout: Duration::from_secs(2),
             rise: 1,

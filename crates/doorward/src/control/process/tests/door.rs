@@ -125,7 +125,7 @@ pub(super) fn service(name: &str, arguments: &str) -> ServiceSpec {
 pub(super) fn raw(name: &str, command: &str) -> ServiceSpec {
     let mut spec = ServiceSpec::new(name, super::command(command));
     spec.health = Health {
-        path: Some("/healthz".to_owned()),
+        ask: Ask::Path("/healthz".to_owned()),
         every: Duration::from_millis(50),
         timeout: Duration::from_millis(500),
         ..Health::default()

@@ -122,7 +122,7 @@ fn a_slow_start_is_awaited_and_an_endless_one_is_not() {
         let mut slow = service("slow", "--after 0.5");
         slow.health.rise = 3;
         let mut plain = service("plain", "--after 0.2 --port {port}");
-        plain.health.path = None;
+        plain.health.ask = Ask::Connection;
         let mut door = Door::new(vec![endless, slow, plain]);
         door.until_ready("slow", 1).await;
         door.until_ready("plain", 1).await;

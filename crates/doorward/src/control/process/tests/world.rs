@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::failure::Failure;
 use super::super::fleet::Fleet;
 use super::super::news::{Effect, Event, Exit, Process, RunId, Signal, Time};
-use super::super::spec::ServiceSpec;
+use super::super::spec::{Ask, ServiceSpec};
 
 #[derive(Default)]
 pub(super) struct World {
@@ -218,6 +218,6 @@ pub(super) fn service(text: &str) -> ServiceSpec {
     let (name, count) = left.split_once('*').unwrap_or((left, "1"));
     let mut spec = ServiceSpec::new(name, super::command(command));
     spec.instances = count.parse().expect("a count");
-    spec.health.path = Some("/".to_owned());
+    spec.health.ask = Ask::Path("/".to_owned());
     spec
 }
