@@ -12,7 +12,8 @@ use std::task::Poll;
 use rules::Fault;
 use rules::tcp::{Beginning, TcpId};
 use tokio::net::TcpStream;
-use wire::hello::{Alert, ClientHello, HelloScan};
+use wire::hello::postgres::{self, Asks, TLS_REQUEST};
+use wire::hello::{Alert, ClientHello, HelloScan, NotHello};
 use wire::proxy_protocol;
 
 use super::deadline::Watch;
@@ -44,6 +45,10 @@ struct Carriage {
     destination: SocketAddr,
     /// Whether the client speaks TLS, as far as anybody looked.
     tls: bool,
+    /// Whether it asked for TLS as clients of PostgreSQL do: then the service has to be asked, too.
+    postgres: bool,
+    /// Whether the service hears it.
+    joined: bool,
     metrics: Option<Open>,
 }
 
@@ -84,6 +89,8 @@ pub(crate) async fn carry(
         listen,
         seen: Passage::new(address, listener.address),
         tls: false,
+        postgres: false,
+        joined: false,
         metrics: None,
         worker,
     };
@@ -117,7 +124,7 @@ impl Carriage {
         let snapshot = self.worker.pin();
         let hello = match snapshot.rules.tcp().wants_name(self.listen) {
             false => None,
-            true => match self.read_hello(&snapshot).await? {
+            true => match self.read_beginning(&snapshot).await? {
                 None => return Ok(false),
                 hello => hello,
             },
@@ -136,6 +143,7 @@ impl Carriage {
         let worker = Rc::clone(&self.worker);
         let metrics = self.metrics.as_ref().map(|open| Arc::clone(&open.0));
         let shard = metrics.as_ref().map(|metrics| &metrics.shards[worker.index]);
+        self.joined = true;
         let mut relay = Relay::new(way.head);
         let limit = (&self.watch, way.idle_ms);
         let carried = relay
@@ -157,22 +165,30 @@ impl Carriage {
 
     /// Reads the first message of TLS, and leaves it where it is; `None` if the client left, or was
     /// left, before it had begun.
-    async fn read_hello(&mut self, snapshot: &Pinned) -> Result<Option<ClientHello>, Fault> {
-        let mut scan = HelloScan::default();
+    async fn read_beginning(&mut self, snapshot: &Pinned) -> Result<Option<ClientHello>, Fault> {
         // Who has not even begun is not waited for when the process is to end.
         self.watch.set_idle(snapshot.limits.header_ms);
-        let mut begun = false;
-        let read = poll_fn(|cx| {
+        match self.read_until(|bytes| Ok((!bytes.is_empty()).then_some(()))).await {
+            Err(Fault::ClientGone | Fault::HeadTimeout) => return Ok(None),
+            begun => begun?,
+        }
+        self.watch.set(snapshot.limits.header_ms);
+        self.answer_postgres().await?;
+        let mut scan = HelloScan::default();
+        let hello = self
+            .read_until(|bytes| ClientHello::read(bytes, &mut scan).map_err(Fault::HelloMalformed));
+        hello.await.map(Some)
+    }
+
+    /// Reads until `look` finds what it wants in all that came, which stays where it is.
+    async fn read_until<T>(
+        &mut self,
+        mut look: impl FnMut(&[u8]) -> Result<Option<T>, Fault>,
+    ) -> Result<T, Fault> {
+        poll_fn(|cx| {
             loop {
-                let bytes = self.client.incoming.bytes();
-                if !begun && !bytes.is_empty() {
-                    begun = true;
-                    self.watch.set(snapshot.limits.header_ms);
-                }
-                match ClientHello::read(bytes, &mut scan) {
-                    Ok(Some(hello)) => return Poll::Ready(Ok(hello)),
-                    Ok(None) => {}
-                    Err(wrong) => return Poll::Ready(Err(Fault::HelloMalformed(wrong))),
+                if let Some(found) = look(self.client.incoming.bytes()).transpose() {
+                    return Poll::Ready(found);
                 }
                 match self.client.poll_fill(cx) {
                     Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Fault::ClientGone)),
@@ -184,11 +200,34 @@ impl Carriage {
                 }
             }
         })
-        .await;
-        match read {
-            Err(Fault::ClientGone | Fault::HeadTimeout) if !begun => Ok(None),
-            read => read.map(Some),
+        .await
+    }
+
+    /// Agrees to TLS if the client asks for it as those of PostgreSQL do.
+    async fn answer_postgres(&mut self) -> Result<(), Fault> {
+        // First by GSSAPI perhaps, then by TLS.
+        for _ in 0..2 {
+            let asks = self.read_until(|bytes| match postgres::asks(bytes) {
+                Asks::Partial => Ok(None),
+                // What came before the answer would be taken for encrypted (CVE-2021-23214).
+                Asks::Tls | Asks::Gss if bytes.len() > TLS_REQUEST.len() => {
+                    Err(Fault::HelloMalformed(NotHello::NotTls))
+                }
+                asks => Ok(Some(asks)),
+            });
+            let answer = match asks.await? {
+                Asks::Gss => postgres::NO,
+                Asks::Tls => postgres::YES,
+                Asks::Nothing | Asks::Partial => return Ok(()),
+            };
+            self.client.incoming.consume(TLS_REQUEST.len());
+            say(&mut self.client.socket, &[answer], &self.watch).await.ok_or(Fault::ClientGone)?;
+            self.postgres |= answer == postgres::YES;
+            if self.postgres {
+                return Ok(());
+            }
         }
+        Ok(())
     }
 
     /// Counts the connection in, if the entry has room.
@@ -219,6 +258,13 @@ impl Carriage {
         let mut head = Vec::new();
         if entry.proxy_protocol {
             proxy_protocol::encode_v2(self.seen.client, self.destination, &mut head);
+        }
+        let mut upstream = upstream;
+        if self.postgres {
+            head.extend_from_slice(&TLS_REQUEST);
+            self.watch.set(service.times.connect_ms);
+            ask_postgres(&mut upstream, &head, &self.watch).await?;
+            head.clear();
         }
         let idle_ms = entry.idle.map_or(snapshot.limits.upgrade_idle_ms, milliseconds);
         Ok(Way { upstream, _endpoint: endpoint, head, idle_ms })
@@ -258,8 +304,8 @@ impl Carriage {
         let alert = match fault {
             Fault::HelloMalformed(wrong) => wrong.alert(),
             Fault::UnrecognizedName => Some(Alert::UnrecognizedName),
-            _ if self.seen.endpoint.is_empty() => Some(Alert::InternalError),
-            // The service spoke with it already.
+            _ if !self.joined => Some(Alert::InternalError),
+            // The service may have spoken with it already.
             _ => None,
         };
         let understood = self.tls || matches!(fault, Fault::HelloMalformed(_));
@@ -267,31 +313,25 @@ impl Carriage {
             self.client.socket.reset_on_close();
             return;
         };
-        let record = alert.record();
         self.watch.set(LINGER_MS);
-        let (mut written, mut shut) = (0, false);
+        if say(&mut self.client.socket, &alert.record(), &self.watch).await.is_none() {
+            return;
+        }
+        let mut shut = false;
         poll_fn(|cx| {
             loop {
-                if written < record.len() {
-                    match self.client.socket.poll_write(cx, &record[written..]) {
-                        Poll::Ready(Ok(count)) if count > 0 => written += count,
-                        Poll::Ready(_) => return Poll::Ready(()),
-                        Poll::Pending if self.watch.is_over() => return Poll::Ready(()),
-                        Poll::Pending => return Poll::Pending,
-                    }
-                } else if !shut {
+                if !shut {
                     // A socket of TCP is shut at once.
                     let _ = self.client.socket.poll_shutdown(cx);
                     shut = true;
-                } else {
-                    let waiting = self.client.incoming.bytes().len();
-                    self.client.incoming.consume(waiting);
-                    match self.client.poll_fill(cx) {
-                        Poll::Ready(Ok(count)) if count > 0 && !self.watch.is_over() => {}
-                        Poll::Ready(_) => return Poll::Ready(()),
-                        Poll::Pending if self.watch.is_over() => return Poll::Ready(()),
-                        Poll::Pending => return Poll::Pending,
-                    }
+                }
+                let waiting = self.client.incoming.bytes().len();
+                self.client.incoming.consume(waiting);
+                match self.client.poll_fill(cx) {
+                    Poll::Ready(Ok(count)) if count > 0 && !self.watch.is_over() => {}
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending if self.watch.is_over() => return Poll::Ready(()),
+                    Poll::Pending => return Poll::Pending,
                 }
             }
         })
@@ -313,4 +353,48 @@ impl Carriage {
             worker.access_log.write_passage(format, &self.seen);
         }
     }
+}
+
+/// Writes all of `bytes` until the deadline of `watch`; `None` if they cannot be written.
+async fn say(socket: &mut Socket, bytes: &[u8], watch: &Watch) -> Option<()> {
+    let mut written = 0;
+    poll_fn(|cx| {
+        while written < bytes.len() {
+            match socket.poll_write(cx, &bytes[written..]) {
+                Poll::Ready(Ok(count)) if count > 0 => written += count,
+                Poll::Ready(_) => return Poll::Ready(None),
+                Poll::Pending if watch.is_over() => return Poll::Ready(None),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Some(()))
+    })
+    .await
+}
+
+/// Sends `head`, which asks a service of PostgreSQL for TLS, and reads its answer.
+async fn ask_postgres(upstream: &mut Side, head: &[u8], watch: &Watch) -> Result<(), Fault> {
+    say(&mut upstream.socket, head, watch).await.ok_or(Fault::SendFailed)?;
+    poll_fn(|cx| {
+        loop {
+            match upstream.incoming.bytes() {
+                [] => {}
+                [postgres::YES] => {
+                    upstream.incoming.consume(1);
+                    return Poll::Ready(Ok(()));
+                }
+                // No, or more than it may say.
+                _ => return Poll::Ready(Err(Fault::ConnectFailed)),
+            }
+            match upstream.poll_fill(cx) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Fault::UpstreamClosed)),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Pending if watch.is_over() => {
+                    return Poll::Ready(Err(Fault::FirstByteTimeout));
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    })
+    .await
 }

@@ -6,6 +6,7 @@
 //! the client named.
 
 pub mod exercise;
+pub mod postgres;
 #[cfg(test)]
 mod tests;
 

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::tls::{TlsService, hello, refusal};
+use super::tls::{TLS_REQUEST, TlsService, hello, refusal};
 use super::{entry, listener, refused};
 use crate::door::{Door, End, LIMIT, Upstream, Wire};
 use crate::ops::{metrics_with, operate};
@@ -43,6 +43,50 @@ fn the_name_decides_and_the_service_ends_tls() {
         "doorward_tcp_connections_total{listen=\"127.0.0.1:0\",sni=\"*.example.com\"}",
         1.0,
     );
+}
+
+#[test]
+fn clients_of_postgresql_ask_first() {
+    let [one, two] = ["one.example.com", "two.example.com"].map(TlsService::of_postgres);
+    let config = [
+        entry("one", one.address, "sni = \"one.example.com\""),
+        entry("two", two.address, "sni = \"two.example.com\""),
+    ];
+    let door = Door::start(&config.concat());
+    for (service, name) in [(&one, "one.example.com"), (&two, "two.example.com")] {
+        let heard = service.ask_as_postgres(listener(&door), name).expect("TLS is content");
+        assert_eq!(heard, format!("this is {name}\nhello\n"));
+    }
+    // What comes before the answer could be taken for encrypted.
+    let mut client = Wire::connect(listener(&door));
+    client.send([&TLS_REQUEST[..], &hello("one.example.com")].concat());
+    assert_eq!(client.expect_end(), End::Reset);
+    // Byte by byte, and for a server that is not there.
+    let mut client = Wire::connect(listener(&door));
+    for byte in TLS_REQUEST {
+        client.send([byte]);
+        std::thread::yield_now();
+    }
+    assert_eq!(client.read_exact(1), b"S");
+    client.send(hello("three.example.com"));
+    assert_eq!(client.read_exact(7), [21, 3, 3, 0, 2, 2, 112]);
+}
+
+#[test]
+fn a_service_of_postgresql_may_say_no_to_tls() {
+    let upstream = Upstream::new();
+    let door = Door::start(&entry("db", upstream.address(), "sni = \"db.example.com\""));
+    for answer in [&b"N"[..], b"Sx", b""] {
+        let mut client = Wire::connect(listener(&door));
+        client.send(TLS_REQUEST);
+        assert_eq!(client.read_exact(1), b"S");
+        client.send(hello("db.example.com"));
+        let mut service = upstream.accept();
+        assert_eq!(service.read_exact(8), TLS_REQUEST);
+        service.send(answer);
+        service.end();
+        assert_eq!(client.read_exact(7), [21, 3, 3, 0, 2, 2, 80], "{answer:?}");
+    }
 }
 
 #[test]

@@ -21,6 +21,15 @@ pub(crate) struct TlsService {
 impl TlsService {
     /// It has a certificate for `host`.
     pub(crate) fn new(host: &str) -> Self {
+        Self::which(host, false)
+    }
+
+    /// It wants to be asked for TLS first, as PostgreSQL does.
+    pub(crate) fn of_postgres(host: &str) -> Self {
+        Self::which(host, true)
+    }
+
+    fn which(host: &str, postgres: bool) -> Self {
         let made = rcgen::generate_simple_self_signed([host.to_owned()]).expect("a certificate");
         let certificate = made.cert.der().clone();
         let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
@@ -38,10 +47,24 @@ impl TlsService {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (config, greeting) = (Arc::clone(&config), greeting.clone());
-                thread::spawn(move || serve(stream, config, &greeting));
+                thread::spawn(move || serve(stream, config, &greeting, postgres));
             }
         });
         Self { address, roots: Arc::new(roots) }
+    }
+
+    /// As [`Self::ask`], by a client that asks for TLS first, and in vain for GSSAPI.
+    pub(crate) fn ask_as_postgres(&self, address: SocketAddr, name: &str) -> io::Result<String> {
+        let mut stream = TcpStream::connect_timeout(&address, LIMIT)?;
+        stream.set_read_timeout(Some(LIMIT))?;
+        for (asked, expected) in [(GSS_REQUEST, b'N'), (TLS_REQUEST, b'S')] {
+            stream.write_all(&asked)?;
+            let mut answer = [0];
+            stream.read_exact(&mut answer)?;
+            assert_eq!(answer, [expected]);
+        }
+        let name = ServerName::try_from(name.to_owned()).expect("a name");
+        talk_over(client(&self.roots), stream, name)
     }
 
     /// A connection to `address` by a client that asks for `name` and trusts this service only; or
@@ -77,6 +100,14 @@ fn talk(
 ) -> io::Result<String> {
     let stream = TcpStream::connect_timeout(&address, LIMIT)?;
     stream.set_read_timeout(Some(LIMIT))?;
+    talk_over(config, stream, name)
+}
+
+fn talk_over(
+    config: ClientConfig,
+    stream: TcpStream,
+    name: ServerName<'static>,
+) -> io::Result<String> {
     let client = ClientConnection::new(Arc::new(config), name).expect("a client");
     let mut stream = StreamOwned::new(client, stream);
     stream.write_all(b"hello\n")?;
@@ -97,7 +128,22 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
-fn serve(stream: TcpStream, config: Arc<ServerConfig>, greeting: &str) -> io::Result<()> {
+/// What clients of PostgreSQL ask, as wire captures have it.
+pub(crate) const TLS_REQUEST: [u8; 8] = *b"\0\0\0\x08\x04\xd2\x16\x2f";
+const GSS_REQUEST: [u8; 8] = *b"\0\0\0\x08\x04\xd2\x16\x30";
+
+fn serve(
+    mut stream: TcpStream,
+    config: Arc<ServerConfig>,
+    greeting: &str,
+    postgres: bool,
+) -> io::Result<()> {
+    if postgres {
+        let mut asked = [0; 8];
+        stream.read_exact(&mut asked)?;
+        assert_eq!(asked, TLS_REQUEST);
+        stream.write_all(b"S")?;
+    }
     let connection = ServerConnection::new(config).expect("a server");
     let mut stream = StreamOwned::new(connection, stream);
     stream.write_all(greeting.as_bytes())?;
