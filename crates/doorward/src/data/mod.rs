@@ -22,6 +22,7 @@ pub(crate) mod respond;
 pub(crate) mod scratch;
 pub(crate) mod serve;
 mod socket;
+mod tasks;
 mod tcp;
 mod transfer;
 mod tunnel;

@@ -12,8 +12,10 @@ use std::time::{Instant, SystemTime};
 
 use super::deadline::{Deadlines, SWEEP};
 use super::h2::client::Links;
+use super::h2::server::Opened;
 use super::pool::Pools;
 use super::scratch::Scratch;
+use super::tasks::Tasks;
 use crate::control::snapshot::{Published, Snapshot};
 use crate::metrics::{Metrics, WorkerMetrics};
 use crate::observe::access::AccessLog;
@@ -32,6 +34,7 @@ pub(crate) struct Worker {
     pub(crate) deadlines: Rc<Deadlines>,
     pub(crate) pools: Pools,
     pub(crate) links: Links,
+    pub(crate) streams: Rc<Tasks<Opened>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) access_log: AccessLog,
     pub(crate) trails: Trails,
@@ -46,7 +49,7 @@ pub(crate) struct Worker {
 }
 
 /// Unused scratch values that a worker keeps.
-const SCRATCH_KEPT_MAX: usize = 64;
+const SCRATCH_KEPT_MAX: usize = 256;
 
 impl Worker {
     pub(crate) fn new(
@@ -64,6 +67,7 @@ impl Worker {
             deadlines: Rc::new(Deadlines::new(metrics.started)),
             pools: Pools::default(),
             links: Links::default(),
+            streams: Rc::default(),
             started: metrics.started,
             metrics,
             access_log,

@@ -53,7 +53,7 @@ fn a_service_that_runs_already() {
                 },
                 pool: Pool {
                     idle: 60s,
-                    idle_connections: 256,
+                    idle_connections: 1024,
                 },
                 host: Endpoint,
                 health: Some(
@@ -121,7 +121,7 @@ fn a_service_that_is_started() {
                 },
                 pool: Pool {
                     idle: 60s,
-                    idle_connections: 256,
+                    idle_connections: 1024,
                 },
                 host: Literal(
                     "example.com",

@@ -109,7 +109,7 @@ fn minute() -> At<Period> {
 }
 
 fn idle_connections() -> At<u32> {
-    At::from(256)
+    At::from(1024)
 }
 
 /// What a service speaks.

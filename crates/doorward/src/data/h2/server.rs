@@ -11,6 +11,7 @@ use ::h2::{Reason, RecvStream};
 use http::Request;
 use rules::Fault;
 use rules::flood::{Flood, FrameGuard};
+use rules::forward::Peer;
 
 use super::io::{Io, Meter};
 use super::{Stream, heads};
@@ -18,8 +19,10 @@ use crate::control::snapshot::Limits;
 use crate::data::connection::{After, Connection};
 use crate::data::deadline::Watch;
 use crate::data::end::End;
+use crate::data::listen::Listener;
 use crate::data::piece::Piece;
 use crate::data::serve;
+use crate::data::worker::Worker;
 
 /// What every client of HTTP/2 sends first (RFC 9113, 3.4).
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -123,7 +126,16 @@ async fn accept(
                 if connection.served >= limits.requests_per_connection_max {
                     streams.graceful_shutdown();
                 }
-                start(connection, &open, request, respond);
+                let opened = Opened {
+                    worker: Rc::clone(&connection.worker),
+                    listener: Rc::clone(&connection.listener),
+                    peer: connection.peer,
+                    served: connection.served,
+                    request,
+                    respond,
+                    _open: Open::new(Rc::clone(&open)),
+                };
+                connection.worker.streams.start(opened, Opened::serve);
             }
             // The client is told why by the library, before it says so here.
             Some(Err(error)) => {
@@ -191,24 +203,27 @@ impl Stage {
     }
 }
 
-/// Starts the task of one stream.
-fn start(
-    connection: &Connection,
-    open: &Rc<Cell<usize>>,
+/// A stream that is to be served.
+pub(crate) struct Opened {
+    worker: Rc<Worker>,
+    listener: Rc<Listener>,
+    peer: Peer,
+    served: u64,
     request: Request<RecvStream>,
     respond: SendResponse<Piece>,
-) {
-    let open = Open::new(Rc::clone(open));
-    let (worker, listener) = (Rc::clone(&connection.worker), Rc::clone(&connection.listener));
-    let (peer, served) = (connection.peer, connection.served);
-    tokio::task::spawn_local(async move {
-        let _open = open;
+    /// Held as long as the stream is open.
+    _open: Open,
+}
+
+impl Opened {
+    async fn serve(self) {
+        let Self { worker, listener, peer, served, request, respond, _open } = self;
         let watch = Watch::new(Rc::clone(&worker.deadlines)).await;
         let (parts, recv) = request.into_parts();
         let client = End::Stream(Box::new(Stream::of_client(recv, respond)));
         let mut stream = Connection { worker, listener, client, peer, watch, served };
         serve_one(&mut stream, &Request::from_parts(parts, ())).await;
-    });
+    }
 }
 
 async fn serve_one(stream: &mut Connection, request: &Request<()>) {
