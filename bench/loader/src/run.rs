@@ -165,7 +165,8 @@ impl<'a> Loop<'a> {
                 self.closing |= elapsed >= stop;
                 let under_way = self.started - self.report.requests - self.report.bad;
                 let none_left = self.closing || self.started == self.args.requests;
-                if none_left && under_way == 0 || self.clients == 0 || elapsed >= stop + DRAIN {
+                let nobody_left = self.clients == 0 && !self.args.origin_only;
+                if none_left && under_way == 0 || nobody_left || elapsed >= stop + DRAIN {
                     break;
                 }
             }
