@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use rules::RouteId;
 use rules::flood::Flood;
+use rules::grpc::Status;
 use rules::tcp::TcpEntry;
 
 /// Routes behind this one share the label `other`: a scrape must stay small however many routes there
@@ -72,6 +73,8 @@ impl Durations {
 pub(crate) struct RouteShard {
     /// By the first digit of the status, 1 to 5.
     pub(crate) responses: [Counter; 5],
+    /// Calls of gRPC, by the number of their status.
+    pub(crate) grpc: [Counter; Status::ALL.len()],
     pub(crate) request_body_bytes: Counter,
     pub(crate) response_body_bytes: Counter,
     pub(crate) durations: Durations,

@@ -5,6 +5,8 @@ use std::sync::atomic::Ordering;
 
 use rules::flood::Flood;
 
+use rules::grpc::Status;
+
 use crate::control::snapshot::Snapshot;
 use crate::metrics::{
     Counter, DURATION_BOUNDS_US, Durations, Metrics, RouteShard, ServiceShard, TcpMetrics,
@@ -101,6 +103,16 @@ fn routes(out: &mut String, snapshot: &Snapshot) {
             let count = sum(&route.shards, &|shard| &shard.responses[class]);
             if count > 0 {
                 line(out, name, &[("route", &route.label), ("status", text)], count);
+            }
+        }
+    }
+    let name = "doorward_route_grpc_calls_total";
+    family(out, name, "counter", "Calls of gRPC by route and status.");
+    for route in &routes {
+        for status in Status::ALL {
+            let count = sum(&route.shards, &|shard| &shard.grpc[status as usize]);
+            if count > 0 {
+                line(out, name, &[("route", &route.label), ("status", status.name())], count);
             }
         }
     }

@@ -26,6 +26,9 @@ pub(crate) fn record(
         shard.request_body_bytes.add(done.request_bytes);
         shard.response_body_bytes.add(done.response_bytes);
         shard.durations.record(duration_us);
+        if let Some(call) = &scratch.cx.grpc {
+            shard.grpc[call.ended(done.status, done.fault) as usize].add(1);
+        }
     }
     if let Some(trail) = scratch.cx.trail.take() {
         worker.trails.keep(scratch.cx.request_id.as_str(), done.status, duration_us, *trail);

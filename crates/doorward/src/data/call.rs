@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rules::Fault;
-use rules::grpc::{self, Base64Decoder, Call, Kind};
+use rules::grpc::{self, Base64Decoder, Call, Kind, Status};
 use wire::Fields;
 use wire::h1::{Framing, Malformed};
 
@@ -107,6 +107,15 @@ pub(super) fn end_by_trailers(
         None => return false,
     };
     ended.is_ok()
+}
+
+/// Notes how the service says that a call ended: in the head of its answer, or `behind` it.
+pub(super) fn note_status(scratch: &mut Scratch, behind: Option<Status>) {
+    let Some(call) = &mut scratch.cx.grpc else { return };
+    match behind {
+        Some(_) => call.status = behind,
+        None => call.note_status(&scratch.response.fields),
+    }
 }
 
 /// What becomes of the answer's body, if it has one and becomes another.

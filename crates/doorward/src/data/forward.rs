@@ -302,6 +302,7 @@ async fn deliver(
         return respond::fault(connection, scratch, Some(route), Fault::UpgradeFailed, None).await;
     }
     serve::see_response(snapshot, scratch, route);
+    call::note_status(scratch, None);
     let recoding = call::recoding_of_answer(scratch, framing);
     let announced = if recoding.is_some() { Framing::Chunked } else { announced };
     let to = client_framing(announced, scratch.request.version);
@@ -323,6 +324,7 @@ async fn deliver(
     let mut done = Done::new(Some(route), scratch.response.status, After::Persist);
     done.response_bytes = answer.bytes;
     done.request_bytes = exchange.request.bytes;
+    call::note_status(scratch, answer.grpc_status);
     scratch.out = answer.reclaim();
     done.after = match relayed {
         Err(fault) if may_still_answer(connection, &answer, fault) => {

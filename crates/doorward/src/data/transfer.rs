@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use rules::grpc::Status;
 use wire::Fields;
 use wire::h1::{self, BodyDecoder, BodyLimits, Framing, Malformed};
 
@@ -209,6 +210,8 @@ pub(crate) struct Transfer {
     recoding: Option<Recoding>,
     /// What comes behind the data that waits to be written.
     last: Option<Bytes>,
+    /// What the trailers say of a call of gRPC.
+    pub(crate) grpc_status: Option<Status>,
 }
 
 #[derive(Default)]
@@ -248,6 +251,7 @@ impl Transfer {
             copy: None,
             recoding: None,
             last: None,
+            grpc_status: None,
         }
     }
 
@@ -470,6 +474,8 @@ impl Transfer {
     /// Everything was read.
     fn finish(&mut self, trailers: Option<Box<Fields>>) -> Result<(), Broken> {
         self.read_all = true;
+        let status = trailers.as_ref().and_then(|trailers| trailers.get_named("grpc-status"));
+        self.grpc_status = status.map(Status::read);
         if let Some(recoding) = &mut self.recoding {
             let last = recoding.end(trailers.as_deref())?;
             if last.is_empty() {

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rules::grpc::Status;
 use rules::{Cx, Fault};
 use wire::RequestHead;
 
@@ -204,6 +205,9 @@ fn write_json(out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
         ",\"status\":{},\"duration-us\":{duration_us},\"request-bytes\":{},\"response-bytes\":{}",
         done.status, done.request_bytes, done.response_bytes
     )?;
+    if let Some(call) = &cx.grpc {
+        write!(out, ",\"grpc-status\":\"{}\"", call.ended(done.status, done.fault).name())?;
+    }
     if let Some(fault) = done.fault {
         write!(out, ",\"fault\":\"{}\"", fault.slug())?;
         out.extend_from_slice(b",\"reason\":\"");
@@ -233,6 +237,9 @@ fn write_text(out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
         done.response_bytes,
         cx.request_id.as_str()
     )?;
+    if let Some(call) = &cx.grpc {
+        write!(out, " grpc={}", call.ended(done.status, done.fault).name())?;
+    }
     if let Some(fault) = done.fault {
         write!(out, " fault={} ({})", fault.slug(), fault.reason())?;
     }
@@ -241,7 +248,7 @@ fn write_text(out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
 }
 
 fn write_terminal(out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
-    let Entry { request, done, duration_us, route, .. } = entry;
+    let Entry { request, cx, done, duration_us, route } = entry;
     let paint = Paint::on(&io::stdout());
     let look = match (done.fault, done.status) {
         (Some(_), _) | (_, 500..) => Look::Bad,
@@ -257,6 +264,11 @@ fn write_terminal(out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
     let milliseconds = *duration_us as f64 / 1000.0;
     let detail = format!("{milliseconds:.1} ms, {} B, {route}", done.response_bytes);
     write!(out, "  {}", paint.paint(Look::Faint, detail))?;
+    if let Some(call) = &cx.grpc {
+        let status = call.ended(done.status, done.fault);
+        let look = if status == Status::Ok { Look::Faint } else { Look::Odd };
+        write!(out, "  {}", paint.paint(look, status.name()))?;
+    }
     if let Some(fault) = done.fault {
         write!(out, "  {}", paint.paint(Look::Bad, fault.reason()))?;
     }

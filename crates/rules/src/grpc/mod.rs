@@ -44,6 +44,8 @@ pub struct Call {
     pub timeout: Option<Duration>,
     /// Whether answers of the service, which speaks plain gRPC, are to become gRPC-Web.
     pub translated: bool,
+    /// How the service says that it ended, once it has said so.
+    pub status: Option<Status>,
 }
 
 /// The kind of gRPC and the form of messages that a `Content-Type` says.
@@ -85,7 +87,8 @@ pub fn receive(head: &RequestHead, cx: &mut Cx) -> Result<(), Fault> {
 
 fn receive_call(content_type: &[u8], head: &RequestHead, cx: &mut Cx) -> Result<(), Fault> {
     let Some((kind, format)) = kind(content_type) else { return Ok(()) };
-    let mut call = Call { kind, format: format.into(), timeout: None, translated: false };
+    let mut call =
+        Call { kind, format: format.into(), timeout: None, translated: false, status: None };
     let mut timeouts = head.fields.all_named("grpc-timeout");
     let timeout = match (timeouts.next(), timeouts.next()) {
         (None, _) => Ok(None),
@@ -93,6 +96,11 @@ fn receive_call(content_type: &[u8], head: &RequestHead, cx: &mut Cx) -> Result<
         (Some(_), Some(_)) => Err(NotTimeout),
     };
     call.timeout = timeout.unwrap_or_default();
+    cx.note("kind", format_args!("{kind:?}"));
+    if let Some(timeout) = call.timeout {
+        cx.note("timeout", format_args!("{timeout:?}"));
+    }
+    cx.record("grpc", "call", "`Content-Type` says so");
     cx.grpc = Some(Box::new(call));
     timeout.map(drop).map_err(|NotTimeout| Fault::DeadlineMalformed)
 }
@@ -111,6 +119,23 @@ pub fn pass_deadline_on(call: &Call, spent: Duration, head: &mut RequestHead) ->
 }
 
 impl Call {
+    /// Notes the status that `fields` say, the head of an answer or its trailers, if they say one.
+    pub fn note_status(&mut self, fields: &Fields) {
+        if let Some(value) = fields.get_named("grpc-status") {
+            self.status = Some(Status::read(value));
+        }
+    }
+
+    /// How it ended for the client, behind an answer of this status of HTTP, or a fault.
+    #[must_use]
+    pub fn ended(&self, http_status: u16, fault: Option<Fault>) -> Status {
+        match (fault, self.status) {
+            (Some(fault), _) => Status::of_fault(fault),
+            (None, Some(status)) => status,
+            (None, None) => Status::of_http(http_status),
+        }
+    }
+
     /// The `Content-Type` of answers to the client.
     #[must_use]
     pub fn content_type(&self) -> String {

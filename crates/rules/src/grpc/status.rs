@@ -47,6 +47,37 @@ impl Status {
         Self::Unauthenticated,
     ];
 
+    /// The one that the value of `grpc-status` says; `UNKNOWN` if it says none.
+    #[must_use]
+    pub fn read(value: &[u8]) -> Self {
+        let number = std::str::from_utf8(value).ok().and_then(|text| text.parse::<usize>().ok());
+        number.and_then(|number| Self::ALL.get(number)).copied().unwrap_or(Self::Unknown)
+    }
+
+    /// Its name in logs and metrics, as gRPC spells it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::Cancelled => "CANCELLED",
+            Self::Unknown => "UNKNOWN",
+            Self::InvalidArgument => "INVALID_ARGUMENT",
+            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            Self::NotFound => "NOT_FOUND",
+            Self::AlreadyExists => "ALREADY_EXISTS",
+            Self::PermissionDenied => "PERMISSION_DENIED",
+            Self::ResourceExhausted => "RESOURCE_EXHAUSTED",
+            Self::FailedPrecondition => "FAILED_PRECONDITION",
+            Self::Aborted => "ABORTED",
+            Self::OutOfRange => "OUT_OF_RANGE",
+            Self::Unimplemented => "UNIMPLEMENTED",
+            Self::Internal => "INTERNAL",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::DataLoss => "DATA_LOSS",
+            Self::Unauthenticated => "UNAUTHENTICATED",
+        }
+    }
+
     /// What a client is to make of an answer that is not gRPC (`http-grpc-status-mapping.md`).
     #[must_use]
     pub const fn of_http(status: u16) -> Self {

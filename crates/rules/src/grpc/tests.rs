@@ -94,7 +94,13 @@ fn calls_are_told_from_other_requests() {
         let received = receive(&head(line), &mut cx);
         (received, cx.grpc.map(|call| *call))
     };
-    let call = |kind, timeout| Call { kind, format: "+proto".into(), timeout, translated: false };
+    let call = |kind, timeout| Call {
+        kind,
+        format: "+proto".into(),
+        timeout,
+        translated: false,
+        status: None,
+    };
     let (received, found) =
         receive("POST h /s/m content-type: application/grpc+proto; grpc-timeout: 2S");
     assert_eq!((received, found), (Ok(()), Some(call(Kind::Native, Some(Duration::from_secs(2))))));
@@ -115,7 +121,8 @@ fn calls_are_told_from_other_requests() {
 fn what_is_left_of_the_time_is_passed_on() {
     let mut head = head("POST h /s/m content-type: application/grpc; grpc-timeout: 2S");
     let timeout = Some(Duration::from_secs(2));
-    let mut call = Call { kind: Kind::Native, format: "".into(), timeout, translated: false };
+    let mut call =
+        Call { kind: Kind::Native, format: "".into(), timeout, translated: false, status: None };
     assert_eq!(pass_deadline_on(&call, Duration::from_millis(500), &mut head), Ok(()));
     assert_eq!(head.fields.get_named("grpc-timeout"), Some(&b"1500000u"[..]));
     let over = pass_deadline_on(&call, Duration::from_secs(2), &mut head);
@@ -133,6 +140,31 @@ fn messages_survive_the_head() {
         ("", ""),
     ] {
         assert_eq!(encode_message(message), expected);
+    }
+}
+
+#[test]
+fn a_call_ends_as_whoever_said_so_last() {
+    let mut call = Call {
+        kind: Kind::Native,
+        format: "".into(),
+        timeout: None,
+        translated: false,
+        status: None,
+    };
+    assert_eq!(call.ended(503, None), Status::Unavailable);
+    let mut fields = Fields::default();
+    call.note_status(&fields);
+    assert_eq!(call.status, None);
+    fields.push("grpc-status", b"9");
+    call.note_status(&fields);
+    assert_eq!(call.ended(200, None), Status::FailedPrecondition);
+    assert_eq!(call.ended(200, Some(Fault::UpstreamTruncated)), Status::Unavailable);
+    for (at, status) in Status::ALL.into_iter().enumerate() {
+        assert_eq!((status as usize, Status::read(at.to_string().as_bytes())), (at, status));
+    }
+    for odd in [&b"17"[..], b"-1", b"", b"OK", b"\xff"] {
+        assert_eq!(Status::read(odd), Status::Unknown);
     }
 }
 
@@ -191,8 +223,13 @@ fn faults_have_statuses() {
 
 #[test]
 fn a_fault_is_trailers_and_nothing_else() {
-    let call =
-        Call { kind: Kind::WebText, format: "+proto".into(), timeout: None, translated: true };
+    let call = Call {
+        kind: Kind::WebText,
+        format: "+proto".into(),
+        timeout: None,
+        translated: true,
+        status: None,
+    };
     let reply = call.reply(Fault::ConnectRefused, "id-1");
     assert_eq!((reply.status, reply.body.len()), (200, 0));
     let fields: Vec<String> = reply

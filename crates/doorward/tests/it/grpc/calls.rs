@@ -173,7 +173,7 @@ fn a_conversation_may_be_silent_for_as_long_as_a_websocket() {
 
 #[test]
 fn an_answer_in_the_head_passes_as_it_is() {
-    let (door, service) = pair("", "");
+    let (door, service) = pair("", "[log]\naccess = \"json\"\n");
     let client = Frames::connect(door.http[0]);
     let asked = client.open(call(&[]), true);
     let mut served = service.accept();
@@ -183,4 +183,16 @@ fn an_answer_in_the_head_passes_as_it_is() {
     let answer = client.answer(asked.response).expect("an answer");
     assert_eq!(status(&answer.fields), (5, "none%20here".to_owned()));
     assert_eq!((answer.trailers, answer.body.len()), (None, 0));
+    // It is told from one that went well, which HTTP would not.
+    let calls = "doorward_route_grpc_calls_total{route=\"/it.Calls/*\",status=";
+    metrics_with(&door, &format!("{calls}\"NOT_FOUND\"}}"), 1.0);
+    door.stdout.wait_for("\"grpc-status\":\"NOT_FOUND\"");
+    let asked = client.open(call(&[]), true);
+    let mut served = service.accept();
+    let mut send = served.respond.send_response(super::answer(), false).expect("it is open");
+    send.send_trailers(map(&[("grpc-status", "0")])).expect("it is open");
+    client.answer(asked.response).expect("an answer");
+    metrics_with(&door, &format!("{calls}\"OK\"}}"), 1.0);
+    client.ask(call(&[("grpc-timeout", "0S")]), b"");
+    metrics_with(&door, &format!("{calls}\"DEADLINE_EXCEEDED\"}}"), 1.0);
 }
