@@ -4,6 +4,7 @@ Messages are plain bytes. What a call is to do stands in its metadata:
 want-status, want-message   the status it ends with
 want-initial, want-trailer  (and -bin) metadata it sends
 want-compression            gzip or deflate, for its answers
+want-cancel                 the service cancels it: "at once" or after its answers
 """
 
 import hashlib
@@ -70,6 +71,8 @@ class Calls(grpc.GenericRpcHandler):
             context.set_trailing_metadata(trailing)
         if initial:
             context.send_initial_metadata(initial)
+        if wishes.get("want-cancel") == "at once":
+            context.cancel()
         if name := wishes.get("name"):
             self.note(name, "begun")
             context.add_callback(lambda: self.note(name, "ended" if context.code() is not None else "cancelled"))
@@ -80,6 +83,8 @@ class Calls(grpc.GenericRpcHandler):
             self.fates.setdefault(name, []).append(fate)
 
     def end(self, context, wishes: dict) -> None:
+        if "want-cancel" in wishes:
+            context.cancel()
         status = int(wishes.get("want-status", 0))
         if status:
             code = next(code for code in grpc.StatusCode if code.value[0] == status)

@@ -443,6 +443,20 @@ def a_client_that_cancels(way):
 
 
 @case()
+def a_service_that_cancels(way):
+    """Before it answered, and in the middle."""
+    plan = json.dumps({"count": 3, "size": 10}).encode()
+    with way.channel() as channel:
+        echo = channel.unary_unary(METHOD + "Echo")
+        error = refused(lambda: echo(b"x", timeout=LIMIT, metadata=[("want-cancel", "at once")]))
+        check(error.code().value[0], 1)
+        download = channel.unary_stream(METHOD + "Download")
+        found = []
+        error = refused(lambda: found.extend(download(plan, timeout=LIMIT, metadata=[("want-cancel", "later")])))
+        check(error.code().value[0], 1)
+
+
+@case()
 def a_client_that_vanishes(way):
     name = named()
     channel = way.channel()

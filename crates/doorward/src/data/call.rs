@@ -28,6 +28,14 @@ pub(super) fn limit(connection: &Connection, scratch: &Scratch) {
     }
 }
 
+/// Notes how `service` broke the call off, if it is its doing.
+pub(super) fn note_reset(scratch: &mut Scratch, service: &mut End, fault: Fault) {
+    let by_service = matches!(fault, Fault::UpstreamClosed | Fault::UpstreamTruncated);
+    if let (Some(call), End::Stream(stream), true) = (&mut scratch.cx.grpc, service, by_service) {
+        call.broken = stream.reset_code().map(Status::of_reset);
+    }
+}
+
 /// What `fault` is, if it is the client's own limit that is over.
 pub(super) fn or_deadline(connection: &Connection, fault: Fault) -> Fault {
     let waited = matches!(
@@ -96,7 +104,7 @@ pub(super) fn end_by_trailers(
     if matches!(fault, Fault::ClientGone | Fault::ClientStalled) || client.is_done() {
         return false;
     }
-    let trailers = Call::trailers(fault, scratch.cx.request_id.as_str());
+    let trailers = call.trailers(fault, scratch.cx.request_id.as_str());
     let ended = match Recoding::of_answer(call) {
         None if call.kind == Kind::Native => client.send_trailers(&trailers),
         Some(mut recoding) => {

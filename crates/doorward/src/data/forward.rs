@@ -75,6 +75,9 @@ pub(crate) async fn forward(
         Err(fault) => {
             counters.failures.add(1);
             let fault = call::or_deadline(connection, fault);
+            if let Some(exchange) = &mut exchange {
+                call::note_reset(scratch, &mut exchange.side, fault);
+            }
             respond::fault(connection, scratch, Some(route), fault, None).await
         }
     }
@@ -333,6 +336,7 @@ async fn deliver(
         Err(fault) => {
             scratch.cx.record("fault", fault.slug(), fault.reason());
             done.fault = Some(fault);
+            call::note_reset(scratch, &mut exchange.side, fault);
             let told = call::end_by_trailers(connection, scratch, fault);
             return Done { after: if told { After::Close } else { After::Reset }, ..done };
         }

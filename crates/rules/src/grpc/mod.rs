@@ -46,6 +46,9 @@ pub struct Call {
     pub translated: bool,
     /// How the service says that it ended, once it has said so.
     pub status: Option<Status>,
+    /// How the service broke it off, if it was the service and said how: clients are to hear the same
+    /// as without us.
+    pub broken: Option<Status>,
 }
 
 /// The kind of gRPC and the form of messages that a `Content-Type` says.
@@ -87,8 +90,14 @@ pub fn receive(head: &RequestHead, cx: &mut Cx) -> Result<(), Fault> {
 
 fn receive_call(content_type: &[u8], head: &RequestHead, cx: &mut Cx) -> Result<(), Fault> {
     let Some((kind, format)) = kind(content_type) else { return Ok(()) };
-    let mut call =
-        Call { kind, format: format.into(), timeout: None, translated: false, status: None };
+    let mut call = Call {
+        kind,
+        format: format.into(),
+        timeout: None,
+        translated: false,
+        status: None,
+        broken: None,
+    };
     let mut timeouts = head.fields.all_named("grpc-timeout");
     let timeout = match (timeouts.next(), timeouts.next()) {
         (None, _) => Ok(None),
@@ -130,7 +139,7 @@ impl Call {
     #[must_use]
     pub fn ended(&self, http_status: u16, fault: Option<Fault>) -> Status {
         match (fault, self.status) {
-            (Some(fault), _) => Status::of_fault(fault),
+            (Some(fault), _) => self.broken.unwrap_or(Status::of_fault(fault)),
             (None, Some(status)) => status,
             (None, None) => Status::of_http(http_status),
         }
@@ -152,7 +161,7 @@ impl Call {
     #[must_use]
     pub fn reply(&self, fault: Fault, request_id: &str) -> Reply {
         let mut reply = Reply::status(200).header("content-type", self.content_type().into_bytes());
-        for (name, value) in status_fields(fault, request_id) {
+        for (name, value) in self.status_fields(fault, request_id) {
             reply = reply.header(name, value);
         }
         if let Some(value) = crate::fault::proxy_status(fault) {
@@ -163,26 +172,26 @@ impl Call {
 
     /// The trailers for a call that failed while it was answered.
     #[must_use]
-    pub fn trailers(fault: Fault, request_id: &str) -> Box<Fields> {
+    pub fn trailers(&self, fault: Fault, request_id: &str) -> Box<Fields> {
         let mut trailers = Box::<Fields>::default();
-        for (name, value) in status_fields(fault, request_id) {
+        for (name, value) in self.status_fields(fault, request_id) {
             trailers.push(name, &value);
         }
         trailers
     }
-}
 
-fn status_fields(fault: Fault, request_id: &str) -> [(&'static str, Vec<u8>); 2] {
-    let status = Status::of_fault(fault);
-    let mut message = fault.title().to_owned();
-    if !request_id.is_empty() {
-        // The id finds the line in our log, which says why.
-        message += &format!(" (request {request_id})");
+    fn status_fields(&self, fault: Fault, request_id: &str) -> [(&'static str, Vec<u8>); 2] {
+        let status = self.broken.unwrap_or(Status::of_fault(fault));
+        let mut message = fault.title().to_owned();
+        if !request_id.is_empty() {
+            // The id finds the line in our log, which says why.
+            message += &format!(" (request {request_id})");
+        }
+        [
+            ("grpc-status", (status as u8).to_string().into_bytes()),
+            ("grpc-message", encode_message(&message).into_bytes()),
+        ]
     }
-    [
-        ("grpc-status", (status as u8).to_string().into_bytes()),
-        ("grpc-message", encode_message(&message).into_bytes()),
-    ]
 }
 
 /// What a client of gRPC-Web is to be told where `head` is no answer of gRPC at all, such as an error

@@ -91,6 +91,20 @@ impl Status {
         }
     }
 
+    /// What a client of gRPC makes of a stream that is reset with this code (`PROTOCOL-HTTP2.md`,
+    /// "Errors").
+    #[must_use]
+    pub const fn of_reset(code: u32) -> Self {
+        match code {
+            // CANCEL, REFUSED_STREAM, ENHANCE_YOUR_CALM, INADEQUATE_SECURITY
+            0x8 => Self::Cancelled,
+            0x7 => Self::Unavailable,
+            0xb => Self::ResourceExhausted,
+            0xc => Self::PermissionDenied,
+            _ => Self::Internal,
+        }
+    }
+
     /// What a client of gRPC is told of `fault`. Clients repeat what is `UNAVAILABLE`, so only that is
     /// where trying again may help.
     #[must_use]

@@ -100,6 +100,7 @@ fn calls_are_told_from_other_requests() {
         timeout,
         translated: false,
         status: None,
+        broken: None,
     };
     let (received, found) =
         receive("POST h /s/m content-type: application/grpc+proto; grpc-timeout: 2S");
@@ -121,8 +122,14 @@ fn calls_are_told_from_other_requests() {
 fn what_is_left_of_the_time_is_passed_on() {
     let mut head = head("POST h /s/m content-type: application/grpc; grpc-timeout: 2S");
     let timeout = Some(Duration::from_secs(2));
-    let mut call =
-        Call { kind: Kind::Native, format: "".into(), timeout, translated: false, status: None };
+    let mut call = Call {
+        kind: Kind::Native,
+        format: "".into(),
+        timeout,
+        translated: false,
+        status: None,
+        broken: None,
+    };
     assert_eq!(pass_deadline_on(&call, Duration::from_millis(500), &mut head), Ok(()));
     assert_eq!(head.fields.get_named("grpc-timeout"), Some(&b"1500000u"[..]));
     let over = pass_deadline_on(&call, Duration::from_secs(2), &mut head);
@@ -151,6 +158,7 @@ fn a_call_ends_as_whoever_said_so_last() {
         timeout: None,
         translated: false,
         status: None,
+        broken: None,
     };
     assert_eq!(call.ended(503, None), Status::Unavailable);
     let mut fields = Fields::default();
@@ -160,6 +168,8 @@ fn a_call_ends_as_whoever_said_so_last() {
     call.note_status(&fields);
     assert_eq!(call.ended(200, None), Status::FailedPrecondition);
     assert_eq!(call.ended(200, Some(Fault::UpstreamTruncated)), Status::Unavailable);
+    call.broken = Some(Status::of_reset(8));
+    assert_eq!(call.ended(200, Some(Fault::UpstreamTruncated)), Status::Cancelled);
     for (at, status) in Status::ALL.into_iter().enumerate() {
         assert_eq!((status as usize, Status::read(at.to_string().as_bytes())), (at, status));
     }
@@ -229,6 +239,7 @@ fn a_fault_is_trailers_and_nothing_else() {
         timeout: None,
         translated: true,
         status: None,
+        broken: None,
     };
     let reply = call.reply(Fault::ConnectRefused, "id-1");
     assert_eq!((reply.status, reply.body.len()), (200, 0));
@@ -246,7 +257,7 @@ fn a_fault_is_trailers_and_nothing_else() {
             "proxy-status: doorward; error=connection_refused",
         ]
     );
-    let trailers = Call::trailers(Fault::Malformed(Malformed::Host), "");
+    let trailers = call.trailers(Fault::Malformed(Malformed::Host), "");
     assert_eq!(trailers.get_named("grpc-status"), Some(&b"13"[..]));
     assert_eq!(trailers.len(), 2);
 }

@@ -1,6 +1,6 @@
 //! One stream: bodies in both directions, polled, with flow control passed on.
 
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use ::h2::server::SendResponse;
 use ::h2::{Reason, RecvStream, SendStream};
@@ -192,6 +192,15 @@ impl Stream {
         match &mut self.send {
             Sending::Head(respond) => respond.poll_reset(cx).map(|_| ()),
             Sending::Body(send) => send.poll_reset(cx).map(|_| ()),
+        }
+    }
+
+    /// The code with which the other side reset the stream, if it did.
+    pub(crate) fn reset_code(&mut self) -> Option<u32> {
+        let Sending::Body(send) = &mut self.send else { return None };
+        match send.poll_reset(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(reason)) => Some(reason.into()),
+            _ => None,
         }
     }
 

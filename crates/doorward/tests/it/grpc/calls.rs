@@ -113,7 +113,7 @@ fn a_service_that_breaks_off_ends_the_answer_by_trailers() {
         send.send_reset(Reason::INTERNAL_ERROR);
         let answer = client.wait(crate::frames::read(head)).expect("it ends in good order");
         let (number, message) = status(&answer.trailers.expect("trailers"));
-        assert_eq!((number, &*message), (14, "The service broke off"));
+        assert_eq!((number, &*message), (13, "The service broke off"));
     }
     // Of what is no call, nothing is said that could be taken for whole.
     let asked = client.open(crate::frames::request("GET", "/it.Calls/Echo"), true);

@@ -190,7 +190,7 @@ fn by_http2_too_and_when_the_service_breaks_off() {
         let answer = client.wait(crate::frames::read(head)).expect("it ends in good order");
         assert_eq!(answer.trailers, None, "they are the last message");
         let lines = decode(&answer.body);
-        let expected = if breaks { "grpc-status: 14\r\n" } else { "grpc-status: 0\r\n" };
+        let expected = if breaks { "grpc-status: 13\r\n" } else { "grpc-status: 0\r\n" };
         assert_eq!(lines[0], 0x80);
         let lines = String::from_utf8_lossy(&lines[5..]).into_owned();
         assert!(lines.starts_with(expected), "{lines}");
