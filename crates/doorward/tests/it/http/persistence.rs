@@ -28,8 +28,11 @@ fn echo() -> (Door, Service) {
     let service = Service::new(|request| {
         let path = request.split(' ').nth(1).unwrap_or_default();
         let (_, body) = request.split_once("\r\n\r\n").unwrap_or_default();
-        let body =
-            body.split("\r\n").nth(1).filter(|_| body.ends_with("0\r\n\r\n")).unwrap_or(body);
+        // What came in several pieces may go on in as many chunks.
+        let body = match body.ends_with("0\r\n\r\n") {
+            true => body.split("\r\n").skip(1).step_by(2).collect(),
+            false => body.to_owned(),
+        };
         ok(&format!("{path} {body}"))
     });
     let config = format!(
