@@ -4,6 +4,7 @@
 //! go out as data, and every decision carries its reason. The engine does what was decided.
 
 pub mod balance;
+pub mod cache;
 mod cx;
 mod decision;
 pub mod fault;

@@ -57,6 +57,12 @@ impl Fields {
         self.list.shrink_to(bytes / size_of::<Field>());
     }
 
+    /// The memory that it holds beside itself, in bytes.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        self.text.capacity() + self.list.capacity() * size_of::<Field>()
+    }
+
     /// The number of lines.
     #[must_use]
     pub fn len(&self) -> usize {
