@@ -16,11 +16,10 @@ pub fn pick(
     }
     let in_turn = |offset: usize| turn.wrapping_add(offset) % count;
     if let Some(at) = (0..count).map(in_turn).find(|&at| !resting(at)) {
-        let why =
-            if at == in_turn(0) { "next in turn" } else { "those before it refused a moment ago" };
+        let why = if at == in_turn(0) { "next in turn" } else { "those before it are passed over" };
         return Some((at, why));
     }
-    Some((in_turn(tried), "all refused a moment ago"))
+    Some((in_turn(tried), "all are passed over"))
 }
 
 #[cfg(test)]

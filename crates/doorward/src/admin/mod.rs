@@ -19,7 +19,7 @@ use wire::{Known, Method};
 use crate::control::explain::{Question, explain};
 use crate::control::process::Supervision;
 use crate::control::run::{ConfigStatus, ControlHandle};
-use crate::control::snapshot::{Published, Snapshot, covers};
+use crate::control::snapshot::{Endpoint, Published, Service, Snapshot, covers};
 use crate::data::connection::Connection;
 use crate::data::respond;
 use crate::data::scratch::Scratch;
@@ -127,7 +127,7 @@ impl Admin {
         match explain(
             &snapshot.rules,
             trusts,
-            &|at| endpoints(&snapshot, at, self.metrics.now_ms()),
+            &|at| endpoints(&snapshot.services[at], self.metrics.now_ms()),
             &question,
         ) {
             Ok(explanation) => json_reply(200, &explanation),
@@ -187,13 +187,11 @@ impl Admin {
         let services: Vec<Value> = snapshot
             .services
             .iter()
-            .enumerate()
-            .map(|(at, service)| {
+            .map(|service| {
                 let name = &*service.rules.name;
-                let endpoints: Vec<Value> = endpoints(&snapshot, at, self.metrics.now_ms())
-                    .into_iter()
-                    .map(|(address, resting)| json!({ "address": address, "resting": resting }))
-                    .collect();
+                let now_ms = self.metrics.now_ms();
+                let endpoints = service.endpoints.iter();
+                let endpoints: Vec<_> = endpoints.map(|one| endpoint(one, now_ms)).collect();
                 let started: Vec<_> =
                     instances.iter().filter(|instance| instance.service == name).collect();
                 json!({
@@ -221,10 +219,23 @@ impl Admin {
     }
 }
 
-/// The endpoints of the service at `at`, each with whether it is passed over at the moment.
-fn endpoints(snapshot: &Snapshot, at: usize, now_ms: u64) -> Vec<(String, bool)> {
-    let endpoints = snapshot.services[at].endpoints.iter();
-    endpoints.map(|endpoint| (endpoint.shown(), endpoint.is_resting(now_ms))).collect()
+/// The endpoints of `service`, each with whether it is passed over at the moment.
+fn endpoints(service: &Service, now_ms: u64) -> Vec<(String, bool)> {
+    let passed_over = service.passed_over(now_ms);
+    let endpoints = service.endpoints.iter().enumerate();
+    endpoints.map(|(at, endpoint)| (endpoint.shown(), passed_over(at))).collect()
+}
+
+/// How `endpoint` is.
+fn endpoint(endpoint: &Endpoint, now_ms: u64) -> Value {
+    let (passed, failed) = endpoint.health.counts();
+    json!({
+        "address": endpoint.shown(),
+        "resting": endpoint.is_resting(now_ms),
+        "health": endpoint.health.standing(),
+        "checks": { "passed": passed, "failed": failed },
+        "last-failure": endpoint.health.why(),
+    })
 }
 
 /// Reads the whole body of a request to the API.

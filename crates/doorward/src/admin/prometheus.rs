@@ -1,13 +1,15 @@
 //! The counters as Prometheus text (version 0.0.4).
 
 use std::fmt::Write;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rules::flood::Flood;
 
 use rules::grpc::Status;
 
-use crate::control::snapshot::Snapshot;
+use crate::control::health::Standing;
+use crate::control::snapshot::{Endpoint, Snapshot};
 use crate::metrics::{
     Counter, DURATION_BOUNDS_US, Durations, Metrics, RouteShard, ServiceShard, TcpMetrics,
     TcpShard, WorkerMetrics,
@@ -161,6 +163,7 @@ fn services(out: &mut String, snapshot: &Snapshot) {
         let count = service.endpoints.len() as u64;
         line(out, name, &[("service", &service.metrics.label)], count);
     }
+    checks(out, snapshot);
     let name = "doorward_upstream_responses_total";
     family(out, name, "counter", "Answers by service and status.");
     for service in services {
@@ -177,6 +180,34 @@ fn services(out: &mut String, snapshot: &Snapshot) {
     for service in services {
         let durations = service.metrics.shards.iter().map(|shard| &shard.first_byte);
         histogram(out, name, ("service", &service.metrics.label), durations);
+    }
+}
+
+/// What checks find; nothing if no endpoint is asked.
+fn checks(out: &mut String, snapshot: &Snapshot) {
+    let asked = snapshot.services.iter().flat_map(|service| {
+        let asked = |endpoint: &&Arc<Endpoint>| endpoint.health.standing() != Standing::Unasked;
+        let endpoints = service.endpoints.iter().filter(asked);
+        endpoints.map(|endpoint| (&*service.metrics.label, endpoint.shown(), &endpoint.health))
+    });
+    let asked: Vec<_> = asked.collect();
+    if asked.is_empty() {
+        return;
+    }
+    let name = "doorward_health_endpoint_well";
+    family(out, name, "gauge", "1 while checks find the endpoint well.");
+    for (service, endpoint, health) in &asked {
+        let well = u64::from(health.standing() == Standing::Well);
+        line(out, name, &[("service", service), ("endpoint", endpoint)], well);
+    }
+    let name = "doorward_health_checks_total";
+    family(out, name, "counter", "Checks of an endpoint by their result.");
+    for (service, endpoint, health) in &asked {
+        let labels = [("service", *service), ("endpoint", endpoint)];
+        let (passed, failed) = health.counts();
+        for (result, count) in [("passed", passed), ("failed", failed)] {
+            line(out, name, &[labels[0], labels[1], ("result", result)], count);
+        }
     }
 }
 

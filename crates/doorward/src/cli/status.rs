@@ -162,7 +162,8 @@ fn table(status: &Value, paint: Paint) -> String {
 fn one_service(service: &Value, paint: Paint) -> String {
     let list = |key: &str| service[key].as_array().map_or(&[][..], Vec::as_slice);
     let (endpoints, instances) = (list("endpoints"), list("instances"));
-    let resting = endpoints.iter().filter(|one| one["resting"] == true).count();
+    let unusable = |one: &&Value| one["resting"] == true || one["health"] == "unwell";
+    let resting = endpoints.iter().filter(unusable).count();
     let wanted = instances.iter().filter(|one| one["role"] == "incumbent").count();
     let (look, mark) = match endpoints.len() - resting {
         0 => (Look::Bad, "✗"),
@@ -181,12 +182,7 @@ fn one_service(service: &Value, paint: Paint) -> String {
     }
     if instances.is_empty() {
         for endpoint in endpoints {
-            let note = match endpoint["resting"] == true {
-                true => "refused a moment ago",
-                false => "",
-            };
-            let address = word(&endpoint["address"]).to_owned();
-            rows.push(vec![(Look::Plain, address), (Look::Odd, note.to_owned())]);
+            rows.push(row_of_endpoint(endpoint));
         }
     }
     out += &paint.columns("    ", &rows);
@@ -219,6 +215,25 @@ fn row_of_instance(instance: &Value) -> Vec<(Look, String)> {
         (Look::Plain, pid.map_or(String::new(), |pid| format!("pid {pid}"))),
         (Look::Plain, restarts),
         (Look::Odd, instance["last-exit"]["reason"].as_str().unwrap_or_default().to_owned()),
+    ]
+}
+
+fn row_of_endpoint(endpoint: &Value) -> Vec<(Look, String)> {
+    let failure = endpoint["last-failure"].as_str().unwrap_or_default();
+    let (look, state) = match endpoint["health"].as_str().unwrap_or_default() {
+        "well" => (Look::Good, "well"),
+        "unproven" => (Look::Odd, "unproven"),
+        "unwell" => (Look::Bad, "unwell"),
+        _ => (Look::Plain, ""),
+    };
+    let note = match endpoint["resting"] == true {
+        true => "refused a moment ago",
+        false => failure,
+    };
+    vec![
+        (Look::Plain, word(&endpoint["address"]).to_owned()),
+        (look, state.to_owned()),
+        (Look::Odd, note.to_owned()),
     ]
 }
 

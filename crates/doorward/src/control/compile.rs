@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::Network;
+use rules::Rules;
 use rules::service::Source;
-use rules::{Rules, Service};
 use wire::h1::{BodyLimits, HeadLimits};
 
+use super::health::Checked;
 use super::listeners::ListenSpec;
 use super::model::{Access, Config, Listener};
-use super::process::{Ask, BuildSpec, CommandLine, Health, ServiceSpec};
+use super::process::{BuildSpec, CommandLine, ServiceSpec};
 use super::registry::milliseconds;
 use super::snapshot::Limits;
 use crate::observe::access::AccessFormat;
@@ -108,7 +109,11 @@ pub(crate) fn processes(rules: &Rules, folder: &Path, door_url: &str) -> Vec<Ser
             door_url.clone_into(&mut spec.door_url);
             spec.instances = run.instances;
             spec.stop_grace = run.stop_grace;
-            spec.health = health(service);
+            spec.checked = Checked::connections(service.protocol);
+            if let Some(health) = &service.health {
+                spec.checked.health.clone_from(health);
+            }
+            spec.checked.directory.clone_from(&spec.directory);
             spec
         })
         .collect()
@@ -140,21 +145,4 @@ fn environment(variables: &[(Box<str>, Box<str>)]) -> std::collections::BTreeMap
 
 fn directory(folder: &Path, relative: Option<&Path>) -> std::path::PathBuf {
     relative.map_or_else(|| folder.to_owned(), |relative| folder.join(relative))
-}
-
-fn health(service: &Service) -> Health {
-    match &service.health {
-        None => Health::default(),
-        Some(health) => Health {
-            ask: match &health.ask {
-                rules::service::Ask::Path(path) => Ask::Path(path.to_string()),
-                rules::service::Ask::Grpc(name) => Ask::Grpc(name.to_string()),
-            },
-            protocol: service.protocol,
-            every: health.every,
-            timeout: health.timeout,
-            rise: health.healthy_after,
-            fall: health.unhealthy_after,
-        },
-    }
 }

@@ -2,6 +2,7 @@
 
 mod compile;
 pub(crate) mod explain;
+pub(crate) mod health;
 pub(crate) mod listeners;
 pub(crate) mod load;
 pub(crate) mod model;

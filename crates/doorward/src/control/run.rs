@@ -12,6 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::compile;
+use super::health::Checker;
 use super::listeners::Listeners;
 use super::load::{Compiled, Loaded, Loader};
 use super::model::{Config, Secret};
@@ -144,6 +145,7 @@ pub(crate) struct Control {
     pub(crate) workers: Workers,
     pub(crate) listeners: Listeners,
     pub(crate) resolver: Resolver,
+    pub(crate) checker: Checker,
     pub(crate) supervision: Supervision,
     pub(crate) explain_token: Arc<str>,
     pub(crate) dev: bool,
@@ -310,6 +312,7 @@ impl Control {
     pub(crate) fn publish(&mut self) {
         self.version += 1;
         let snapshot = self.snapshot();
+        self.checker.apply(&snapshot.services, &folder_of(self.loader.path()));
         self.retired.push(self.published.publish(snapshot));
     }
 

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use wire::h1::{BodyLimits, HeadLimits};
 
+use super::health::{Findings, Standing};
 use crate::metrics::{RouteCounters, ServiceMetrics, TcpMetrics};
 use crate::observe::access::AccessFormat;
 
@@ -74,6 +75,24 @@ pub(crate) struct Service {
     pub(crate) metrics: Arc<ServiceMetrics>,
 }
 
+impl Service {
+    /// Whether the endpoint at an index is passed over while others are there: it refused a moment ago,
+    /// or checks find it unwell, or they have not found it well yet while they have others.
+    pub(crate) fn passed_over(&self, now_ms: u64) -> impl Fn(usize) -> bool {
+        let is_well = |endpoint: &Arc<Endpoint>| endpoint.health.standing() == Standing::Well;
+        let proven = self.rules.health.is_some() && self.endpoints.iter().any(is_well);
+        move |at| {
+            let endpoint = &self.endpoints[at];
+            endpoint.is_resting(now_ms)
+                || match endpoint.health.standing() {
+                    Standing::Unasked | Standing::Well => false,
+                    Standing::Unproven => proven,
+                    Standing::Unwell => true,
+                }
+        }
+    }
+}
+
 /// Time limits towards a service, in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
@@ -93,6 +112,8 @@ pub(crate) struct Endpoint {
     pub(crate) text: Box<str>,
     /// Until then (milliseconds since the process started) it is passed over: it refused.
     resting_until_ms: AtomicU64,
+    /// What checks found; written by control, and only when it asks.
+    pub(crate) health: Findings,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -101,17 +122,29 @@ pub(crate) enum Address {
     Unix(PathBuf),
 }
 
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
 impl Endpoint {
     pub(crate) fn new(index: usize, address: Address, text: &str) -> Self {
-        Self { index, address, text: text.into(), resting_until_ms: AtomicU64::new(0) }
+        Self {
+            index,
+            address,
+            text: text.into(),
+            resting_until_ms: AtomicU64::new(0),
+            health: Findings::default(),
+        }
     }
 
     /// The address as it is shown to people.
     pub(crate) fn shown(&self) -> String {
-        match &self.address {
-            Address::Tcp(address) => address.to_string(),
-            Address::Unix(path) => format!("unix:{}", path.display()),
-        }
+        self.address.to_string()
     }
 
     /// Whether it refused a connection a moment ago.

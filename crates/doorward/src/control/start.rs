@@ -14,6 +14,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
+use super::health::Checker;
 use super::listeners::Listeners;
 use super::load::{Compiled, Loader};
 use super::process::{BuildSpec, Entries, Sink, journal, run_builds, supervisor};
@@ -185,6 +186,7 @@ async fn assemble(
         workers,
         listeners,
         resolver: Resolver::new(resolved),
+        checker: Checker::default(),
         supervision,
         explain_token: token,
         dev,
@@ -192,6 +194,8 @@ async fn assemble(
         status,
     };
     control.start_services();
+    let services = &control.published.current().services;
+    control.checker.apply(services, &folder_of(control.loader.path()));
     notify::systemd("READY=1");
     let tcp: Vec<_> = control.listeners.bound_tcp();
     if !tcp.is_empty() {

@@ -102,9 +102,9 @@ async fn send<'s>(
     let mut carried: Option<Transfer> = None;
     let mut last = if service.is_started { Fault::Starting } else { Fault::NoEndpoint };
     while tried < ENDPOINTS_TRIED_MAX {
-        let resting = |at: usize| service.endpoints[at].is_resting(now_ms);
+        let passed_over = service.passed_over(now_ms);
         let (at, why) =
-            rules::balance::pick(service.endpoints.len(), turn, tried, resting).ok_or(last)?;
+            rules::balance::pick(service.endpoints.len(), turn, tried, passed_over).ok_or(last)?;
         let endpoint = &*service.endpoints[at];
         scratch.cx.note("endpoint", &endpoint.text);
         scratch.cx.record("balance", "pick", why);

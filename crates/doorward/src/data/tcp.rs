@@ -280,9 +280,9 @@ impl Carriage {
         let now_ms = self.worker.deadlines.now_ms();
         let mut last = if service.is_started { Fault::Starting } else { Fault::NoEndpoint };
         for tried in 0..ENDPOINTS_TRIED_MAX {
-            let resting = |at: usize| service.endpoints[at].is_resting(now_ms);
-            let (at, _) =
-                rules::balance::pick(service.endpoints.len(), turn, tried, resting).ok_or(last)?;
+            let passed_over = service.passed_over(now_ms);
+            let (at, _) = rules::balance::pick(service.endpoints.len(), turn, tried, passed_over)
+                .ok_or(last)?;
             let endpoint = &service.endpoints[at];
             match upstream::connect(endpoint, service.times.connect_ms, &self.watch).await {
                 Ok(side) => {

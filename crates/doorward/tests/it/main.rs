@@ -11,6 +11,7 @@ mod http;
 mod manual;
 mod ops;
 mod paths;
+mod resilience;
 mod tcp;
 mod tidy;
 #[allow(dead_code, reason = "each topic takes what it needs")]

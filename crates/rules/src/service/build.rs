@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use config::{At, Period, Report};
 
-use super::text::{HealthConfig, Instances, Protocol, ServiceConfig};
-use super::{Ask, Endpoint, Health, HostField, Pool, Run, Service, Source, Timeouts};
+use super::text::{Instances, ServiceConfig};
+use super::{Endpoint, Health, HostField, Pool, Run, Service, Source, Timeouts};
 
 /// The most instances of one service on one machine; beyond that the number is a slip.
 const INSTANCES_MAX: u32 = 256;
@@ -19,14 +19,7 @@ impl Service {
         let host = read_host(&config.host, report);
         let health = match &config.health {
             None => Some(None),
-            Some(health) => {
-                if config.endpoints.is_some() {
-                    report
-                        .warning(health, "`health` is not built yet for `endpoints`")
-                        .help("nothing is asked; endpoints that refuse are passed over");
-                }
-                read_health(health, &config.protocol, report).map(Some)
-            }
+            Some(health) => Health::build(health, &config.protocol, report).map(Some),
         };
         if !named {
             return None;
@@ -246,7 +239,7 @@ fn read_instances(instances: Option<&At<Instances>>, report: &mut Report) -> Opt
     None
 }
 
-fn read_command(text: &At<String>, report: &mut Report) -> Option<Box<[Box<str>]>> {
+pub(super) fn read_command(text: &At<String>, report: &mut Report) -> Option<Box<[Box<str>]>> {
     let Some(words) = shlex::split(text) else {
         report.error(text, "a quote in the command is not closed");
         return None;
@@ -303,66 +296,4 @@ fn read_host(host: &At<String>, report: &mut Report) -> Option<HostField> {
             Some(HostField::Literal(literal.into()))
         }
     }
-}
-
-fn read_health(
-    health: &At<HealthConfig>,
-    protocol: &At<Protocol>,
-    report: &mut Report,
-) -> Option<Health> {
-    let HealthConfig { path, grpc, every, timeout, unhealthy_after, healthy_after } = &**health;
-    let mut whole = true;
-    if wire::RequestHead::new("GET", "a", path).is_err() || !path.starts_with('/') {
-        report
-            .error(path, format!("`{}` is not a path to ask for", **path))
-            .help("write one that begins with `/`");
-        whole = false;
-    }
-    if let Some(grpc) = grpc {
-        whole &= check_grpc(grpc, path, protocol, report);
-    }
-    whole &= report.within("every", every, Period::from_millis(10)..=Period::from_secs(86_400));
-    if timeout.is_zero() {
-        report.error(timeout, "`timeout = \"0s\"` finds no endpoint well");
-        whole = false;
-    }
-    whole &= report.within("unhealthy-after", unhealthy_after, 1..=1000);
-    whole &= report.within("healthy-after", healthy_after, 1..=1000);
-    whole.then(|| Health {
-        ask: match grpc {
-            Some(service) => Ask::Grpc(service.as_str().into()),
-            None => Ask::Path(path.as_str().into()),
-        },
-        every: (**every).into(),
-        timeout: (**timeout).into(),
-        unhealthy_after: **unhealthy_after,
-        healthy_after: **healthy_after,
-    })
-}
-
-/// The longest name of a service to ask about: a hundred times what is usual.
-const GRPC_NAME_BYTES_MAX: usize = 4096;
-
-fn check_grpc(
-    grpc: &At<String>,
-    path: &At<String>,
-    protocol: &At<Protocol>,
-    report: &mut Report,
-) -> bool {
-    if !path.place().is_none() {
-        report
-            .error(grpc, "`grpc` and `path` both say what to ask")
-            .other(path, "the other one is at")
-            .help("remove one of them");
-        return false;
-    }
-    if **protocol != Protocol::H2 {
-        report.error(grpc, "gRPC needs HTTP/2").help("write `protocol = \"h2\"` for the service");
-        return false;
-    }
-    if grpc.len() > GRPC_NAME_BYTES_MAX {
-        report.error(grpc, "this is too long for the name of a service");
-        return false;
-    }
-    true
 }

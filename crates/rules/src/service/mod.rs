@@ -1,6 +1,7 @@
 //! Services: what is called, as a whole, and how.
 
 mod build;
+mod health;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -9,7 +10,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use text::{HealthConfig, Instances, Protocol, ServiceConfig};
+pub use health::{Ask, Get, Health, HealthConfig};
+pub use text::{Instances, Protocol, ServiceConfig};
 
 /// The place of a service in [`Rules::services`](crate::Rules::services).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -107,28 +109,4 @@ pub enum HostField {
     Endpoint,
     /// This.
     Literal(Box<str>),
-}
-
-/// What an endpoint is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ask {
-    /// To answer a `GET` of this path and query.
-    Path(Box<str>),
-    /// To answer the health check of gRPC for this service.
-    Grpc(Box<str>),
-}
-
-/// How to find out whether an endpoint is well.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Health {
-    /// What to ask for.
-    pub ask: Ask,
-    /// How often.
-    pub every: Duration,
-    /// How long an answer may take.
-    pub timeout: Duration,
-    /// How many bad answers in a row make an endpoint unwell.
-    pub unhealthy_after: u32,
-    /// How many good answers in a row make it well again.
-    pub healthy_after: u32,
 }

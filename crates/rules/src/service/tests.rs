@@ -22,9 +22,6 @@ fn a_service_that_runs_already() {
         "endpoints = ['127.0.0.1:7001', '[::1]:7001', 'Backend.example:80', 'unix:/run/a.sock']\n\
          host = 'endpoint'\nfirst-byte = '5s'\nhealth = { path = '/healthz', every = '1s' }",
         expect![[r#"
-            doorward.toml:8:10: warning: `health` is not built yet for `endpoints`
-               8 | health = { path = '/healthz', every = '1s' }
-                 |          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ nothing is asked; endpoints that refuse are passed over
             Service {
                 name: "a",
                 source: Endpoints(
@@ -58,10 +55,22 @@ fn a_service_that_runs_already() {
                 host: Endpoint,
                 health: Some(
                     Health {
-                        ask: Path(
-                            "/healthz",
+                        ask: Get(
+                            Get {
+                                path: "/healthz",
+                                statuses: [
+                                    (
+                                        200,
+                                        299,
+                                    ),
+                                ],
+                                body: None,
+                            },
                         ),
                         every: 1s,
+                        jitter: Share {
+                            millionths: 100000,
+                        },
                         timeout: 1s,
                         unhealthy_after: 3,
                         healthy_after: 2,
@@ -302,9 +311,6 @@ fn what_is_wrong_with_a_service_is_said() {
     check(
         "endpoints = ['h:1']\nhealth = { path = 'x', every = '1ms', unhealthy-after = 0 }",
         expect![[r#"
-            doorward.toml:6:10: warning: `health` is not built yet for `endpoints`
-               6 | health = { path = 'x', every = '1ms', unhealthy-after = 0 }
-                 |          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ nothing is asked; endpoints that refuse are passed over
             doorward.toml:6:19: `x` is not a path to ask for
                6 | health = { path = 'x', every = '1ms', unhealthy-after = 0 }
                  |                   ^^^ write one that begins with `/`
@@ -319,7 +325,7 @@ fn what_is_wrong_with_a_service_is_said() {
     check(
         "run = 'x {port}'\nhealth = { path = '/x', grpc = 'a.B' }",
         expect![[r#"
-            doorward.toml:6:32: `grpc` and `path` both say what to ask
+            doorward.toml:6:32: `path` and `grpc` both say what to ask
                6 | health = { path = '/x', grpc = 'a.B' }
                  |                                ^^^^^ remove one of them
                  = the other one is at doorward.toml:6:19
@@ -343,6 +349,41 @@ fn what_is_wrong_with_a_service_is_said() {
                7 | health = { grpc = 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…
                  |                   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
         "#]],
+    );
+    check(
+        "endpoints = ['h:1']\nhealth = { tcp = true, status = '200', body = 'x' }",
+        expect![[r#"
+        doorward.toml:6:33: `status` means nothing beside `tcp`
+           6 | health = { tcp = true, status = '200', body = 'x' }
+             |                                 ^^^^^ it is about the answer to `path`
+        doorward.toml:6:47: `body` means nothing beside `tcp`
+           6 | health = { tcp = true, status = '200', body = 'x' }
+             |                                               ^^^ it is about the answer to `path`
+    "#]],
+    );
+    check(
+        "endpoints = ['h:1']\nhealth = { tcp = false }",
+        expect![[r#"
+        doorward.toml:6:18: `tcp = false` asks nothing
+           6 | health = { tcp = false }
+             |                  ^^^^^ write what to ask instead
+    "#]],
+    );
+    check(
+        "endpoints = ['h:1']\nhealth = { command = '' }",
+        expect![[r#"
+        doorward.toml:6:22: the command is empty
+           6 | health = { command = '' }
+             |                      ^^
+    "#]],
+    );
+    check(
+        "endpoints = ['h:1']\nhealth = { status = '2xx' }",
+        expect![[r#"
+        doorward.toml:6:21: `2xx` are no statuses
+           6 | health = { status = '2xx' }
+             |                     ^^^^^ write such as "200" or "200-299, 401"
+    "#]],
     );
     check(
         "endpoint = ['h:1']",

@@ -9,6 +9,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::health::HealthConfig;
+
 /// A service: what is called, as a whole. It has either `endpoints` or `run`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -38,7 +40,7 @@ pub struct ServiceConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_grace: Option<At<Period>>,
 
-    /// How to find out whether an instance is well.
+    /// How to find out whether an endpoint is well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health: Option<At<HealthConfig>>,
     /// What it speaks.
@@ -121,56 +123,6 @@ pub enum Protocol {
     Http1,
     /// HTTP/2, many requests at once on each connection.
     H2,
-}
-
-/// How to find out whether an instance that Doorward started is well. Endpoints are not asked yet.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct HealthConfig {
-    /// What to `GET`; an instance is well if it answers with a status from 200 to 299.
-    #[serde(default = "root", skip_serializing_if = "is_left_out")]
-    pub path: At<String>,
-    /// For a service of gRPC: asks `grpc.health.v1.Health/Check` about the service of this name, such
-    /// as `"shop.v1.Orders"`, or about the whole server: `""`. Instead of `path`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub grpc: Option<At<String>>,
-    /// How often.
-    #[serde(default = "five_seconds")]
-    pub every: At<Period>,
-    /// How long an answer may take.
-    #[serde(default = "one_second")]
-    pub timeout: At<Period>,
-    /// How many bad answers in a row make an instance unwell.
-    #[serde(default = "three")]
-    pub unhealthy_after: At<u32>,
-    /// How many good answers in a row make it well again.
-    #[serde(default = "two")]
-    pub healthy_after: At<u32>,
-}
-
-/// Whether nobody wrote it: with `grpc` beside it, it may not stand there.
-fn is_left_out(path: &At<String>) -> bool {
-    path.place().is_none()
-}
-
-fn root() -> At<String> {
-    At::from("/".to_owned())
-}
-
-fn five_seconds() -> At<Period> {
-    At::from(Period::from_secs(5))
-}
-
-fn one_second() -> At<Period> {
-    At::from(Period::from_secs(1))
-}
-
-fn three() -> At<u32> {
-    At::from(3)
-}
-
-fn two() -> At<u32> {
-    At::from(2)
 }
 
 /// How many instances there are.

@@ -113,7 +113,7 @@ fn name_of(signal: i32) -> Option<&'static str> {
 }
 
 /// A duration as a person says it: two digits are enough.
-pub(super) fn spelled(time: Duration) -> String {
+pub(crate) fn spelled(time: Duration) -> String {
     let ms = time.as_millis();
     match ms {
         0..1_000 => format!("{ms}ms"),

@@ -12,9 +12,7 @@ use super::failure::{Failure, spelled};
 use super::journal::Level;
 use super::news::{Effect, Event, Exit, Process, RunId, Signal, StateName, Time};
 use super::spec::ServiceSpec;
-
-/// Between checks of a process that is not ready yet: a start is over soon after it is over.
-const UNPROVEN_CHECK_EVERY: Duration = Duration::from_millis(100);
+use crate::control::health::UNPROVEN_CHECK_EVERY;
 
 /// Ports tried at once when somebody else took the one that was free a moment ago.
 const PORTS_TRIED_MAX: u32 = 5;
@@ -68,6 +66,8 @@ pub(super) struct Instance {
     ready_since: Option<Time>,
     next_probe: Time,
     probing: bool,
+    /// How many were made.
+    probes: u64,
     last_probe: String,
     ports_tried: u32,
     backoff: Backoff,
@@ -98,6 +98,7 @@ impl Instance {
             ready_since: None,
             next_probe: now,
             probing: false,
+            probes: 0,
             last_probe: String::new(),
             ports_tried: 0,
             backoff: Backoff::new(id),
@@ -124,6 +125,7 @@ impl Instance {
             ready_since: None,
             next_probe: now,
             probing: false,
+            probes: 0,
             last_probe: String::new(),
             ports_tried: 0,
             backoff: self.backoff.clone(),
@@ -197,7 +199,7 @@ impl Instance {
             effects.push(Effect::Probe {
                 id: self.run_id(),
                 port: process.port,
-                health: self.spec.health.clone(),
+                checked: self.spec.checked.clone(),
             });
         }
         match self.state {
@@ -284,12 +286,13 @@ impl Instance {
 
     fn probed(&mut self, result: Result<(), String>, now: Time, effects: &mut Effects) {
         self.probing = false;
-        let rise = self.spec.health.rise.max(1);
-        let fall = self.spec.health.fall.max(1);
+        let health = &self.spec.checked.health;
+        let (rise, fall) = (health.healthy_after.max(1), health.unhealthy_after.max(1));
+        let pause = self.pause();
         self.next_probe = now
             + match self.state {
-                State::Unproven { .. } => UNPROVEN_CHECK_EVERY.min(self.spec.health.every),
-                _ => self.spec.health.every,
+                State::Unproven { .. } => UNPROVEN_CHECK_EVERY.min(pause),
+                _ => pause,
             };
         match (&mut self.state, &result) {
             (State::Unproven { passed, .. } | State::Failing { passed }, Ok(())) => {
@@ -322,7 +325,7 @@ impl Instance {
         self.ready_since = Some(now);
         self.proven = true;
         self.ports_tried = 0;
-        self.next_probe = now + self.spec.health.every;
+        self.next_probe = now + self.pause();
         self.turn(State::Ready { failed: 0 }, now);
         self.say(Level::Info, text, effects);
     }
@@ -339,8 +342,19 @@ impl Instance {
         self.last_exit = Some(LastExit { reason, last_lines: Vec::new(), at: now });
     }
 
+    /// The time to the next check.
+    fn pause(&mut self) -> Duration {
+        self.probes += 1;
+        // Instances of one service must not be asked all at once.
+        let random = (self.id ^ self.probes << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.spec.checked.health.pause(random)
+    }
+
     fn silence(&self) -> Failure {
-        Failure::Silent { checks: self.spec.health.fall.max(1), last: self.last_probe.clone() }
+        Failure::Silent {
+            checks: self.spec.checked.health.unhealthy_after.max(1),
+            last: self.last_probe.clone(),
+        }
     }
 
     /// Asks the process to end, or notes that it must as soon as there is one.

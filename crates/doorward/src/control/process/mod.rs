@@ -2,8 +2,7 @@
 //!
 //! What happens is decided by three state machines that see no process, socket or clock:
 //! [`instance`] for one place, [`service`] for all instances of one service, [`fleet`] for all
-//! services; they speak in [`news`]. [`mod@supervisor`] does what they decide, with [`child`] for processes, [`probe`] for
-//! checks and [`output`] for what is printed, which ends in the [`mod@journal`].
+//! services; they speak in [`news`]. [`mod@supervisor`] does what they decide, with [`child`] for processes, [`output`] for what is printed, which ends in the [`mod@journal`].
 
 mod backoff;
 mod build;
@@ -14,15 +13,14 @@ mod instance;
 mod journal;
 mod news;
 mod output;
-mod probe;
-mod probe_h2;
 mod service;
 mod spec;
 mod supervisor;
 
 pub(crate) use build::{BuildSpec, run_builds};
+pub(crate) use failure::spelled;
 pub(crate) use journal::{Entries, Entry, Level, Said, Sink, journal};
-pub(crate) use spec::{Ask, CommandLine, Health, ServiceSpec};
+pub(crate) use spec::{CommandLine, ServiceSpec};
 pub(crate) use supervisor::{EndpointsChanged, Supervision, supervisor};
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use super::failure::Failure;
 use super::journal::Level;
-use super::spec::{Health, ServiceSpec};
+use super::spec::ServiceSpec;
+use crate::control::health::Checked;
 
 /// Time since the supervisor began; tests make it up.
 pub(super) type Time = Duration;
@@ -48,7 +49,7 @@ pub(super) struct Exit {
 #[derive(Clone, Debug)]
 pub(super) enum Effect {
     Spawn { id: RunId, slot: u32, spec: Arc<ServiceSpec> },
-    Probe { id: RunId, port: u16, health: Health },
+    Probe { id: RunId, port: u16, checked: Checked },
     Signal { id: RunId, signal: Signal },
     Publish { service: Arc<str>, ready: Vec<SocketAddr> },
     Say { service: Arc<str>, instance: Option<u32>, level: Level, text: String },

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use rules::service::Protocol;
 
+use crate::control::health::Checked;
+
 /// One service that Doorward starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ServiceSpec {
@@ -19,7 +21,7 @@ pub(crate) struct ServiceSpec {
     /// Where the service reaches the others: `DOORWARD_URL`.
     pub(crate) door_url: String,
     pub(crate) instances: u32,
-    pub(crate) health: Health,
+    pub(crate) checked: Checked,
     /// How long a process may take until it is healthy for the first time.
     pub(crate) start_limit: Duration,
     /// How long a process may take to stop after SIGTERM.
@@ -38,7 +40,7 @@ impl ServiceSpec {
             directory: PathBuf::from("."),
             door_url: String::new(),
             instances: 1,
-            health: Health::default(),
+            checked: Checked::connections(Protocol::Http1),
             start_limit: Duration::from_secs(60),
             stop_grace: Duration::from_secs(10),
             drain_limit: Duration::from_secs(30),
@@ -76,44 +78,6 @@ const OWN_VARIABLES: [&str; 4] = ["PORT", "SERVICE", "INSTANCE", "DOORWARD_URL"]
 
 fn with_port(text: &str, port: u16) -> String {
     text.replace("{port}", &port.to_string())
-}
-
-/// What an instance is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Ask {
-    /// To accept a TCP connection.
-    Connection,
-    /// To answer a `GET` of this path with any 2xx.
-    Path(String),
-    /// To answer the health check of gRPC for this service.
-    Grpc(String),
-}
-
-/// When an instance counts as answering.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Health {
-    pub(crate) ask: Ask,
-    /// What it speaks.
-    pub(crate) protocol: Protocol,
-    pub(crate) every: Duration,
-    pub(crate) timeout: Duration,
-    /// Successes in a row that make an instance ready.
-    pub(crate) rise: u32,
-    /// Failures in a row that take it out.
-    pub(crate) fall: u32,
-}
-
-impl Default for Health {
-    fn default() -> Self {
-        Self {
-            ask: Ask::Connection,
-            protocol: Protocol::Http1,
-            every: Duration::from_secs(2),
-            timeout: Duration::from_secs(2),
-            rise: 1,
-            fall: 3,
-        }
-    }
 }
 
 /// A command in words: no shell runs it.

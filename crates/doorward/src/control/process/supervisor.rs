@@ -1,7 +1,7 @@
 //! Does what the fleet decides: the only place here that starts, asks, signals and sleeps.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,8 +15,8 @@ use super::fleet::{Fleet, InstanceStatus};
 use super::journal::Sink;
 use super::news::{Effect, Event, Exit, Process, RunId, Signal};
 use super::output::{Tail, Voice};
-use super::probe::probe;
 use super::spec::ServiceSpec;
+use crate::control::snapshot::Address;
 
 /// How long no process is given the port of one that ended: who still holds its address must not
 /// reach another service there.
@@ -186,10 +186,11 @@ impl Supervisor {
                     };
                     effects.extend(self.fleet.event(id, &event, self.began.elapsed()));
                 }
-                Effect::Probe { id, port, health } => {
+                Effect::Probe { id, port, checked } => {
                     let news = self.news.0.clone();
                     self.tasks.spawn(async move {
-                        let result = probe(port, &health).await;
+                        let address = Address::Tcp((Ipv4Addr::LOCALHOST, port).into());
+                        let result = checked.check(&address).await;
                         let _ = news.send((id, Event::Probed(result)));
                     });
                 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rules::service::Health;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -124,11 +125,11 @@ pub(super) fn service(name: &str, arguments: &str) -> ServiceSpec {
 
 pub(super) fn raw(name: &str, command: &str) -> ServiceSpec {
     let mut spec = ServiceSpec::new(name, super::command(command));
-    spec.health = Health {
-        ask: Ask::Path("/healthz".to_owned()),
+    spec.checked.health = Health {
+        ask: super::get("/healthz"),
         every: Duration::from_millis(50),
         timeout: Duration::from_millis(500),
-        ..Health::default()
+        ..spec.checked.health
     };
     spec.door_url = "http://127.0.0.1:8080".to_owned();
     spec.drain_limit = Duration::from_millis(50);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use rules::service::Ask;
 use rustix::process::Signal;
 
 use super::super::news::StateName;
@@ -120,9 +121,9 @@ fn a_slow_start_is_awaited_and_an_endless_one_is_not() {
         let mut endless = service("endless", "--status '503 Busy'");
         endless.start_limit = Duration::from_secs(3);
         let mut slow = service("slow", "--after 0.5");
-        slow.health.rise = 3;
+        slow.checked.health.healthy_after = 3;
         let mut plain = service("plain", "--after 0.2 --port {port}");
-        plain.health.ask = Ask::Connection;
+        plain.checked.health.ask = Ask::Connection;
         let mut door = Door::new(vec![endless, slow, plain]);
         door.until_ready("slow", 1).await;
         door.until_ready("plain", 1).await;
@@ -136,7 +137,7 @@ fn a_slow_start_is_awaited_and_an_endless_one_is_not() {
 fn one_that_hangs_is_replaced() {
     run(async {
         let mut spec = service("shop", "");
-        spec.health.timeout = Duration::from_millis(200);
+        spec.checked.health.timeout = Duration::from_millis(200);
         let mut door = Door::new(vec![spec]);
         let first = door.until_ready("shop", 1).await;
         let pid = door.one("shop").await.pid.expect("it lives");

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
+use config::Share;
+
 use super::super::failure::Failure;
 use super::super::fleet::Fleet;
 use super::super::news::{Effect, Event, Exit, Process, RunId, Signal, Time};
-use super::super::spec::{Ask, ServiceSpec};
+use super::super::spec::ServiceSpec;
 
 #[derive(Default)]
 pub(super) struct World {
@@ -218,6 +220,7 @@ pub(super) fn service(text: &str) -> ServiceSpec {
     let (name, count) = left.split_once('*').unwrap_or((left, "1"));
     let mut spec = ServiceSpec::new(name, super::command(command));
     spec.instances = count.parse().expect("a count");
-    spec.health.ask = Ask::Path("/".to_owned());
+    spec.checked.health.ask = super::get("/");
+    spec.checked.health.jitter = Share::ZERO;
     spec
 }

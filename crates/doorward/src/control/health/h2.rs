@@ -1,57 +1,71 @@
-//! Asks an instance that speaks HTTP/2 whether it is well: by a path, or by gRPC's own check.
-
-use std::net::SocketAddr;
+//! Asks an endpoint that speaks HTTP/2 whether it is well: by a path, or by gRPC's own check.
 
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::client::SendRequest;
 use http::{HeaderMap, Method, Request, Response};
 use rules::grpc::{CHECK_PATH, Status, check_answer, check_request};
-use tokio::net::TcpStream;
+use rules::service::Get;
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::spec::Ask;
-
-/// An answer to a check has seven bytes.
-const ANSWER_BYTES_MAX: usize = 1024;
+use super::{BODY_BYTES_MAX, check_body};
 
 const CLOSED: &str = "the connection was closed without an answer";
 
-/// Asks on a connection that was just opened to `address`.
-pub(super) async fn check(stream: TcpStream, address: SocketAddr, ask: &Ask) -> Result<(), String> {
+/// Drives a connection that was just opened, and asks on it.
+async fn on<S, F: Future<Output = Result<(), String>>>(
+    stream: S,
+    ask: impl FnOnce(SendRequest<Bytes>) -> F,
+) -> Result<(), String>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let shaken = h2::client::handshake(stream).await;
     let (requests, connection) = shaken.map_err(|error| format!("not HTTP/2: {error}"))?;
-    let exchange = async {
-        match ask {
-            Ask::Connection => Ok(()),
-            Ask::Path(path) => get(requests, address, path).await,
-            Ask::Grpc(service) => call(requests, address, service).await,
-        }
-    };
     tokio::select! {
-        checked = exchange => checked,
+        checked = ask(requests) => checked,
         ended = connection => Err(ended.err().map_or(CLOSED.to_owned(), |error| error.to_string())),
     }
 }
 
-async fn get(
-    mut requests: SendRequest<Bytes>,
-    address: SocketAddr,
-    path: &str,
+/// Asks for a path.
+pub(super) async fn get(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    authority: &str,
+    get: &Get,
 ) -> Result<(), String> {
-    let request = request(Method::GET, address, path)?;
-    let (response, _) = requests.send_request(request, true).map_err(why)?;
-    match response.await.map_err(why)?.status() {
-        status if status.is_success() => Ok(()),
-        status => Err(format!("`{path}` answered {}", status.as_u16())),
-    }
+    let Get { path, body, .. } = get;
+    on(stream, async |mut requests| {
+        let request = request(Method::GET, authority, path)?;
+        let (response, _) = requests.send_request(request, true).map_err(why)?;
+        let response = response.await.map_err(why)?;
+        let status = response.status().as_u16();
+        if !get.takes(status) {
+            return Err(format!("`{path}` answered {status}"));
+        }
+        match body {
+            None => Ok(()),
+            Some(_) => check_body(&read(response).await.map_err(why)?.0, body.as_deref()),
+        }
+    })
+    .await
 }
 
-async fn call(
-    mut requests: SendRequest<Bytes>,
-    address: SocketAddr,
+/// Asks by gRPC's own health check.
+pub(super) async fn call(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    authority: &str,
     service: &str,
 ) -> Result<(), String> {
-    let mut request = request(Method::POST, address, CHECK_PATH)?;
+    on(stream, |requests| ask_service(requests, authority, service)).await
+}
+
+async fn ask_service(
+    mut requests: SendRequest<Bytes>,
+    authority: &str,
+    service: &str,
+) -> Result<(), String> {
+    let mut request = request(Method::POST, authority, CHECK_PATH)?;
     for (name, value) in [("content-type", "application/grpc"), ("te", "trailers")] {
         request.headers_mut().insert(name, http::HeaderValue::from_static(value));
     }
@@ -78,8 +92,8 @@ async fn call(
     }
 }
 
-fn request(method: Method, address: SocketAddr, path: &str) -> Result<Request<()>, String> {
-    let request = Request::builder().method(method).uri(format!("http://{address}{path}"));
+fn request(method: Method, authority: &str, path: &str) -> Result<Request<()>, String> {
+    let request = Request::builder().method(method).uri(format!("http://{authority}{path}"));
     let request = request.header("user-agent", "doorward-health").body(());
     request.map_err(|error| error.to_string())
 }
@@ -90,7 +104,7 @@ async fn read(response: Response<RecvStream>) -> Result<(Vec<u8>, HeaderMap), h2
     let mut message = Vec::new();
     while let Some(data) = body.data().await {
         let data = data?;
-        if message.len() < ANSWER_BYTES_MAX {
+        if message.len() < BODY_BYTES_MAX {
             message.extend_from_slice(&data);
         }
         body.flow_control().release_capacity(data.len())?;
@@ -108,20 +122,19 @@ fn why(error: h2::Error) -> String {
 mod tests {
     use std::time::Duration;
 
-    use rules::service::Protocol;
+    use rules::service::{Ask, Protocol};
     use tokio::net::TcpListener;
 
-    use super::super::probe::probe;
-    use super::super::spec::Health;
+    use super::super::{Address, Checked};
     use super::*;
 
     /// What a check says of a service that answers with these messages and fields, the latter behind
     /// the former.
     async fn verdict(ask: Ask, status: u16, message: &[u8], trailers: &[(&str, &str)]) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let port = listener.local_addr().expect("a port").port();
-        let timeout = Duration::from_secs(10);
-        let health = Health { ask, protocol: Protocol::H2, timeout, ..Health::default() };
+        let address = Address::Tcp(listener.local_addr().expect("a port"));
+        let mut checked = Checked::connections(Protocol::H2);
+        (checked.health.ask, checked.health.timeout) = (ask, Duration::from_secs(10));
         let fields: HeaderMap = trailers
             .iter()
             .map(|(name, value)| {
@@ -134,7 +147,7 @@ mod tests {
             let mut connection = h2::server::handshake(stream).await.expect("HTTP/2");
             let accepted = connection.accept().await.expect("a request");
             let (request, mut respond) = accepted.expect("a request");
-            if let Ask::Grpc(_) = &health.ask {
+            if let Ask::Grpc(_) = &checked.health.ask {
                 assert_eq!(request.uri().path(), CHECK_PATH);
                 assert_eq!(request.headers()["content-type"], "application/grpc");
             }
@@ -150,7 +163,7 @@ mod tests {
             // Until the other side has closed.
             while connection.accept().await.is_some() {}
         };
-        let (result, ()) = tokio::join!(probe(port, &health), serve);
+        let (result, ()) = tokio::join!(checked.check(&address), serve);
         result.err().unwrap_or_else(|| "well".to_owned())
     }
 
@@ -159,7 +172,7 @@ mod tests {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
-            let grpc = || Ask::Grpc("it.Calls".to_owned());
+            let grpc = || Ask::Grpc("it.Calls".into());
             let serving = [0, 0, 0, 0, 2, 8, 1];
             let ok = [("grpc-status", "0")];
             assert_eq!(verdict(grpc(), 200, &serving, &ok).await, "well");
@@ -175,7 +188,8 @@ mod tests {
             assert_eq!(odd, "the health check failed: x");
             assert_eq!(verdict(grpc(), 200, &[], &[]).await, "the answer is not gRPC");
             assert_eq!(verdict(grpc(), 404, &[], &[]).await, "the health check answered 404");
-            let path = || Ask::Path("/up".to_owned());
+            let path =
+                || Ask::Get(Get { path: "/up".into(), statuses: [(200, 299)].into(), body: None });
             assert_eq!(verdict(path(), 204, &[], &[]).await, "well");
             assert_eq!(verdict(path(), 500, &[], &[]).await, "`/up` answered 500");
         });
@@ -187,11 +201,11 @@ mod tests {
             tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-            let port = listener.local_addr().expect("a port").port();
-            let ask = Ask::Grpc(String::new());
-            let health = Health { ask, protocol: Protocol::H2, ..Health::default() };
+            let address = Address::Tcp(listener.local_addr().expect("a port"));
+            let mut asked = Checked::connections(Protocol::H2);
+            asked.health.ask = Ask::Grpc("".into());
             let hang_up = async { drop(listener.accept().await.expect("a connection")) };
-            let (checked, ()) = tokio::join!(probe(port, &health), hang_up);
+            let (checked, ()) = tokio::join!(asked.check(&address), hang_up);
             assert!(checked.is_err(), "{checked:?}");
         });
     }
