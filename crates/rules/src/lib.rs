@@ -20,6 +20,7 @@ mod percent;
 pub mod route;
 mod rules;
 pub mod service;
+pub mod store;
 pub mod tcp;
 mod template;
 mod trail;

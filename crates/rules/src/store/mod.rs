@@ -1,0 +1,8 @@
+//! What decides in the store of cached responses: what is kept, and what a purge touched.
+
+pub mod fifo;
+mod ghost;
+pub mod purge;
+
+pub use fifo::Fifo;
+pub use purge::{Purged, Purges, Receipt, Scope};
