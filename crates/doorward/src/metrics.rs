@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use rules::RouteId;
 use rules::flood::Flood;
@@ -16,6 +16,12 @@ use rules::tcp::TcpEntry;
 /// Routes behind this one share the label `other`: a scrape must stay small however many routes there
 /// are, and a time series costs its store a kilobyte or more.
 pub(crate) const ROUTES_LABELLED_MAX: usize = 1000;
+
+/// Milliseconds since 1970: the clock of what outlives the process.
+pub(crate) fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
 
 /// A number that only ever grows and that one thread writes.
 #[derive(Debug, Default)]

@@ -57,10 +57,10 @@ impl Fields {
         self.list.shrink_to(bytes / size_of::<Field>());
     }
 
-    /// The memory that it holds beside itself, in bytes.
+    /// The memory of its two allocations, in bytes.
     #[must_use]
-    pub fn heap_bytes(&self) -> usize {
-        self.text.capacity() + self.list.capacity() * size_of::<Field>()
+    pub fn heap_bytes(&self) -> (usize, usize) {
+        (self.text.capacity(), self.list.capacity() * size_of::<Field>())
     }
 
     /// The number of lines.

@@ -2,6 +2,7 @@
 //!
 //! It is served by the same connection code as everything else, on the control thread.
 
+mod cache;
 mod prometheus;
 
 use std::future::poll_fn;
@@ -16,6 +17,8 @@ use tokio::sync::watch;
 use wire::h1::{BodyDecoder, BodyLimits, Framing};
 use wire::{Known, Method};
 
+pub(crate) use cache::PurgeOrder;
+
 use crate::control::explain::{Question, explain};
 use crate::control::process::Supervision;
 use crate::control::run::{ConfigStatus, ControlHandle};
@@ -24,6 +27,7 @@ use crate::data::connection::Connection;
 use crate::data::respond;
 use crate::data::scratch::Scratch;
 use crate::data::serve::{Body, Done};
+use crate::data::store::Store;
 use crate::metrics::Metrics;
 use crate::observe::trails::Trails;
 
@@ -38,6 +42,7 @@ pub(crate) struct Admin {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) supervision: Supervision,
     pub(crate) trails: Trails,
+    pub(crate) store: Arc<Store>,
     pub(crate) status: watch::Receiver<ConfigStatus>,
 }
 
@@ -49,6 +54,8 @@ const INDEX: &str = "Doorward, the admin side.\n\n\
     GET  /api/status         configuration, services, instances\n\
     POST /api/reload         reads the configuration again\n\
     POST /api/explain        {\"method\": \"GET\", \"url\": \"http://host/path\", \"headers\": [[\"name\", \"value\"]]}\n\
+    GET  /api/cache          what is cached: sums, the largest, the most used, what is stale
+    POST /api/purge          {\"urls\": [], \"tags\": [], \"prefixes\": [], \"all\": false, \"soft\": false}
     GET  /api/trails/ID      every decision about the request with that id, if it was sent with\n\
     \x20                        `Doorward-Explain: TOKEN`\n";
 
@@ -80,7 +87,8 @@ impl Admin {
             "/livez" => json_reply(200, &json!({ "live": true })),
             "/readyz" => self.readiness(),
             "/metrics" => {
-                let rendered = prometheus::render(&self.metrics, &self.published.current());
+                let rendered =
+                    prometheus::render(&self.metrics, &self.published.current(), &self.store);
                 Reply::status(200)
                     .header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
                     .body(rendered.into_bytes())
@@ -104,14 +112,16 @@ impl Admin {
                 None => json_reply(503, &problem(503, "The process is ending")),
             },
             (Method::Post, "explain") => self.explain(content),
+            (Method::Get | Method::Head, "cache") => cache::show(&self.store).await,
+            (Method::Post, "purge") => cache::purge(&self.store, content),
             (Method::Get | Method::Head, trail) if trail.starts_with("trails/") => {
                 match self.trails.find(&trail[7..]) {
                     Some(explained) => json_reply(200, &explained),
                     None => json_reply(404, &problem(404, "No explained request has this id")),
                 }
             }
-            (_, "status") => not_allowed("GET, HEAD"),
-            (_, "reload" | "explain") => not_allowed("POST"),
+            (_, "status" | "cache") => not_allowed("GET, HEAD"),
+            (_, "reload" | "explain" | "purge") => not_allowed("POST"),
             (_, trail) if trail.starts_with("trails/") => not_allowed("GET, HEAD"),
             _ => json_reply(404, &problem(404, "There is nothing here; GET / lists what is")),
         }

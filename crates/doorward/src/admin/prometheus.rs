@@ -10,19 +10,21 @@ use rules::grpc::Status;
 
 use crate::control::health::Standing;
 use crate::control::snapshot::{Endpoint, Snapshot};
+use crate::data::store::Store;
 use crate::metrics::{
     Counter, DURATION_BOUNDS_US, Durations, Metrics, RouteShard, ServiceShard, TcpMetrics,
     TcpShard, WorkerMetrics,
 };
 
 /// Everything that is counted, under the labels of `snapshot`.
-pub(crate) fn render(metrics: &Metrics, snapshot: &Snapshot) -> String {
+pub(crate) fn render(metrics: &Metrics, snapshot: &Snapshot, store: &Store) -> String {
     let mut out = String::with_capacity(64 * 1024);
     process(&mut out, metrics);
     connections(&mut out, metrics);
     routes(&mut out, snapshot);
     services(&mut out, snapshot);
     tcp(&mut out, snapshot);
+    cache(&mut out, store);
     out
 }
 
@@ -249,6 +251,27 @@ fn tcp(out: &mut String, snapshot: &Snapshot) {
             line(out, name, &[labels[0], labels[1], ("direction", direction)], count);
         }
     }
+}
+
+/// What lies in the store.
+fn cache(out: &mut String, store: &Store) {
+    let stats = store.stats();
+    for (name, kind, about, value) in [
+        ("doorward_cache_objects", "gauge", "Responses that are kept in memory.", stats.objects),
+        ("doorward_cache_memory_bytes", "gauge", "What they take, with all overhead.", stats.bytes),
+        ("doorward_cache_memory_limit_bytes", "gauge", "What they may take.", stats.limit_bytes),
+        ("doorward_cache_stored_total", "counter", "Responses that were stored.", stats.stored),
+        ("doorward_cache_evictions_total", "counter", "Responses that made room.", stats.evicted),
+        ("doorward_cache_purges_total", "counter", "Purges, each of one thing.", stats.purges),
+        ("doorward_cache_generation", "gauge", "The newest purge's number.", stats.generation),
+    ] {
+        family(out, name, kind, about);
+        line(out, name, &[], value);
+    }
+    let name = "doorward_cache_refused_total";
+    family(out, name, "counter", "Responses that might have been stored, and were not.");
+    line(out, name, &[("reason", "too-large")], stats.refused_too_large);
+    line(out, name, &[("reason", "purged-on-the-way")], stats.refused_purged);
 }
 
 fn histogram<'d>(

@@ -1,11 +1,13 @@
 //! The command line: one file per command.
 
+pub(crate) mod cache;
 pub(crate) mod check;
 pub(crate) mod client;
 pub(crate) mod explain;
 mod greet;
 pub(crate) mod paint;
 pub(crate) mod proxy;
+pub(crate) mod purge;
 pub(crate) mod start;
 pub(crate) mod status;
 
@@ -27,6 +29,7 @@ Examples:
   doorward run doorward.toml              in production
   doorward explain GET http://localhost:8080/api/v1/articles/7
   doorward status                         how the running one is
+  doorward purge --tag article-7          cached responses with that tag are forgotten
 
 Guide: docs/ in the repository. Reload with SIGHUP, drain and stop with SIGTERM.";
 
@@ -65,6 +68,10 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Shows how the running one is
     Status(status::StatusArgs),
+    /// Shows what the running one has cached
+    Cache(cache::CacheArgs),
+    /// Makes the running one forget cached responses, at once
+    Purge(purge::PurgeArgs),
     /// Writes completions for a shell to standard output
     #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions {
@@ -127,6 +134,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Check(args) => check::check(&args).map_err(Failure::from),
         Command::Explain(args) => explain::explain(&args),
         Command::Status(args) => status::status(&args),
+        Command::Cache(args) => cache::cache(&args),
+        Command::Purge(args) => purge::purge(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "doorward", &mut script);

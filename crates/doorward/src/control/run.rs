@@ -23,6 +23,7 @@ use super::resolve::{Resolved, Resolver};
 use super::snapshot::{Address, Published, Snapshot};
 use super::start::{Greeting, Running};
 use super::workers::Workers;
+use crate::data::store::Store;
 use crate::metrics::Metrics;
 use crate::observe::log;
 
@@ -143,6 +144,7 @@ pub(crate) struct Control {
     pub(crate) published: Arc<Published>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) workers: Workers,
+    pub(crate) store: Arc<Store>,
     pub(crate) listeners: Listeners,
     pub(crate) resolver: Resolver,
     pub(crate) checker: Checker,
@@ -276,6 +278,7 @@ impl Control {
             .map_err(|(address, error)| format!("cannot listen on {address}: {error}\n"))?;
         self.compiled = compiled;
         log::set_level(self.compiled.config.log.level);
+        self.store.resize(&self.compiled.config.cache);
         self.start_services();
         self.publish();
         self.metrics.reloads.fetch_add(1, Ordering::Relaxed);

@@ -28,6 +28,7 @@ use super::workers::{Shared, Workers, runtime};
 use super::{compile, notify, token};
 use crate::admin::Admin;
 use crate::data::listen::{self, Listener, PerClient};
+use crate::data::store::Store;
 use crate::metrics::Metrics;
 use crate::observe::access::AccessSink;
 use crate::observe::log;
@@ -130,12 +131,14 @@ async fn assemble(
         access: compile::access(&compiled.config, dev),
         explain_token: Arc::clone(&token),
     };
+    let store = Arc::new(Store::new(&compiled.config.cache));
     let shared = Shared {
         published: Arc::new(Published::new(snapshot)),
         metrics: Arc::clone(&metrics),
         access,
         trails: Trails::default(),
         per_client: PerClient::default(),
+        store: Arc::clone(&store),
     };
     let workers = Workers::start(count, &shared)?;
     listeners.apply(&wanted, &workers).map_err(no_listener)?;
@@ -162,6 +165,7 @@ async fn assemble(
         metrics: Arc::clone(&metrics),
         supervision: supervision.clone(),
         trails: shared.trails.clone(),
+        store: Arc::clone(&store),
         status: status_seen,
     };
     let (stop_admin, admin_address) = serve_admin(&shared, count, admin, admin_socket)?;
@@ -184,6 +188,7 @@ async fn assemble(
         published: Arc::clone(&shared.published),
         metrics,
         workers,
+        store,
         listeners,
         resolver: Resolver::new(resolved),
         checker: Checker::default(),

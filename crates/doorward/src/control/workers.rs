@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use super::listeners::ListenSpec;
 use super::snapshot::Published;
 use crate::data::listen::{self, Listener, PerClient};
+use crate::data::store::Store;
 use crate::data::worker::Worker;
 use crate::metrics::Metrics;
 use crate::observe::access::{AccessLog, AccessSink};
@@ -27,6 +28,7 @@ pub(crate) struct Shared {
     pub(crate) access: AccessSink,
     pub(crate) trails: Trails,
     pub(crate) per_client: PerClient,
+    pub(crate) store: Arc<Store>,
 }
 
 impl Shared {
@@ -38,6 +40,7 @@ impl Shared {
             Arc::clone(&self.metrics),
             AccessLog::new(self.access.clone(), Arc::clone(&self.metrics), index),
             self.trails.clone(),
+            Arc::clone(&self.store),
         )
     }
 }

@@ -22,6 +22,8 @@ pub(crate) mod respond;
 pub(crate) mod scratch;
 pub(crate) mod serve;
 mod socket;
+#[allow(dead_code, unused_imports, reason = "what looks up and stores comes next")]
+pub(crate) mod store;
 mod tasks;
 mod tcp;
 mod transfer;

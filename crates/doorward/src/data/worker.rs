@@ -15,6 +15,7 @@ use super::h2::client::Links;
 use super::h2::server::Opened;
 use super::pool::Pools;
 use super::scratch::Scratch;
+use super::store::Store;
 use super::tasks::Tasks;
 use crate::control::snapshot::{Published, Snapshot};
 use crate::metrics::{Metrics, WorkerMetrics};
@@ -35,6 +36,9 @@ pub(crate) struct Worker {
     pub(crate) pools: Pools,
     pub(crate) links: Links,
     pub(crate) streams: Rc<Tasks<Opened>>,
+    /// Of all workers.
+    #[allow(dead_code, reason = "what looks up and stores comes next")]
+    pub(crate) store: Arc<Store>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) access_log: AccessLog,
     pub(crate) trails: Trails,
@@ -58,6 +62,7 @@ impl Worker {
         metrics: Arc<Metrics>,
         access_log: AccessLog,
         trails: Trails,
+        store: Arc<Store>,
     ) -> Rc<Self> {
         let pinned = RefCell::new(Rc::new(published.current()));
         Rc::new(Self {
@@ -68,6 +73,7 @@ impl Worker {
             pools: Pools::default(),
             links: Links::default(),
             streams: Rc::default(),
+            store,
             started: metrics.started,
             metrics,
             access_log,

@@ -4,6 +4,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use wire::ResponseHead;
 
+use crate::store::allocated;
+
 /// A stored response but for its body. Immutable: an update makes a new one.
 #[derive(Clone, Debug)]
 pub struct Stored {
@@ -102,16 +104,19 @@ impl Stored {
             && self.part.is_some() == other.part.is_some()
     }
 
-    /// The memory that it holds beside itself, in bytes.
+    /// The memory that it holds beside itself, in bytes, as the allocator counts.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
         let varied = |varied: &Varied| {
-            size_of::<Varied>() + varied.name.len() + varied.value.as_ref().map_or(0, |v| v.len())
+            allocated(varied.name.len()) + allocated(varied.value.as_ref().map_or(0, |v| v.len()))
         };
-        self.key.len()
-            + self.head.fields.heap_bytes()
+        let (text_bytes, list_bytes) = self.head.fields.heap_bytes();
+        allocated(self.key.len())
+            + allocated(text_bytes)
+            + allocated(list_bytes)
+            + allocated(size_of_val(&*self.vary))
             + self.vary.iter().map(varied).sum::<usize>()
-            + size_of_val(&*self.tags)
+            + allocated(size_of_val(&*self.tags))
     }
 }
 

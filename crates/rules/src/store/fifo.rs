@@ -255,7 +255,8 @@ impl<V> Fifo<V> {
             self.nodes.reserve_exact(self.nodes.len() / 8 + 16);
         }
         self.nodes.push(node);
-        u32::try_from(self.nodes.len() - 1).expect("an object takes more bytes than a place's number")
+        u32::try_from(self.nodes.len() - 1)
+            .expect("an object takes more bytes than a place's number")
     }
 
     /// Puts the new node in front of those with the same hash.

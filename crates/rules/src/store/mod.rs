@@ -3,6 +3,10 @@
 pub mod fifo;
 mod ghost;
 pub mod purge;
+mod target;
+mod weight;
 
 pub use fifo::Fifo;
 pub use purge::{Purged, Purges, Receipt, Scope};
+pub use target::url;
+pub use weight::allocated;

@@ -247,9 +247,8 @@ fn look_up(buckets: &[Bucket], tag: u64, since: u64) -> Purged {
 fn note_tag(buckets: &[Bucket], tag: u64, generation: u64, soft: bool) -> bool {
     let name = name(tag);
     let bucket = &buckets[name as usize % BUCKETS];
-    let with = |wanted: u64| {
-        bucket.slots.iter().find(|slot| slot.tag.load(Ordering::Relaxed) == wanted)
-    };
+    let with =
+        |wanted: u64| bucket.slots.iter().find(|slot| slot.tag.load(Ordering::Relaxed) == wanted);
     if let Some(slot) = with(name) {
         slot.marks.raise(generation, soft);
         return false;
@@ -282,9 +281,9 @@ fn join_two(prefixes: &mut Vec<Prefix>) {
     order.sort_by(|a, b| prefixes[*a].text.cmp(&prefixes[*b].text));
     let common = |a: &[u8], b: &[u8]| a.iter().zip(b).take_while(|(a, b)| a == b).count();
     // In order, those with most in common are neighbours.
-    let best = order.windows(2).max_by_key(|pair| {
-        common(&prefixes[pair[0]].text, &prefixes[pair[1]].text)
-    });
+    let best = order
+        .windows(2)
+        .max_by_key(|pair| common(&prefixes[pair[0]].text, &prefixes[pair[1]].text));
     let Some(&[a, b]) = best else {
         return;
     };

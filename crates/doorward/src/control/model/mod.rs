@@ -3,6 +3,7 @@
 //! Left out is what is the default. The same model as JSON is the machine spelling.
 
 mod admin;
+mod cache;
 mod limits;
 mod listen;
 mod tcp;
@@ -16,6 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use admin::{Admin, Secret};
+pub(crate) use cache::Cache;
 pub(crate) use limits::Limits;
 pub(crate) use listen::{Listen, Listener, Tls};
 pub(crate) use tcp::Tcp;
@@ -45,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     /// What one client may ask of the front door. A route may set lower ones for itself.
     pub(crate) limits: Limits,
+    /// Where cached responses lie.
+    pub(crate) cache: Cache,
     /// What services are told about clients.
     pub(crate) forwarding: Forwarding,
     /// The services, by name.
@@ -138,6 +142,7 @@ impl Config {
         }
         report.within("drain", &self.runtime.drain, Period::ZERO..=Period::from_secs(86_400));
         self.limits.check(report);
+        self.cache.check(report);
         tcp::check(&self.tcp, report);
     }
 
@@ -147,6 +152,7 @@ impl Config {
         self.listen.check_together(report);
         self.admin.check_together(&self.listen, report);
         self.limits.check_together(report);
+        self.cache.check_together(report);
         tcp::check_together(&self.tcp, &self.listen, &self.admin.listen, report);
     }
 }

@@ -79,6 +79,8 @@ fn nothing_of_the_api_is_had_without_the_token() {
             ("GET", "/api/status"),
             ("POST", "/api/reload"),
             ("POST", "/api/explain"),
+            ("GET", "/api/cache"),
+            ("POST", "/api/purge"),
             ("GET", "/api/trails/x"),
             ("GET", "/api/nothing"),
         ] {

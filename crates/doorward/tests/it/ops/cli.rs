@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use super::{WORKER_PY, all_to, get, service, until};
 use crate::door::{Door, Folder, Lines};
 
-const COMMANDS: [&str; 8] =
-    ["dev", "run", "proxy", "check", "explain", "status", "completions", "man"];
+const COMMANDS: [&str; 10] =
+    ["dev", "run", "proxy", "check", "explain", "status", "cache", "purge", "completions", "man"];
 
 const SMALL: &str = "[listen]\nhttp = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n";
 
-fn run(folder: &Folder, arguments: &[&str]) -> (Option<i32>, String, String) {
+pub(super) fn run(folder: &Folder, arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = Door::command(folder, arguments).stderr(Stdio::piped()).output();
     let Output { status, stdout, stderr } = output.expect("the program is built");
     let text = |bytes| String::from_utf8(bytes).expect("it is text");
@@ -21,7 +21,7 @@ fn run(folder: &Folder, arguments: &[&str]) -> (Option<i32>, String, String) {
 }
 
 /// What a person sees who types that at a terminal.
-fn at_terminal(folder: &Folder, arguments: &[&str]) -> String {
+pub(super) fn at_terminal(folder: &Folder, arguments: &[&str]) -> String {
     let output = Command::new("python3")
         .args(["-c", "import pty, sys; pty.spawn(sys.argv[1:])", env!("CARGO_BIN_EXE_doorward")])
         .args(arguments)

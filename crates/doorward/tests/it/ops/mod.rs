@@ -6,6 +6,7 @@ mod drain;
 mod logs;
 mod processes;
 mod prometheus;
+mod purge;
 mod reload;
 
 use std::fs;

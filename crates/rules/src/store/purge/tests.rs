@@ -13,8 +13,12 @@ impl History {
             Scope::Prefix(text) => url.starts_with(text),
             Scope::All => true,
         };
-        let later = self.0.iter().filter(|(generation, scope, _)| *generation > since && touches(scope));
-        later.map(|(_, _, soft)| if *soft { Purged::Soft } else { Purged::Hard }).max().unwrap_or(Purged::No)
+        let later =
+            self.0.iter().filter(|(generation, scope, _)| *generation > since && touches(scope));
+        later
+            .map(|(_, _, soft)| if *soft { Purged::Soft } else { Purged::Hard })
+            .max()
+            .unwrap_or(Purged::No)
     }
 }
 
@@ -23,7 +27,8 @@ struct Chance(u64);
 
 impl Chance {
     fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % end
     }
 }

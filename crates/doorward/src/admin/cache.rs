@@ -1,0 +1,112 @@
+//! What operators see of the cache, and how they purge it.
+
+use std::sync::Arc;
+
+use rules::Reply;
+use rules::cache::tag;
+use rules::store::{Receipt, Scope, url};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{json_reply, problem};
+use crate::data::store::{By, Store};
+use crate::metrics::unix_ms;
+
+/// How many objects of each kind are shown.
+const SHOWN: usize = 10;
+
+/// What is to be purged; everything that any of it names.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct PurgeOrder {
+    pub(crate) urls: Vec<String>,
+    pub(crate) tags: Vec<String>,
+    /// Beginnings of URLs.
+    pub(crate) prefixes: Vec<String>,
+    pub(crate) all: bool,
+    /// What is purged may be served while a new one is fetched.
+    pub(crate) soft: bool,
+}
+
+/// The most things that one order may name; more is a purge of everything, or several orders.
+const SCOPES_MAX: usize = 1000;
+
+impl PurgeOrder {
+    /// What the store is told.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    fn scopes(&self) -> Result<Vec<Scope>, String> {
+        let read = |text: &String| {
+            url(text)
+                .ok_or_else(|| format!("`{text}` is not a URL: it begins with http:// or https://"))
+        };
+        let mut scopes = Vec::new();
+        for text in &self.urls {
+            scopes.push(Scope::Tag(tag(&read(text)?)));
+        }
+        scopes.extend(self.tags.iter().map(|name| Scope::Tag(tag(name.as_bytes()))));
+        for text in &self.prefixes {
+            scopes.push(Scope::Prefix(read(text)?.into()));
+        }
+        if self.all {
+            scopes.push(Scope::All);
+        }
+        match scopes.len() {
+            0 => Err("name `urls`, `tags` or `prefixes`, or say `all`".to_owned()),
+            1..=SCOPES_MAX => Ok(scopes),
+            _ => Err(format!("one order names at most {SCOPES_MAX} things")),
+        }
+    }
+}
+
+/// Purges what `content` orders.
+pub(super) fn purge(store: &Store, content: &[u8]) -> Reply {
+    let order = serde_json::from_slice::<PurgeOrder>(content).map_err(|error| error.to_string());
+    let scopes = order.and_then(|order| Ok((order.scopes()?, order.soft)));
+    let (scopes, soft) = match scopes {
+        Ok(scopes) => scopes,
+        Err(why) => return json_reply(400, &problem(400, &why)),
+    };
+    let receipts: Vec<Receipt> = scopes.iter().map(|scope| store.purge(scope, soft)).collect();
+    let last = receipts.last().expect("an order without a scope was refused");
+    let widened = receipts.iter().any(|receipt| receipt.widened);
+    json_reply(
+        200,
+        &json!({
+            "purged": receipts.len(),
+            "soft": soft,
+            "nodes": [{
+                "node": node(),
+                "generation": last.generation,
+                "prefixes": last.prefixes,
+                "widened": widened,
+            }],
+        }),
+    )
+}
+
+/// The name of this machine.
+fn node() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Sums, and the objects that matter most.
+pub(super) async fn show(store: &Arc<Store>) -> Reply {
+    let store = Arc::clone(store);
+    // It looks at every object, which takes a second if there are ten millions.
+    let looked = tokio::task::spawn_blocking(move || {
+        let now_ms = unix_ms();
+        json!({
+            "node": node(),
+            "memory": store.stats(),
+            "largest": store.top(By::Bytes, SHOWN, now_ms),
+            "hottest": store.top(By::Hits, SHOWN, now_ms),
+            "stale": store.top(By::Staleness, SHOWN, now_ms),
+        })
+    });
+    match looked.await {
+        Ok(shown) => json_reply(200, &shown),
+        Err(_) => json_reply(500, &problem(500, "Looking at the cache failed")),
+    }
+}

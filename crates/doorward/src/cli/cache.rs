@@ -1,0 +1,97 @@
+//! `doorward cache`: what the running process keeps of responses.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use super::Failure;
+use super::paint::{Look, Paint};
+use super::status::AdminArgs;
+
+const EXAMPLES: &str = "\
+Examples:
+  doorward cache                                  of the doorward.toml of this folder
+  doorward cache /etc/doorward/doorward.toml
+  doorward cache | jq .memory.bytes               JSON when piped";
+
+/// Shows what the running process has cached: sums, the largest, the most used, what is stale.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct CacheArgs {
+    /// The configuration that it runs with: it says where the admin side is
+    #[arg(value_name = "FILE|DIR", default_value = "doorward.toml")]
+    path: PathBuf,
+    #[command(flatten)]
+    admin: AdminArgs,
+    /// JSON on a terminal too
+    #[arg(long)]
+    json: bool,
+}
+
+/// Asks and shows.
+pub(crate) fn cache(args: &CacheArgs) -> Result<ExitCode, Failure> {
+    let shown = args.admin.side(&args.path)?.ask("GET", "/api/cache", b"")?;
+    let mut out = io::stdout().lock();
+    if args.json || !out.is_terminal() {
+        writeln!(out, "{shown:#}")?;
+    } else {
+        out.write_all(table(&shown, Paint::on(&io::stdout())).as_bytes())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn table(shown: &Value, paint: Paint) -> String {
+    let memory = &shown["memory"];
+    let number = |key: &str| memory[key].as_u64().unwrap_or_default();
+    let mut out = format!(
+        "{}  {} objects  {} of {}  {} stored  {} evicted  {} purges\n",
+        paint.paint(Look::Strong, "memory"),
+        number("objects"),
+        size(number("bytes")),
+        size(number("limit-bytes")),
+        number("stored"),
+        number("evicted"),
+        number("purges"),
+    );
+    for (key, title) in [("hottest", "most used"), ("largest", "largest"), ("stale", "stale")] {
+        let objects = shown[key].as_array().map_or(&[][..], Vec::as_slice);
+        if !objects.is_empty() {
+            let rows: Vec<_> = objects.iter().map(row).collect();
+            out +=
+                &format!("\n{}\n{}", paint.paint(Look::Strong, title), paint.columns("  ", &rows));
+        }
+    }
+    out
+}
+
+fn row(object: &Value) -> Vec<(Look, String)> {
+    let fresh = object["fresh-seconds"].as_i64().unwrap_or_default();
+    let (look, freshness) = match (object["purged"].as_str(), fresh) {
+        (Some("hard"), _) => (Look::Bad, "purged".to_owned()),
+        (Some("soft"), _) => (Look::Odd, "purged softly".to_owned()),
+        (_, 0..) => (Look::Good, format!("fresh for {fresh} s")),
+        _ => (Look::Odd, format!("stale for {} s", -fresh)),
+    };
+    let vary = object["vary"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let vary: Vec<&str> = vary.collect();
+    vec![
+        (Look::Plain, format!("{} hits", object["hits"])),
+        (Look::Plain, size(object["bytes"].as_u64().unwrap_or_default())),
+        (look, freshness),
+        (Look::Plain, object["url"].as_str().unwrap_or("?").to_owned()),
+        (Look::Faint, vary.join(", ")),
+    ]
+}
+
+/// Bytes for people.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let (mut number, mut unit) = (bytes as f64, 0);
+    while number >= 1024.0 && unit + 1 < UNITS.len() {
+        (number, unit) = (number / 1024.0, unit + 1);
+    }
+    let digits = usize::from(unit > 0 && number < 10.0);
+    format!("{number:.digits$} {}", UNITS[unit])
+}

@@ -1,0 +1,207 @@
+//! Where cached responses lie: in memory, shared by all workers.
+//!
+//! What stays is decided in `rules` (`store/fifo.rs`), and so is what a purge touched
+//! (`store/purge.rs`). The memory is cut into shards by the hash of the key. Each has a lock, which is
+//! held for a look into a table and the count of a use, some tens of nanoseconds, and never while
+//! anything is dropped or copied. With many shards two workers seldom meet at one, and an
+//! object that is being sent needs no lock: it is counted, immutable, and its bytes go out from where
+//! they lie.
+
+mod object;
+mod show;
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rules::cache::{Stored, hash};
+use rules::store::{Fifo, Purged, Purges, Receipt, Scope};
+
+pub(crate) use object::{Body, Object};
+pub(crate) use show::By;
+
+use crate::control::model::Cache as CacheConfig;
+
+/// The most shards: with 64 of them and 16 workers that all look something up at once, half of the
+/// workers meet nobody.
+const SHARDS_MAX: usize = 64;
+
+/// A shard has room for so many of the largest objects, so that a few of them do not drive out
+/// everything else in it.
+const LARGEST_PER_SHARD: u64 = 16;
+
+/// Why an object is not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// Larger than `[cache] object`.
+    TooLarge,
+    /// A purge came while it was being fetched.
+    Purged,
+}
+
+impl Refused {
+    /// For the trail.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::TooLarge => "it is larger than `[cache] object`",
+            Self::Purged => "a purge came while it was being fetched",
+        }
+    }
+}
+
+/// On cache lines of its own, so that locking one does not slow its neighbours down.
+#[repr(align(128))]
+struct Shard(Mutex<Fifo<Arc<Object>>>);
+
+impl Shard {
+    fn lock(&self) -> MutexGuard<'_, Fifo<Arc<Object>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All cached responses of the process. Outlives reloads.
+pub(crate) struct Store {
+    shards: Box<[Shard]>,
+    purges: Purges,
+    /// Of the configuration in use.
+    memory_bytes: AtomicU64,
+    object_bytes_max: AtomicUsize,
+    counts: Counts,
+}
+
+/// Counted where it happens seldom: when something is stored or purged, never on a hit.
+#[derive(Default)]
+struct Counts {
+    stored: AtomicU64,
+    too_large: AtomicU64,
+    purged_on_the_way: AtomicU64,
+    purges: AtomicU64,
+}
+
+impl Counts {
+    fn add(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Store {
+    /// An empty store as large as `config` says.
+    pub(crate) fn new(config: &CacheConfig) -> Self {
+        let fitting = config.memory.as_bytes() / (config.object_bytes_max() * LARGEST_PER_SHARD);
+        let count = usize::try_from(fitting).unwrap_or(SHARDS_MAX).clamp(1, SHARDS_MAX);
+        // A power of two, rounded down: a hash finds its shard by its upper bits.
+        let count = 1 << count.ilog2();
+        let store = Self {
+            shards: (0..count).map(|_| Shard(Mutex::new(Fifo::new(0)))).collect(),
+            purges: Purges::default(),
+            memory_bytes: AtomicU64::new(0),
+            object_bytes_max: AtomicUsize::new(0),
+            counts: Counts::default(),
+        };
+        store.resize(config);
+        store
+    }
+
+    /// Takes as much memory as `config` says from now on. The number of shards stays.
+    pub(crate) fn resize(&self, config: &CacheConfig) {
+        let memory_bytes = config.memory.as_bytes();
+        self.memory_bytes.store(memory_bytes, Ordering::Relaxed);
+        let object_bytes_max = usize::try_from(config.object_bytes_max()).unwrap_or(usize::MAX);
+        self.object_bytes_max.store(object_bytes_max, Ordering::Relaxed);
+        let each = config.memory.as_usize() / self.shards.len();
+        for shard in &self.shards {
+            let mut left = Vec::new();
+            shard.lock().resize(each, &mut left);
+        }
+    }
+
+    fn shard(&self, hash: u64) -> &Shard {
+        // The lower bits find the place within a shard.
+        &self.shards[(hash >> 48) as usize & (self.shards.len() - 1)]
+    }
+
+    /// The newest object under `key` that `choose` takes; it counts as used. `hash` is the key's.
+    #[inline]
+    pub(crate) fn find(
+        &self,
+        hash: u64,
+        key: &[u8],
+        mut choose: impl FnMut(&Arc<Object>) -> bool,
+    ) -> Option<Arc<Object>> {
+        let mut shard = self.shard(hash).lock();
+        let found = shard.find(hash, |object| *object.stored.key == *key && choose(object));
+        found.cloned()
+    }
+
+    /// Stores `object` in the place of the one that is the same variant.
+    ///
+    /// # Errors
+    /// Why it is not stored.
+    pub(crate) fn insert(&self, object: Arc<Object>) -> Result<(), Refused> {
+        let bytes = object.heap_bytes();
+        if bytes > self.object_bytes_max.load(Ordering::Relaxed) {
+            Counts::add(&self.counts.too_large);
+            return Err(Refused::TooLarge);
+        }
+        if self.purged(&object) == Purged::Hard {
+            Counts::add(&self.counts.purged_on_the_way);
+            return Err(Refused::Purged);
+        }
+        let hash = hash(&object.stored.key);
+        let mut left = Vec::new();
+        let same = Arc::clone(&object);
+        let same = |other: &Arc<Object>| same.stored.same_variant(&other.stored);
+        let inserted = self.shard(hash).lock().insert(hash, bytes, object, same, &mut left);
+        // Here nobody waits for the lock.
+        drop(left);
+        if inserted.is_err() {
+            Counts::add(&self.counts.too_large);
+            return Err(Refused::TooLarge);
+        }
+        Counts::add(&self.counts.stored);
+        Ok(())
+    }
+
+    /// Forgets `object`, if it is still what is stored.
+    pub(crate) fn remove(&self, object: &Arc<Object>) {
+        let hash = hash(&object.stored.key);
+        let removed = self.shard(hash).lock().remove(hash, |other| Arc::ptr_eq(other, object));
+        drop(removed);
+    }
+
+    /// The number of the newest purge; to be asked *before* a request goes to the service, and kept in
+    /// what is made of its answer.
+    #[inline]
+    pub(crate) fn generation(&self) -> u64 {
+        self.purges.generation()
+    }
+
+    /// Whether a purge touched `object`. One load and a comparison, unless there was a purge since it
+    /// was asked last.
+    #[inline]
+    pub(crate) fn purged(&self, object: &Object) -> Purged {
+        let now = self.purges.generation();
+        let seen = object.seen();
+        if seen.generation == now { seen.purged() } else { self.look(object, now) }
+    }
+
+    #[cold]
+    fn look(&self, object: &Object, now: u64) -> Purged {
+        let seen = object.seen();
+        let Stored { tags, .. } = &object.stored;
+        let since = seen.generation;
+        let purged = self.purges.look(since, object.stored.url(), tags).max(seen.purged());
+        if purged != Purged::Hard {
+            object.note_seen(now, purged);
+        }
+        purged
+    }
+
+    /// Purges `scope`. When this returns, no worker finds what it touched any more.
+    pub(crate) fn purge(&self, scope: &Scope, soft: bool) -> Receipt {
+        Counts::add(&self.counts.purges);
+        self.purges.purge(scope, soft)
+    }
+}
+
+#[cfg(test)]
+mod tests;

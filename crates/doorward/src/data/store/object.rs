@@ -1,0 +1,114 @@
+//! One stored response with its body.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::{Bytes, BytesMut};
+use rules::cache::Stored;
+use rules::store::{Purged, allocated};
+
+/// A stored response: what is known of it, and its body.
+#[derive(Debug)]
+pub(crate) struct Object {
+    pub(crate) stored: Stored,
+    pub(crate) body: Body,
+    /// Up to which generation it is known whether a purge touched it, times two; plus one if a soft
+    /// one did.
+    seen: AtomicU64,
+}
+
+/// Up to where the purges are known that concern an object.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    pub(super) generation: u64,
+    soft: bool,
+}
+
+impl Seen {
+    pub(super) fn purged(self) -> Purged {
+        if self.soft { Purged::Soft } else { Purged::No }
+    }
+}
+
+impl Object {
+    pub(crate) fn new(stored: Stored, body: Body) -> Self {
+        let seen = AtomicU64::new(stored.generation << 1);
+        Self { stored, body, seen }
+    }
+
+    #[inline]
+    pub(super) fn seen(&self) -> Seen {
+        let seen = self.seen.load(Ordering::Relaxed);
+        Seen { generation: seen >> 1, soft: seen & 1 == 1 }
+    }
+
+    /// Notes what is known of the purges up to `generation`. Of two that ask at once, the one that
+    /// knows less may be the last: then the next one asks again.
+    pub(super) fn note_seen(&self, generation: u64, purged: Purged) {
+        let soft = u64::from(purged == Purged::Soft);
+        self.seen.store(generation << 1 | soft, Ordering::Relaxed);
+    }
+
+    /// The memory that it takes, as the allocator counts.
+    pub(super) fn heap_bytes(&self) -> usize {
+        allocated(size_of::<Self>() + COUNTS_BYTES)
+            + self.stored.heap_bytes()
+            + self.body.heap_bytes()
+    }
+}
+
+/// What an `Arc` keeps beside the value.
+const COUNTS_BYTES: usize = 16;
+
+/// What `Bytes` keeps of an allocation that is shared.
+const SHARED_BYTES: usize = 32;
+
+/// What is written with one call when an object is large, and the unit in which its memory is taken.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// The bytes of a body. Cloning one copies nothing.
+#[derive(Clone, Debug)]
+pub(crate) enum Body {
+    /// In memory, in order.
+    Memory(Box<[Bytes]>),
+}
+
+impl Body {
+    /// A body of its own memory: what it is made of may be small parts of large buffers.
+    pub(crate) fn copy_of(parts: &[Bytes]) -> Self {
+        let mut left: usize = parts.iter().map(Bytes::len).sum();
+        let mut chunks = Vec::with_capacity(left.div_ceil(CHUNK_BYTES));
+        let mut chunk = BytesMut::with_capacity(left.min(CHUNK_BYTES));
+        for part in parts {
+            let mut rest = &part[..];
+            while !rest.is_empty() {
+                let (fits, behind) = rest.split_at(rest.len().min(CHUNK_BYTES - chunk.len()));
+                chunk.extend_from_slice(fits);
+                (rest, left) = (behind, left - fits.len());
+                if chunk.len() == CHUNK_BYTES {
+                    let next = BytesMut::with_capacity(left.min(CHUNK_BYTES));
+                    chunks.push(std::mem::replace(&mut chunk, next).freeze());
+                }
+            }
+        }
+        if !chunk.is_empty() {
+            chunks.push(chunk.freeze());
+        }
+        Self::Memory(chunks.into())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.chunks().iter().map(Bytes::len).sum()
+    }
+
+    pub(crate) fn chunks(&self) -> &[Bytes] {
+        match self {
+            Self::Memory(chunks) => chunks,
+        }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        let chunks = self.chunks();
+        let each = |chunk: &Bytes| allocated(chunk.len()) + SHARED_BYTES;
+        allocated(size_of_val(chunks)) + chunks.iter().map(each).sum::<usize>()
+    }
+}

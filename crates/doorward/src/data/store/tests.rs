@@ -1,0 +1,170 @@
+//! The store as its users see it.
+
+use std::sync::atomic::AtomicBool;
+use std::thread;
+
+use bytes::Bytes;
+use rules::cache::{Freshness, Varied, tag};
+use wire::ResponseHead;
+
+use super::*;
+
+fn config(memory: &str, object: &str) -> CacheConfig {
+    let size = |text: &str| text.parse::<config::Size>().expect("a size");
+    CacheConfig { memory: size(memory).into(), object: Some(size(object).into()) }
+}
+
+fn store() -> Store {
+    Store::new(&config("8MiB", "256KiB"))
+}
+
+/// A response to `http://h/PATH`, tagged `t`, whose fetch began at `generation`.
+pub(super) fn object(path: &str, language: &str, generation: u64, body: &[u8]) -> Arc<Object> {
+    let url = format!("http://h/{path}").into_bytes();
+    let stored = Stored {
+        url_bytes: url.len() as u32,
+        tags: [tag(&url), tag(b"t")].into(),
+        key: url.into(),
+        head: ResponseHead::new(200),
+        vary: [Varied { name: "accept-language".into(), value: Some(language.as_bytes().into()) }]
+            .into(),
+        requested_ms: 0,
+        received_ms: 0,
+        freshness: Freshness::default(),
+        generation,
+        body_bytes: body.len() as u64,
+        part: None,
+    };
+    Arc::new(Object::new(stored, Body::copy_of(&[Bytes::copy_from_slice(body)])))
+}
+
+fn find(store: &Store, path: &str, language: &str) -> Option<Arc<Object>> {
+    let key = format!("http://h/{path}").into_bytes();
+    store.find(hash(&key), &key, |object| {
+        object.stored.vary[0].value.as_deref() == Some(language.as_bytes())
+    })
+}
+
+#[test]
+fn variants_are_found_each_by_its_own() {
+    let store = store();
+    for language in ["de", "en"] {
+        store.insert(object("a", language, 0, language.as_bytes())).expect("there is room");
+    }
+    for language in ["de", "en"] {
+        let found = find(&store, "a", language).expect("it is there");
+        assert_eq!(found.body.chunks(), [Bytes::from(language.as_bytes())]);
+    }
+    assert!(find(&store, "a", "fr").is_none() && find(&store, "b", "de").is_none());
+    let german = find(&store, "a", "de").expect("it is there");
+    store.insert(object("a", "de", 0, b"neu")).expect("there is room");
+    // What was replaced meanwhile is not what is forgotten.
+    store.remove(&german);
+    assert_eq!(find(&store, "a", "de").expect("it is there").body.len(), 3);
+    assert_eq!(store.stats().objects, 2);
+}
+
+#[test]
+fn a_purge_touches_what_is_stored_and_what_is_on_its_way() {
+    for (scope, soft) in [
+        (Scope::Tag(tag(b"t")), false),
+        (Scope::Tag(tag(b"http://h/a")), false),
+        (Scope::Prefix(b"http://h/".as_slice().into()), true),
+        (Scope::All, false),
+    ] {
+        let store = store();
+        let began = store.generation();
+        store.insert(object("a", "de", began, b"old")).expect("there is room");
+        let receipt = store.purge(&scope, soft);
+        assert_eq!(receipt.generation, began + 1);
+        let found = find(&store, "a", "de").expect("no purge looks for it");
+        let touched = if soft { Purged::Soft } else { Purged::Hard };
+        assert_eq!(store.purged(&found), touched, "{scope:?}");
+        assert_eq!(store.purged(&found), touched, "asked again");
+        // A fetch that began before is answered now.
+        let late = object("a", "de", began, b"old");
+        let refused = if soft { Ok(()) } else { Err(Refused::Purged) };
+        assert_eq!(store.insert(Arc::clone(&late)), refused);
+        assert_eq!(store.purged(&late), touched);
+        let new = object("a", "de", store.generation(), b"new");
+        store.insert(Arc::clone(&new)).expect("there is room");
+        assert_eq!(store.purged(&new), Purged::No);
+    }
+}
+
+#[test]
+fn what_is_too_large_is_refused_with_its_reason() {
+    let store = store();
+    let refused = store.insert(object("a", "de", 0, &vec![0; 300 << 10])).expect_err("it is large");
+    assert_eq!(refused.reason(), "it is larger than `[cache] object`");
+    store.insert(object("a", "de", 0, &vec![7; 200 << 10])).expect("there is room");
+    let found = find(&store, "a", "de").expect("it is there");
+    assert_eq!((found.body.len(), found.body.chunks().len()), (200 << 10, 4));
+    assert!(found.body.chunks().iter().all(|chunk| chunk.iter().all(|byte| *byte == 7)));
+}
+
+#[test]
+fn a_smaller_memory_is_kept_to_at_once() {
+    let store = store();
+    for path in 0..2000 {
+        store.insert(object(&path.to_string(), "de", 0, &[0; 4000])).expect("there is room");
+    }
+    let before = store.stats();
+    assert!(before.bytes <= 8 << 20 && before.evicted > 0 && before.objects > 1000);
+    store.resize(&config("1MiB", "64KiB"));
+    assert!(store.stats().bytes <= 1 << 20);
+}
+
+/// The page's body is the version of its record. A writer changes the record, purges, and only then
+/// says so; nobody who asks after that may see an older version, however fetches and purges race.
+#[test]
+fn no_reader_sees_what_was_purged_before_it_asked() {
+    let store = store();
+    let (record, told) = (AtomicU64::new(0), AtomicU64::new(0));
+    let ended = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !ended.load(Ordering::Relaxed) {
+                    let told = told.load(Ordering::SeqCst);
+                    let cached =
+                        find(&store, "page", "de").filter(|o| store.purged(o) == Purged::No);
+                    let page = cached.unwrap_or_else(|| {
+                        let generation = store.generation();
+                        let version = record.load(Ordering::SeqCst);
+                        thread::yield_now();
+                        let page = object("page", "de", generation, &version.to_le_bytes());
+                        let _ = store.insert(Arc::clone(&page));
+                        page
+                    });
+                    let body: [u8; 8] = page.body.chunks()[0][..].try_into().expect("a number");
+                    let version = u64::from_le_bytes(body);
+                    assert!(version >= told, "version {version} was served, {told} was told");
+                }
+            });
+        }
+        for version in 1..=3_000 {
+            record.store(version, Ordering::SeqCst);
+            store.purge(&Scope::Tag(tag(b"t")), false);
+            told.store(version, Ordering::SeqCst);
+            thread::yield_now();
+        }
+        ended.store(true, Ordering::Relaxed);
+    });
+    assert!(store.stats().stored > 0);
+}
+
+#[test]
+fn what_matters_most_is_shown_first() {
+    let store = store();
+    for (path, bytes, uses) in [("a", 10, 5), ("b", 5000, 1), ("c", 100, 9)] {
+        store.insert(object(path, "de", 0, &vec![0; bytes])).expect("there is room");
+        (0..uses).for_each(|_| drop(find(&store, path, "de")));
+    }
+    let urls = |by| -> Vec<String> {
+        store.top(by, 2, 1_000).into_iter().map(|shown| shown.url).collect()
+    };
+    assert_eq!(urls(By::Bytes), ["http://h/b", "http://h/c"]);
+    assert_eq!(urls(By::Hits), ["http://h/c", "http://h/a"]);
+    assert_eq!(urls(By::Staleness).len(), 2);
+}
