@@ -13,6 +13,8 @@ use rules::flood::Flood;
 use rules::grpc::Status;
 use rules::tcp::TcpEntry;
 
+use crate::data::tls::Refused;
+
 /// Routes behind this one share the label `other`: a scrape must stay small however many routes there
 /// are, and a time series costs its store a kilobyte or more.
 pub(crate) const ROUTES_LABELLED_MAX: usize = 1000;
@@ -205,6 +207,10 @@ pub(crate) struct WorkerMetrics {
     pub(crate) refused_per_client: Counter,
     /// Connections that were ended for a flood, by its kind.
     pub(crate) floods: [Counter; Flood::ALL.len()],
+    /// Handshakes of TLS that succeeded: of TLS 1.2 and 1.3, in full and resumed.
+    pub(crate) handshakes: [[Counter; 2]; 2],
+    /// Handshakes of TLS that did not, by [`Refused`].
+    pub(crate) handshake_failures: [Counter; Refused::ALL.len()],
     pub(crate) open: Counter,
     pub(crate) requests: Counter,
     pub(crate) upgraded: Counter,
@@ -223,6 +229,8 @@ impl Default for WorkerMetrics {
             refused_total: Counter::default(),
             refused_per_client: Counter::default(),
             floods: Default::default(),
+            handshakes: Default::default(),
+            handshake_failures: Default::default(),
             open: Counter::default(),
             requests: Counter::default(),
             upgraded: Counter::default(),

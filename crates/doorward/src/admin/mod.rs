@@ -19,6 +19,7 @@ use wire::{Known, Method};
 
 pub(crate) use cache::PurgeOrder;
 
+use crate::control::certificates::Certificates;
 use crate::control::explain::{Question, explain};
 use crate::control::process::Supervision;
 use crate::control::run::{ConfigStatus, ControlHandle};
@@ -43,6 +44,7 @@ pub(crate) struct Admin {
     pub(crate) supervision: Supervision,
     pub(crate) trails: Trails,
     pub(crate) store: Arc<Store>,
+    pub(crate) certificates: Arc<Certificates>,
     pub(crate) status: watch::Receiver<ConfigStatus>,
 }
 
@@ -87,8 +89,12 @@ impl Admin {
             "/livez" => json_reply(200, &json!({ "live": true })),
             "/readyz" => self.readiness(),
             "/metrics" => {
-                let rendered =
-                    prometheus::render(&self.metrics, &self.published.current(), &self.store);
+                let rendered = prometheus::render(
+                    &self.metrics,
+                    &self.published.current(),
+                    &self.store,
+                    &self.certificates,
+                );
                 Reply::status(200)
                     .header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
                     .body(rendered.into_bytes())
@@ -158,7 +164,8 @@ impl Admin {
 
     fn readiness(&self) -> Reply {
         let status = self.status.borrow();
-        let ready = !status.draining && !status.listening.is_empty();
+        let open = !status.listening.is_empty() || !status.listening_https.is_empty();
+        let ready = open && !status.draining;
         let snapshot = self.published.current();
         let waiting: Vec<_> = snapshot
             .services
@@ -186,6 +193,23 @@ impl Admin {
                     "sni": entry.sni,
                     "service": snapshot.rules.service(entry.service).name,
                     "connections": metrics.open.load(std::sync::atomic::Ordering::Relaxed),
+                })
+            })
+            .collect()
+    }
+
+    /// The certificates that clients are shown.
+    fn certificates(&self) -> Vec<Value> {
+        let certificates = self.certificates.all();
+        certificates
+            .iter()
+            .map(|one| {
+                json!({
+                    "names": one.names,
+                    "issuer": one.issuer,
+                    "not-before-unix": one.not_before_unix,
+                    "not-after-unix": one.not_after_unix,
+                    "from": one.origin,
                 })
             })
             .collect()
@@ -225,6 +249,7 @@ impl Admin {
             "config": *self.status.borrow(),
             "services": services,
             "tcp": self.tcp(&snapshot),
+            "certificates": self.certificates(),
         })
     }
 }

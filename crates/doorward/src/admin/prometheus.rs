@@ -8,19 +8,29 @@ use rules::flood::Flood;
 
 use rules::grpc::Status;
 
+use crate::control::certificates::Certificates;
 use crate::control::health::Standing;
 use crate::control::snapshot::{Endpoint, Snapshot};
 use crate::data::store::Store;
+use crate::data::tls::Refused;
 use crate::metrics::{
     Counter, DURATION_BOUNDS_US, Durations, Metrics, RouteShard, ServiceShard, TcpMetrics,
     TcpShard, WorkerMetrics,
 };
 
 /// Everything that is counted, under the labels of `snapshot`.
-pub(crate) fn render(metrics: &Metrics, snapshot: &Snapshot, store: &Store) -> String {
+pub(crate) fn render(
+    metrics: &Metrics,
+    snapshot: &Snapshot,
+    store: &Store,
+    certificates: &Certificates,
+) -> String {
     let mut out = String::with_capacity(64 * 1024);
     process(&mut out, metrics);
     connections(&mut out, metrics);
+    if snapshot.tls.is_some() {
+        tls(&mut out, metrics, certificates);
+    }
     routes(&mut out, snapshot);
     services(&mut out, snapshot);
     tcp(&mut out, snapshot);
@@ -82,6 +92,33 @@ fn connections(out: &mut String, metrics: &Metrics) {
     for (index, slug) in metrics.faults() {
         let count = metrics.client_workers().iter().map(|worker| worker.faults[index].read()).sum();
         line(out, "doorward_faults_total", &[("fault", slug)], count);
+    }
+}
+
+fn tls(out: &mut String, metrics: &Metrics, certificates: &Certificates) {
+    let sum = |which: &dyn Fn(&WorkerMetrics) -> &Counter| -> u64 {
+        metrics.client_workers().iter().map(|worker| which(worker).read()).sum()
+    };
+    let name = "doorward_tls_handshakes_total";
+    family(out, name, "counter", "TLS handshakes with clients, by version.");
+    for (version, of_version) in ["1.2", "1.3"].into_iter().enumerate() {
+        for (resumed, of_resumed) in ["no", "yes"].into_iter().enumerate() {
+            let count = sum(&|worker| &worker.handshakes[version][resumed]);
+            line(out, name, &[("version", of_version), ("resumed", of_resumed)], count);
+        }
+    }
+    let name = "doorward_tls_handshake_failures_total";
+    family(out, name, "counter", "Connections of clients that came to no TLS, by reason.");
+    for refused in Refused::ALL {
+        let count = sum(&|worker| &worker.handshake_failures[refused as usize]);
+        line(out, name, &[("reason", refused.slug())], count);
+    }
+    let name = "doorward_tls_certificate_not_after_seconds";
+    family(out, name, "gauge", "When a certificate expires, in seconds since 1970.");
+    for certificate in certificates.all() {
+        let first = certificate.names.first().map_or("", |name| name);
+        let labels = [("name", first), ("from", &*certificate.origin)];
+        line(out, name, &labels, certificate.not_after_unix.max(0).cast_unsigned());
     }
 }
 

@@ -23,6 +23,9 @@ pub(crate) fn greet(running: &Running, loader: &Loader, began: Instant) {
     for address in &running.listening {
         rows.push(vec![strong("clients"), (Look::Link, format!("http://{address}/"))]);
     }
+    for address in &running.listening_https {
+        rows.push(vec![strong("clients"), (Look::Link, format!("https://{address}/"))]);
+    }
     rows.push(vec![strong("operators"), (Look::Link, format!("http://{}/", running.admin))]);
     if let Some(path) = &running.token_path {
         let path = path.strip_prefix(".").unwrap_or(path).display();

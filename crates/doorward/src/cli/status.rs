@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::paint::{Look, Paint};
 use super::{Failure, client};
 use crate::control::load::Loader;
+use crate::control::run::unix_now;
 use crate::control::token;
 
 const EXAMPLES: &str = "\
@@ -114,8 +115,10 @@ pub(crate) fn status(args: &StatusArgs) -> Result<ExitCode, Failure> {
 
 fn table(status: &Value, paint: Paint) -> String {
     let config = &status["config"];
-    let listening = config["listening"].as_array().into_iter().flatten();
-    let listening: Vec<&str> = listening.map(word).collect();
+    let listening = |key: &str| config[key].as_array().into_iter().flatten().map(word);
+    let https = listening("listening-https").map(|address| format!("https://{address}"));
+    let listening: Vec<String> =
+        listening("listening").map(ToOwned::to_owned).chain(https).collect();
     let strong = |text: &str| paint.paint(Look::Strong, text);
     let mut out = format!(
         "{} {}  up {}  pid {}  {}  {}  {}\n",
@@ -156,7 +159,31 @@ fn table(status: &Value, paint: Paint) -> String {
     if !tcp.is_empty() {
         out += &format!("\n{}\n{}", strong("tcp"), paint.columns("    ", &tcp));
     }
+    let certificates = status["certificates"].as_array().into_iter().flatten();
+    let certificates: Vec<_> = certificates.map(row_of_certificate).collect();
+    if !certificates.is_empty() {
+        out += &format!("\n{}\n{}", strong("certificates"), paint.columns("    ", &certificates));
+    }
     out
+}
+
+fn row_of_certificate(certificate: &Value) -> Vec<(Look, String)> {
+    let names: Vec<&str> =
+        certificate["names"].as_array().into_iter().flatten().map(word).collect();
+    let left = certificate["not-after-unix"].as_i64().unwrap_or_default()
+        - i64::try_from(unix_now()).unwrap_or(i64::MAX);
+    let (look, left) = match left {
+        ..0 => (Look::Bad, "expired".to_owned()),
+        // A renewal that failed is noticed while there is time.
+        0..1_209_600 => (Look::Odd, format!("{} left", duration(left.cast_unsigned()))),
+        _ => (Look::Plain, format!("{} days left", left / 86_400)),
+    };
+    vec![
+        (Look::Strong, names.join(", ")),
+        (look, left),
+        (Look::Plain, format!("by {}", word(&certificate["issuer"]))),
+        (Look::Faint, word(&certificate["from"]).to_owned()),
+    ]
 }
 
 fn one_service(service: &Value, paint: Paint) -> String {

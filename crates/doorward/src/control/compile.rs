@@ -12,7 +12,7 @@ use rules::service::Source;
 use wire::h1::{BodyLimits, HeadLimits};
 
 use super::health::Checked;
-use super::listeners::ListenSpec;
+use super::listeners::{ListenSpec, Speaks};
 use super::model::{Access, Config, Listener};
 use super::process::{BuildSpec, CommandLine, ServiceSpec};
 use super::registry::milliseconds;
@@ -36,6 +36,7 @@ pub(crate) fn limits(config: &Config) -> Limits {
         },
         body_bytes_max: limits.body.as_bytes(),
         header_ms: period(*limits.header_time),
+        handshake_ms: period(*limits.handshake_time),
         body_idle_ms: period(*limits.body_idle),
         body_rate: limits.body_rate.as_bytes(),
         keep_alive_idle_ms: period(*limits.keep_alive_idle),
@@ -49,18 +50,22 @@ pub(crate) fn limits(config: &Config) -> Limits {
 
 /// Where to listen.
 pub(crate) fn listen_specs(config: &Config) -> Vec<ListenSpec> {
-    let spec = |listener: &Listener, tcp| ListenSpec {
+    let spec = |listener: &Listener, speaks| ListenSpec {
         address: listener.address.0,
         proxy_protocol: listener.proxy_protocol.as_ref().map(|peers| Arc::from(&***peers)),
-        tcp,
+        speaks,
     };
-    let http = config.listen.http.0.iter().map(|listener| spec(listener, false));
-    let mut specs: Vec<ListenSpec> = http.collect();
+    let http = config.listen.http.0.iter().map(|listener| spec(listener, Speaks::Http));
+    let https = config.listen.https.iter().flat_map(|https| &https.0);
+    let https = https.map(|listener| spec(listener, Speaks::Https));
+    let mut specs: Vec<ListenSpec> = http.chain(https).collect();
     for entry in &config.tcp {
         // Entries that differ by `sni` share their listener.
-        let shared = |other: &ListenSpec| other.tcp && other.address == entry.listen.address.0;
+        let shared = |other: &ListenSpec| {
+            other.speaks == Speaks::Tcp && other.address == entry.listen.address.0
+        };
         if !specs.iter().any(shared) {
-            specs.push(spec(&entry.listen, true));
+            specs.push(spec(&entry.listen, Speaks::Tcp));
         }
     }
     specs

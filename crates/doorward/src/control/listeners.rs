@@ -17,14 +17,23 @@ pub(crate) struct ListenSpec {
     pub(crate) address: SocketAddr,
     /// The peers whose PROXY header is taken; `None` if connections begin with HTTP.
     pub(crate) proxy_protocol: Option<Arc<[Network]>>,
-    /// Whether connections are those of `[[tcp]]`, and not HTTP.
-    pub(crate) tcp: bool,
+    pub(crate) speaks: Speaks,
+}
+
+/// What connections begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    Http,
+    /// TLS, and HTTP inside.
+    Https,
+    /// Whatever `[[tcp]]` passes on.
+    Tcp,
 }
 
 impl ListenSpec {
     /// Whether one socket would do for both. Any free port is not the same as any other.
     fn is_same_place(&self, other: &Self) -> bool {
-        self.address == other.address && (self.address.port() != 0 || self.tcp == other.tcp)
+        self.address == other.address && (self.address.port() != 0 || self.speaks == other.speaks)
     }
 }
 
@@ -142,14 +151,15 @@ impl Listeners {
         }
     }
 
-    /// Where we listen for HTTP, in the order of the configuration.
-    pub(crate) fn bound(&self) -> Vec<SocketAddr> {
-        self.open.iter().filter(|open| !open.spec.tcp).map(|open| open.bound).collect()
+    /// Where we listen for what `speaks` says, in the order of the configuration.
+    pub(crate) fn bound(&self, speaks: Speaks) -> Vec<SocketAddr> {
+        let open = self.open.iter().filter(|open| open.spec.speaks == speaks);
+        open.map(|open| open.bound).collect()
     }
 
     /// Where we listen for what is not HTTP, each address behind how it was written.
     pub(crate) fn bound_tcp(&self) -> Vec<(SocketAddr, SocketAddr)> {
-        let tcp = self.open.iter().filter(|open| open.spec.tcp);
+        let tcp = self.open.iter().filter(|open| open.spec.speaks == Speaks::Tcp);
         tcp.map(|open| (open.spec.address, open.bound)).collect()
     }
 

@@ -15,8 +15,10 @@ use rules::Rules;
 use rules::route::{Route, RouteConfig};
 use rules::service::{Service, ServiceConfig};
 
+use super::certificates::Certificate;
+use super::certificates::files::{self, Which};
 use super::model::{Config, Tcp};
-use super::run::folder_of;
+use super::run::{folder_of, unix_now};
 
 /// The file that is meant where a folder is named.
 const FILE_NAME: &str = "doorward.toml";
@@ -57,19 +59,22 @@ pub(crate) struct Loaded {
     pub(crate) config: Config,
     /// The compiled routes and services, if nothing at all is wrong.
     pub(crate) rules: Option<Arc<Rules>>,
+    /// The certificates that are in files.
+    pub(crate) certificates: Vec<Arc<Certificate>>,
 }
 
 /// A configuration that may be used.
 pub(crate) struct Compiled {
     pub(crate) config: Config,
     pub(crate) rules: Arc<Rules>,
+    pub(crate) certificates: Vec<Arc<Certificate>>,
 }
 
 impl Loaded {
     /// The configuration, if it may be used.
     pub(crate) fn compiled(self) -> Option<Compiled> {
-        let Self { config, rules, .. } = self;
-        rules.map(|rules| Compiled { config, rules })
+        let Self { config, rules, certificates, .. } = self;
+        rules.map(|rules| Compiled { config, rules, certificates })
     }
 }
 
@@ -137,11 +142,12 @@ impl Loader {
         if whole {
             config.check_together(&mut report);
         }
+        let certificates = load_certificates(&config, &folder, &mut report);
         let routes: Vec<_> =
             document.items.into_iter().map(|item| (item.place, item.value)).collect();
         let tcp: Vec<_> = config.tcp.iter().map(Tcp::text).collect();
         let rules = Rules::build(&routes, &services, &tcp, &mut report).map(Arc::new);
-        Loaded { report, config: Config { service, ..config }, rules }
+        Loaded { report, config: Config { service, ..config }, rules, certificates }
     }
 
     /// The routes as they are written now. Only the machine spelling needs them: compiled routes are
@@ -220,6 +226,31 @@ fn load_services(written: Vec<Entry>, report: &mut Report) -> (Configs, Services
         configs.extend(config.map(|config| (key, config)));
     }
     (configs, compiled)
+}
+
+/// The certificates that the configuration names, as they are in their files.
+fn load_certificates(config: &Config, folder: &Path, report: &mut Report) -> Vec<Arc<Certificate>> {
+    let mut certificates = Vec::new();
+    for written in config.tls.iter().flat_map(|tls| &tls.certificates) {
+        match files::read(folder, &written.cert, &written.key) {
+            Ok(certificate) => {
+                if let Some(odd) = certificate.oddity(unix_now()) {
+                    report
+                        .warning(&written.cert, format!("{}: {odd}", *written.cert))
+                        .help("clients will not take it");
+                }
+                certificates.push(Arc::new(certificate));
+            }
+            Err(wrong) => {
+                let place = match wrong.file {
+                    Which::Cert => &written.cert,
+                    Which::Key => &written.key,
+                };
+                report.error(place, wrong.what).help(wrong.advice);
+            }
+        }
+    }
+    certificates
 }
 
 type Configs = BTreeMap<At<String>, ServiceConfig>;

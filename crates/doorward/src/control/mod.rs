@@ -1,5 +1,6 @@
 //! Everything that happens off the path of a request: loading, compiling, exchanging.
 
+pub(crate) mod certificates;
 mod compile;
 pub(crate) mod explain;
 pub(crate) mod health;

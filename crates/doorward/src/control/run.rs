@@ -11,9 +11,10 @@ use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::certificates::{Source, TlsServer};
 use super::compile;
 use super::health::Checker;
-use super::listeners::Listeners;
+use super::listeners::{Listeners, Speaks};
 use super::load::{Compiled, Loaded, Loader};
 use super::model::{Config, Secret};
 use super::notify;
@@ -54,6 +55,7 @@ pub(crate) struct ConfigStatus {
     /// What changed in the file and only takes effect at the next start.
     pub(crate) needs_restart: Vec<&'static str>,
     pub(crate) listening: Vec<SocketAddr>,
+    pub(crate) listening_https: Vec<SocketAddr>,
     /// Listeners of `[[tcp]]`: each as it is written, and where it really is.
     #[serde(skip)]
     pub(crate) tcp: Vec<(SocketAddr, SocketAddr)>,
@@ -150,6 +152,9 @@ pub(crate) struct Control {
     pub(crate) checker: Checker,
     pub(crate) supervision: Supervision,
     pub(crate) explain_token: Arc<str>,
+    pub(crate) tls: TlsServer,
+    /// How handshakes with clients are made at the moment.
+    pub(crate) https: Option<Arc<rustls::ServerConfig>>,
     pub(crate) dev: bool,
     /// Of the snapshot. The configuration has a number of its own: a snapshot is also made when an
     /// instance or an address comes or goes.
@@ -270,19 +275,24 @@ impl Control {
         let wanted = compile::listen_specs(&compiled.config);
         if let Some(address) = self.listeners.changed_protocol(&wanted) {
             return Err(format!(
-                "{address}: a change of `proxy-protocol`, or between HTTP and TCP, takes a restart\n"
+                "{address}: a change of `proxy-protocol`, or between HTTP, HTTPS and TCP, takes a restart\n"
             ));
         }
+        let https = self.tls.config(&compiled.config).map_err(|error| error.to_string())?;
         self.listeners
             .apply(&wanted, &self.workers)
             .map_err(|(address, error)| format!("cannot listen on {address}: {error}\n"))?;
         self.compiled = compiled;
+        self.https = https;
+        self.tls.certificates.set(Source::Files, self.compiled.certificates.clone());
         log::set_level(self.compiled.config.log.level);
         self.store.resize(&self.compiled.config.cache);
         self.start_services();
         self.publish();
         self.metrics.reloads.fetch_add(1, Ordering::Relaxed);
-        let (version, listening) = (self.metrics.config_version(), self.listeners.bound());
+        let (version, listening) =
+            (self.metrics.config_version(), self.listeners.bound(Speaks::Http));
+        let listening_https = self.listeners.bound(Speaks::Https);
         let tcp = self.listeners.bound_tcp();
         let rules = Arc::clone(&self.compiled.rules);
         let needs_restart = self.fixed.changes(&Fixed::of(&self.compiled.config));
@@ -294,6 +304,7 @@ impl Control {
             status.refused = None;
             status.needs_restart = needs_restart;
             status.listening = listening;
+            status.listening_https = listening_https;
             status.tcp = tcp;
         });
         Ok(report)
@@ -303,7 +314,7 @@ impl Control {
     pub(crate) fn start_services(&mut self) {
         let rules = &self.compiled.rules;
         let folder = folder_of(self.loader.path());
-        let bound = self.listeners.bound();
+        let bound = self.listeners.bound(Speaks::Http);
         let open = self.door.filter(|door| bound.contains(door));
         self.door = open.or(bound.first().copied());
         let door_url = compile::door_url(self.door);
@@ -320,7 +331,7 @@ impl Control {
     }
 
     fn snapshot(&mut self) -> Snapshot {
-        let Compiled { config, rules } = &self.compiled;
+        let Compiled { config, rules, .. } = &self.compiled;
         Snapshot {
             version: self.version,
             services: self.registry.services(rules.services(), &self.found),
@@ -330,6 +341,7 @@ impl Control {
             limits: compile::limits(config),
             trust: compile::trust(config),
             access: compile::access(config, self.dev),
+            tls: self.https.clone(),
             explain_token: Arc::clone(&self.explain_token),
         }
     }

@@ -28,6 +28,8 @@ pub(crate) struct Snapshot {
     /// Peers whose word about others is taken.
     pub(crate) trust: Arc<[config::Network]>,
     pub(crate) access: AccessFormat,
+    /// How handshakes with clients are made, if there is a listener for HTTPS.
+    pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
     /// Who presents this may see the trail of a request.
     pub(crate) explain_token: Arc<str>,
 }
@@ -51,6 +53,7 @@ pub(crate) struct Limits {
     pub(crate) body: BodyLimits,
     pub(crate) body_bytes_max: u64,
     pub(crate) header_ms: u64,
+    pub(crate) handshake_ms: u64,
     pub(crate) body_idle_ms: u64,
     /// Bytes a second, after a grace; zero is no limit.
     pub(crate) body_rate: u64,

@@ -14,8 +14,9 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
+use super::certificates::{Source, TlsServer};
 use super::health::Checker;
-use super::listeners::Listeners;
+use super::listeners::{Listeners, Speaks};
 use super::load::{Compiled, Loader};
 use super::process::{BuildSpec, Entries, Sink, journal, run_builds, supervisor};
 use super::registry::{Found, Registry};
@@ -39,6 +40,8 @@ use crate::observe::trails::Trails;
 pub(crate) struct Running {
     pub(crate) path: PathBuf,
     pub(crate) listening: Vec<SocketAddr>,
+    /// The same for HTTPS.
+    pub(crate) listening_https: Vec<SocketAddr>,
     pub(crate) admin: SocketAddr,
     /// Where the token is kept, if it was made.
     pub(crate) token_path: Option<PathBuf>,
@@ -118,6 +121,8 @@ async fn assemble(
     let (resolved, resolutions) = mpsc::unbounded_channel();
     pass_on(resolutions, events.clone(), Event::Resolved);
 
+    let tls = TlsServer::new(Arc::default()).map_err(io::Error::other)?;
+    tls.certificates.set(Source::Files, compiled.certificates.clone());
     let mut registry = Registry::new(count + 1);
     let found = Found::default();
     let snapshot = Snapshot {
@@ -129,9 +134,11 @@ async fn assemble(
         limits: compile::limits(&compiled.config),
         trust: compile::trust(&compiled.config),
         access: compile::access(&compiled.config, dev),
+        tls: tls.config(&compiled.config)?,
         explain_token: Arc::clone(&token),
     };
     let store = Arc::new(Store::new(&compiled.config.cache));
+    let https = snapshot.tls.clone();
     let shared = Shared {
         published: Arc::new(Published::new(snapshot)),
         metrics: Arc::clone(&metrics),
@@ -154,7 +161,8 @@ async fn assemble(
         loaded_unix: unix_now(),
         refused: None,
         needs_restart: Vec::new(),
-        listening: listeners.bound(),
+        listening: listeners.bound(Speaks::Http),
+        listening_https: listeners.bound(Speaks::Https),
         tcp: listeners.bound_tcp(),
         draining: false,
     });
@@ -166,12 +174,14 @@ async fn assemble(
         supervision: supervision.clone(),
         trails: shared.trails.clone(),
         store: Arc::clone(&store),
+        certificates: Arc::clone(&tls.certificates),
         status: status_seen,
     };
     let (stop_admin, admin_address) = serve_admin(&shared, count, admin, admin_socket)?;
     let running = Running {
         path: loader.path().to_owned(),
-        listening: listeners.bound(),
+        listening: listeners.bound(Speaks::Http),
+        listening_https: listeners.bound(Speaks::Https),
         admin: admin_address,
         token_path,
         waiting: Vec::new(),
@@ -194,6 +204,8 @@ async fn assemble(
         checker: Checker::default(),
         supervision,
         explain_token: token,
+        tls,
+        https,
         dev,
         version: 1,
         status,
@@ -206,6 +218,11 @@ async fn assemble(
     if !tcp.is_empty() {
         let addresses: Vec<String> = tcp.iter().map(|(_, bound)| bound.to_string()).collect();
         log::info("listen", format!("tcp on {}", addresses.join(", ")));
+    }
+    if !running.listening_https.is_empty() {
+        let addresses: Vec<String> =
+            running.listening_https.iter().map(ToString::to_string).collect();
+        log::info("listen", format!("https on {}", addresses.join(", ")));
     }
     let addresses: Vec<String> = running.listening.iter().map(ToString::to_string).collect();
     log::info("listen", format!("http on {}, admin on {admin_address}", addresses.join(", ")));

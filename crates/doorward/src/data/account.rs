@@ -37,7 +37,14 @@ pub(crate) fn record(
         let route = done.route.map_or("-", |route| &snapshot.rules.route(route).name);
         worker.access_log.write(
             snapshot.access,
-            &Entry { request: &scratch.request, cx: &scratch.cx, done, duration_us, route },
+            &Entry {
+                request: &scratch.request,
+                cx: &scratch.cx,
+                tls: connection.tls.as_deref(),
+                done,
+                duration_us,
+                route,
+            },
         );
     }
 }

@@ -17,6 +17,7 @@ use super::proxied;
 use super::scratch::Scratch;
 use super::serve;
 use super::socket::Socket;
+use super::tls::{self, Protocol, Secured};
 use super::transfer::Side;
 use super::worker::{Pinned, Worker};
 use crate::control::snapshot::covers;
@@ -27,6 +28,8 @@ pub(crate) struct Connection {
     pub(crate) listener: Rc<Listener>,
     pub(crate) client: End,
     pub(crate) peer: Peer,
+    /// What was agreed on, if the client came through TLS.
+    pub(crate) tls: Option<Rc<Secured>>,
     pub(crate) watch: Watch,
     /// Requests so far, the current one included.
     pub(crate) served: u64,
@@ -65,7 +68,7 @@ impl Connection {
         let watch = Watch::new(Rc::clone(&worker.deadlines)).await;
         let peer = Peer { address: Some(address), trusted: false, https: false };
         let client = End::H1(Side::new(socket));
-        let mut connection = Self { worker, listener, client, peer, watch, served: 0 };
+        let mut connection = Self { worker, listener, client, peer, tls: None, watch, served: 0 };
         let after = connection.talk().await;
         match after {
             After::Close => connection.linger().await,
@@ -79,6 +82,20 @@ impl Connection {
             return After::Drop;
         }
         self.peer.trusted = self.trusts_peer();
+        if self.listener.tls {
+            let secured = match Box::pin(tls::secure(self)).await {
+                Ok(secured) => secured,
+                Err(after) => return after,
+            };
+            let protocol = secured.protocol;
+            self.peer.https = true;
+            self.tls = Some(secured);
+            match protocol {
+                Protocol::H2 => return Box::pin(h2::server::run(self)).await,
+                Protocol::Acme => return After::Close,
+                Protocol::Http1 => {}
+            }
+        }
         loop {
             if self.client.side().incoming.is_empty() && !self.wait_for_request().await {
                 return After::Drop;

@@ -16,7 +16,7 @@ use super::socket::Socket;
 use super::tcp;
 use super::worker::Worker;
 use crate::admin::Admin;
-use crate::control::listeners::ListenSpec;
+use crate::control::listeners::{ListenSpec, Speaks};
 use crate::control::snapshot::covers;
 use crate::observe::log;
 
@@ -28,6 +28,8 @@ pub(crate) struct Listener {
     pub(crate) proxy_protocol: Option<Arc<[config::Network]>>,
     /// Set on a listener for what is not HTTP: the address as it is written, by which rules know it.
     pub(crate) tcp: Option<SocketAddr>,
+    /// Whether connections begin with TLS.
+    pub(crate) tls: bool,
     /// Set on the listener of the admin API.
     pub(crate) admin: Option<Rc<Admin>>,
 }
@@ -35,13 +37,14 @@ pub(crate) struct Listener {
 impl Listener {
     /// For clients, at the address that `spec` came to have.
     pub(crate) fn new(address: SocketAddr, spec: ListenSpec) -> Self {
-        let tcp = spec.tcp.then_some(spec.address);
-        Self { address, proxy_protocol: spec.proxy_protocol, tcp, admin: None }
+        let tcp = (spec.speaks == Speaks::Tcp).then_some(spec.address);
+        let tls = spec.speaks == Speaks::Https;
+        Self { address, proxy_protocol: spec.proxy_protocol, tcp, tls, admin: None }
     }
 
     /// For operators.
     pub(crate) fn of_admin(address: SocketAddr, admin: Admin) -> Self {
-        Self { address, proxy_protocol: None, tcp: None, admin: Some(Rc::new(admin)) }
+        Self { address, proxy_protocol: None, tcp: None, tls: false, admin: Some(Rc::new(admin)) }
     }
 }
 
@@ -215,7 +218,7 @@ const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 
 /// Tells a client that there is no room, without waiting for it longer than a moment.
 fn refuse(listener: &Listener, refusals: &Rc<()>, stream: TcpStream) {
-    if listener.tcp.is_some() || Rc::strong_count(refusals) > REFUSALS_MAX {
+    if listener.tcp.is_some() || listener.tls || Rc::strong_count(refusals) > REFUSALS_MAX {
         return;
     }
     let held = Rc::clone(refusals);

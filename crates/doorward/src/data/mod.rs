@@ -26,6 +26,7 @@ mod socket;
 pub(crate) mod store;
 mod tasks;
 mod tcp;
+pub(crate) mod tls;
 mod transfer;
 mod tunnel;
 mod upstream;

@@ -26,7 +26,7 @@ impl Pools {
     pub(crate) fn take(&self, endpoint: usize) -> Option<Side> {
         let mut pools = self.0.borrow_mut();
         let pool = pools.get_mut(endpoint)?;
-        while let Some(idle) = pool.idle.pop() {
+        while let Some(mut idle) = pool.idle.pop() {
             if idle.side.socket.is_quiet() {
                 return Some(idle.side);
             }
@@ -57,7 +57,7 @@ impl Pools {
     /// Closes what has been idle for too long, or was closed by the service.
     pub(crate) fn close_idle(&self, now_ms: u64) {
         for pool in &mut *self.0.borrow_mut() {
-            pool.idle.retain(|idle| idle.until_ms > now_ms && idle.side.socket.is_quiet());
+            pool.idle.retain_mut(|idle| idle.until_ms > now_ms && idle.side.socket.is_quiet());
         }
     }
 

@@ -2,22 +2,27 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+
+use super::tls::Tls;
 
 /// A stream of bytes in both directions.
 pub(crate) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<Tls>),
 }
 
+/// Does one thing with a socket of the kernel, another with one behind TLS.
 macro_rules! on {
-    ($socket:expr, $stream:ident => $act:expr) => {
+    ($socket:expr, $stream:ident => $act:expr, $tls:ident => $behind:expr) => {
         match $socket {
             Socket::Tcp($stream) => $act,
             Socket::Unix($stream) => $act,
+            Socket::Tls($tls) => $behind,
         }
     };
 }
@@ -34,7 +39,9 @@ impl Socket {
         room: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let mut buffer = ReadBuf::new(room);
-        let read = on!(self, stream => Pin::new(stream).poll_read(cx, &mut buffer));
+        let read = on!(self,
+            stream => Pin::new(stream).poll_read(cx, &mut buffer),
+            tls => return tls.poll_read(cx, room));
         read.map_ok(|()| buffer.filled().len())
     }
 
@@ -44,7 +51,11 @@ impl Socket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        on!(self, stream => Pin::new(stream).poll_read(cx, buffer))
+        on!(self, stream => Pin::new(stream).poll_read(cx, buffer), tls => {
+            let count = ready!(tls.poll_read(cx, buffer.initialize_unfilled()))?;
+            buffer.advance(count);
+            Poll::Ready(Ok(()))
+        })
     }
 
     pub(crate) fn poll_write(
@@ -52,7 +63,9 @@ impl Socket {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        on!(self, stream => Pin::new(stream).poll_write(cx, bytes))
+        on!(self,
+            stream => Pin::new(stream).poll_write(cx, bytes),
+            tls => tls.poll_write_vectored(cx, &[IoSlice::new(bytes)]))
     }
 
     pub(crate) fn poll_write_vectored(
@@ -60,28 +73,32 @@ impl Socket {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        on!(self, stream => Pin::new(stream).poll_write_vectored(cx, slices))
+        on!(self,
+            stream => Pin::new(stream).poll_write_vectored(cx, slices),
+            tls => tls.poll_write_vectored(cx, slices))
     }
 
     /// Ends our side; the other side may still send.
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        on!(self, stream => Pin::new(stream).poll_shutdown(cx))
+        on!(self, stream => Pin::new(stream).poll_shutdown(cx), tls => tls.poll_shutdown(cx))
     }
 
     /// Whether nothing waits to be read: no bytes, no end, no error. Costs no system call unless
     /// the last read filled its buffer to the brim.
-    pub(crate) fn is_quiet(&self) -> bool {
+    pub(crate) fn is_quiet(&mut self) -> bool {
         let cx = &mut Context::from_waker(Waker::noop());
         on!(self, stream => {
             stream.poll_read_ready(cx).is_pending()
                 || stream.try_read(&mut [0]).is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock)
-        })
+        }, tls => tls.is_quiet())
     }
 
     /// Makes the drop of this socket a reset: the other side sees an error, not an end.
     pub(crate) fn reset_on_close(&self) {
         let linger = Some(std::time::Duration::ZERO);
         // Failing to set it leaves an ordinary close, which is no worse than what peers do.
-        let _ = on!(self, stream => socket2::SockRef::from(stream).set_linger(linger));
+        let _ = on!(self,
+            stream => socket2::SockRef::from(stream).set_linger(linger),
+            tls => return tls.reset_on_close());
     }
 }

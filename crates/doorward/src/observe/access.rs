@@ -19,6 +19,7 @@ use super::log::NAME_CHARS;
 use super::writer::Writer;
 use crate::cli::paint::{Look, Paint};
 use crate::data::serve::Done;
+use crate::data::tls::Secured;
 use crate::metrics::Metrics;
 
 /// How lines look.
@@ -76,6 +77,8 @@ struct Lines {
 pub(crate) struct Entry<'a> {
     pub(crate) request: &'a RequestHead,
     pub(crate) cx: &'a Cx,
+    /// How it was encrypted, if it was.
+    pub(crate) tls: Option<&'a Secured>,
     pub(crate) done: &'a Done,
     pub(crate) duration_us: u64,
     pub(crate) route: &'a str,
@@ -178,7 +181,7 @@ impl Drop for AccessLog {
 }
 
 fn write_json(out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
-    let Entry { request, cx, done, duration_us, route } = entry;
+    let Entry { request, cx, tls, done, duration_us, route } = entry;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     write!(
         out,
@@ -205,6 +208,13 @@ fn write_json(out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
         ",\"status\":{},\"duration-us\":{duration_us},\"request-bytes\":{},\"response-bytes\":{}",
         done.status, done.request_bytes, done.response_bytes
     )?;
+    if let Some(tls) = tls {
+        let Secured { version, cipher, resumed, .. } = tls;
+        write!(out, ",\"tls\":\"{version}\",\"cipher\":\"{cipher}\",\"resumed\":{resumed}")?;
+        out.extend_from_slice(b",\"server-name\":\"");
+        escape_json(tls.server_name.as_deref().unwrap_or_default().as_bytes(), out);
+        out.push(b'"');
+    }
     if let Some(call) = &cx.grpc {
         write!(out, ",\"grpc-status\":\"{}\"", call.ended(done.status, done.fault).name())?;
     }
@@ -219,7 +229,7 @@ fn write_json(out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
 }
 
 fn write_text(out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
-    let Entry { request, cx, done, duration_us, route } = entry;
+    let Entry { request, cx, tls, done, duration_us, route } = entry;
     write!(out, "{} {} {} ", httpdate::fmt_http_date(SystemTime::now()), cx.client, done.status)?;
     out.extend_from_slice(request.method_text().as_bytes());
     out.push(b' ');
@@ -237,6 +247,9 @@ fn write_text(out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
         done.response_bytes,
         cx.request_id.as_str()
     )?;
+    if let Some(tls) = tls {
+        write!(out, " tls={}/{}", tls.version, tls.cipher)?;
+    }
     if let Some(call) = &cx.grpc {
         write!(out, " grpc={}", call.ended(done.status, done.fault).name())?;
     }
@@ -248,7 +261,7 @@ fn write_text(out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
 }
 
 fn write_terminal(out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
-    let Entry { request, cx, done, duration_us, route } = entry;
+    let Entry { request, cx, done, duration_us, route, .. } = entry;
     let paint = Paint::on(&io::stdout());
     let look = match (done.fault, done.status) {
         (Some(_), _) | (_, 500..) => Look::Bad,

@@ -125,6 +125,8 @@ pub(crate) struct Door {
     pub(crate) folder: Folder,
     /// Where clients connect, one for each listener.
     pub(crate) http: Vec<SocketAddr>,
+    /// Where clients of HTTPS connect, one for each listener.
+    pub(crate) https: Vec<SocketAddr>,
     /// Where clients of `[[tcp]]` connect, one for each listener.
     pub(crate) tcp: Vec<SocketAddr>,
     pub(crate) admin: SocketAddr,
@@ -178,12 +180,15 @@ impl Door {
         };
         let (http, admin) = addresses(&listening);
         // It says so before it says that it is up.
-        let tcp = stderr.all().iter().find_map(|line| {
-            let (_, addresses) = line.split_once("\"message\":\"tcp on ")?;
-            let addresses = addresses.trim_end_matches(['"', '}']).split(", ");
-            Some(addresses.map(|text| text.parse().expect("an address")).collect())
-        });
-        Self { child, folder, http, tcp: tcp.unwrap_or_default(), admin, stderr, stdout }
+        let said = |what: &str| -> Vec<SocketAddr> {
+            let lines = stderr.all();
+            let mark = format!("\"message\":\"{what} on ");
+            let addresses = lines.iter().find_map(|line| Some(line.split_once(&mark)?.1));
+            let addresses = addresses.map(|text| text.trim_end_matches(['"', '}']).split(", "));
+            addresses.into_iter().flatten().map(|text| text.parse().expect("an address")).collect()
+        };
+        let (https, tcp) = (said("https"), said("tcp"));
+        Self { child, folder, http, https, tcp, admin, stderr, stdout }
     }
 
     /// A client that has connected to the first listener.

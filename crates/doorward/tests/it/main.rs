@@ -15,4 +15,6 @@ mod resilience;
 mod tcp;
 mod tidy;
 #[allow(dead_code, reason = "each topic takes what it needs")]
+mod tls;
+#[allow(dead_code, reason = "each topic takes what it needs")]
 mod wire;

@@ -71,7 +71,7 @@ impl Admin {
     }
 
     pub(super) fn check_together(&self, listen: &Listen, report: &mut Report) {
-        if listen.http.0.iter().any(|other| other.address.clashes(*self.listen)) {
+        if listen.all().any(|other| other.address.clashes(*self.listen)) {
             // One of the two may be a default, which stands nowhere.
             let place = self.listen.place();
             report

@@ -55,6 +55,8 @@ limits! {
     /// connection may take to begin. Then the client gets `408 Request Timeout`, or, if nothing came,
     /// the connection is closed. It is what stops a client that sends a byte now and then.
     header_time ("header-time"): Period = "10s", from "100ms" to "10m";
+    /// The time for the handshake of TLS. Then the connection is closed.
+    handshake_time ("handshake-time"): Period = "10s", from "100ms" to "10m";
     /// The time in which the next bytes of a body must come, and in which a client must take the next
     /// bytes of a response. Then the client gets `408 Request Timeout`, or the connection is closed.
     body_idle ("body-idle"): Period = "30s", from "100ms" to "1h";

@@ -16,7 +16,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub(crate) struct Listen {
     /// Addresses for plain HTTP: one, or an array. Port 0 takes any free port.
     pub(crate) http: At<Listeners>,
-    /// Addresses for HTTPS. Not built yet: the key is refused.
+    /// Addresses for HTTPS, in the same forms: HTTP/1.1 and HTTP/2 behind TLS. Certificates are in
+    /// `[tls]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) https: Option<At<Listeners>>,
 }
@@ -26,24 +27,6 @@ impl Default for Listen {
         let address = Address(SocketAddr::from(([127, 0, 0, 1], 8080)));
         Self { http: Listeners(vec![Listener::plain(address).into()]).into(), https: None }
     }
-}
-
-/// Certificates. Not built yet: the table is refused.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(crate) struct Tls {
-    /// Files of certificates with their keys.
-    pub(crate) certificates: Vec<Certificate>,
-}
-
-/// A certificate with its key.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(crate) struct Certificate {
-    /// The file of the certificate and its chain, in PEM.
-    pub(crate) cert: String,
-    /// The file of its private key, in PEM.
-    pub(crate) key: String,
 }
 
 /// An IP address and a port.
@@ -76,22 +59,21 @@ struct ListenerTable {
 }
 
 impl Listen {
+    /// All listeners, those for plain HTTP first.
+    pub(super) fn all(&self) -> impl Iterator<Item = &At<Listener>> {
+        self.http.0.iter().chain(self.https.iter().flat_map(|https| &https.0))
+    }
+
     pub(super) fn check(&self, report: &mut Report) {
-        if let Some(https) = &self.https {
-            report
-                .error(https, "`https` is not built yet")
-                .help("use `http`, and end TLS in front of Doorward");
-        }
-        for listener in &self.http.0 {
+        for listener in self.all() {
             check_peers(listener, report);
         }
     }
 
     pub(super) fn check_together(&self, report: &mut Report) {
-        let listeners = &self.http.0;
-        for (at, listener) in listeners.iter().enumerate() {
+        for (at, listener) in self.all().enumerate() {
             let same = |other: &&At<Listener>| other.address.clashes(listener.address);
-            if let Some(first) = listeners[..at].iter().find(same) {
+            if let Some(first) = self.all().take(at).find(same) {
                 report
                     .error(listener, format!("`{}` is listened on twice", listener.address))
                     .other(first, "the first one is at");

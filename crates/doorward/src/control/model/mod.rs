@@ -7,6 +7,7 @@ mod cache;
 mod limits;
 mod listen;
 mod tcp;
+mod tls;
 
 use std::collections::BTreeMap;
 
@@ -19,8 +20,9 @@ use serde::{Deserialize, Serialize};
 pub(crate) use admin::{Admin, Secret};
 pub(crate) use cache::Cache;
 pub(crate) use limits::Limits;
-pub(crate) use listen::{Listen, Listener, Tls};
+pub(crate) use listen::{Listen, Listener};
 pub(crate) use tcp::Tcp;
+pub(crate) use tls::{Tls, TlsVersion};
 
 /// The configuration of a front door.
 ///
@@ -36,7 +38,7 @@ pub(crate) struct Config {
     pub(crate) include: Vec<String>,
     /// Where clients connect.
     pub(crate) listen: Listen,
-    /// Certificates. Not built yet: the table is refused.
+    /// TLS with clients: certificates.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tls: Option<At<Tls>>,
     /// The side for operators: API, dashboard, metrics.
@@ -131,11 +133,6 @@ impl Config {
     /// Reports what is wrong with well-formed values, each for itself.
     pub(crate) fn check(&self, report: &mut Report) {
         self.listen.check(report);
-        if let Some(tls) = &self.tls {
-            report
-                .error(tls, "`[tls]` is not built yet")
-                .help("remove it, and end TLS in front of Doorward");
-        }
         self.admin.check(report);
         if let Some(workers) = &self.runtime.workers {
             report.within("workers", workers, 1..=1024);
@@ -150,6 +147,7 @@ impl Config {
     /// being wrong: the default in its stead would be blamed.
     pub(crate) fn check_together(&self, report: &mut Report) {
         self.listen.check_together(report);
+        tls::check_together(self.tls.as_ref(), &self.listen, report);
         self.admin.check_together(&self.listen, report);
         self.limits.check_together(report);
         self.cache.check_together(report);

@@ -22,6 +22,7 @@ use crate::data::end::End;
 use crate::data::listen::Listener;
 use crate::data::piece::Piece;
 use crate::data::serve;
+use crate::data::tls::Secured;
 use crate::data::worker::Worker;
 
 /// What every client of HTTP/2 sends first (RFC 9113, 3.4).
@@ -130,6 +131,7 @@ async fn accept(
                     worker: Rc::clone(&connection.worker),
                     listener: Rc::clone(&connection.listener),
                     peer: connection.peer,
+                    tls: connection.tls.clone(),
                     served: connection.served,
                     request,
                     respond,
@@ -208,6 +210,7 @@ pub(crate) struct Opened {
     worker: Rc<Worker>,
     listener: Rc<Listener>,
     peer: Peer,
+    tls: Option<Rc<Secured>>,
     served: u64,
     request: Request<RecvStream>,
     respond: SendResponse<Piece>,
@@ -217,11 +220,11 @@ pub(crate) struct Opened {
 
 impl Opened {
     async fn serve(self) {
-        let Self { worker, listener, peer, served, request, respond, _open } = self;
+        let Self { worker, listener, peer, tls, served, request, respond, _open } = self;
         let watch = Watch::new(Rc::clone(&worker.deadlines)).await;
         let (parts, recv) = request.into_parts();
         let client = End::Stream(Box::new(Stream::of_client(recv, respond)));
-        let mut stream = Connection { worker, listener, client, peer, watch, served };
+        let mut stream = Connection { worker, listener, client, peer, tls, watch, served };
         serve_one(&mut stream, &Request::from_parts(parts, ())).await;
     }
 }

@@ -1,0 +1,314 @@
+//! The handshake with a client: within its time, and with words for what went wrong.
+
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+
+use rustls::{
+    AlertDescription, Error, HandshakeKind, PeerIncompatible, ProtocolVersion, ServerConfig,
+    ServerConnection,
+};
+
+use super::Tls;
+use crate::data::connection::{After, Connection};
+use crate::data::end::End;
+use crate::data::socket::Socket;
+use crate::data::transfer::Side;
+use crate::observe::log;
+
+/// What was agreed on with a client.
+#[derive(Debug)]
+pub(crate) struct Secured {
+    /// As in `TLSv1.3`.
+    pub(crate) version: &'static str,
+    /// As in `TLS13_AES_128_GCM_SHA256`.
+    pub(crate) cipher: &'static str,
+    /// The name that the client asked for (SNI), in lower case.
+    pub(crate) server_name: Option<Box<str>>,
+    /// Whether it went on with an earlier session.
+    pub(crate) resumed: bool,
+    pub(crate) protocol: Protocol,
+}
+
+/// What is spoken inside (ALPN, RFC 7301).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    H2,
+    /// Also of clients that said nothing.
+    Http1,
+    /// Nothing: the handshake itself was the answer (RFC 8737).
+    Acme,
+}
+
+/// Why there is no TLS with a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// It speaks HTTP without TLS.
+    PlainHttp,
+    /// It speaks something else.
+    NotTls,
+    /// It took too long.
+    Timeout,
+    /// It left.
+    Closed,
+    /// We have no certificate that it could take.
+    NoCertificate,
+    NoVersion,
+    NoCipher,
+    NoKeyExchange,
+    NoSignature,
+    /// It asked for protocols of which we speak none.
+    NoProtocol,
+    /// It did not like our certificate.
+    BadCertificate,
+    /// It ended the handshake for another reason.
+    Alert,
+    /// What it sent is against the rules.
+    Malformed,
+}
+
+impl Refused {
+    /// All of them, in the order of their numbers.
+    pub(crate) const ALL: [Self; 13] = [
+        Self::PlainHttp,
+        Self::NotTls,
+        Self::Timeout,
+        Self::Closed,
+        Self::NoCertificate,
+        Self::NoVersion,
+        Self::NoCipher,
+        Self::NoKeyExchange,
+        Self::NoSignature,
+        Self::NoProtocol,
+        Self::BadCertificate,
+        Self::Alert,
+        Self::Malformed,
+    ];
+
+    /// The label of its metric.
+    pub(crate) const fn slug(self) -> &'static str {
+        match self {
+            Self::PlainHttp => "plain-http",
+            Self::NotTls => "not-tls",
+            Self::Timeout => "timeout",
+            Self::Closed => "closed",
+            Self::NoCertificate => "no-certificate",
+            Self::NoVersion => "no-common-version",
+            Self::NoCipher => "no-common-cipher",
+            Self::NoKeyExchange => "no-common-key-exchange",
+            Self::NoSignature => "no-common-signature",
+            Self::NoProtocol => "no-common-protocol",
+            Self::BadCertificate => "certificate-refused",
+            Self::Alert => "alert",
+            Self::Malformed => "malformed",
+        }
+    }
+
+    /// As a clause.
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::PlainHttp => "it speaks HTTP without TLS",
+            Self::NotTls => "it does not speak TLS",
+            Self::Timeout => "it took too long",
+            Self::Closed => "it left",
+            Self::NoCertificate => "there is no certificate for it",
+            Self::NoVersion => "it offers no version of TLS that is allowed here",
+            Self::NoCipher => "it offers no cipher suite that is allowed here",
+            Self::NoKeyExchange => "it offers no key exchange that is allowed here",
+            Self::NoSignature => "it takes no signature that our certificates can make",
+            Self::NoProtocol => "it asks for protocols of which none is spoken here (ALPN)",
+            Self::BadCertificate => "it does not take our certificate",
+            Self::Alert => "it broke off",
+            Self::Malformed => "it sent what is no TLS",
+        }
+    }
+
+    fn of(error: &io::Error) -> Self {
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+        match inner {
+            None => Self::Closed,
+            Some(Error::NoApplicationProtocol) => Self::NoProtocol,
+            Some(Error::PeerIncompatible(why)) => match why {
+                PeerIncompatible::NoCipherSuitesInCommon => Self::NoCipher,
+                PeerIncompatible::NoKxGroupsInCommon
+                | PeerIncompatible::NamedGroupsExtensionRequired => Self::NoKeyExchange,
+                PeerIncompatible::NoSignatureSchemesInCommon => Self::NoSignature,
+                _ => Self::NoVersion,
+            },
+            // Our resolver found none.
+            Some(Error::General(_)) => Self::NoCertificate,
+            Some(Error::AlertReceived(alert)) => match alert {
+                AlertDescription::BadCertificate
+                | AlertDescription::UnsupportedCertificate
+                | AlertDescription::CertificateRevoked
+                | AlertDescription::CertificateExpired
+                | AlertDescription::CertificateUnknown
+                | AlertDescription::UnknownCA => Self::BadCertificate,
+                _ => Self::Alert,
+            },
+            Some(_) => Self::Malformed,
+        }
+    }
+}
+
+/// What a client gets that speaks HTTP without TLS.
+const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
+    Content-Type: application/problem+json\r\n\
+    Content-Length: 84\r\n\
+    Connection: close\r\n\r\n\
+    {\"title\":\"This is a port for HTTPS: the request was sent without TLS\",\"status\":400}\n";
+
+/// The first byte of a record of the handshake (RFC 8446, 5.1).
+const HANDSHAKE: u8 = 22;
+
+/// Puts the connection behind TLS.
+///
+/// # Errors
+/// What becomes of the connection instead; the failure is counted and logged.
+pub(crate) async fn secure(connection: &mut Connection) -> Result<Rc<Secured>, After> {
+    let snapshot = connection.worker.pin();
+    connection.watch.set(snapshot.limits.handshake_ms);
+    let Some(config) = snapshot.tls.clone() else {
+        // A reload took the certificates away, and the listener with them.
+        return Err(After::Drop);
+    };
+    drop(snapshot);
+    if let Err(refused) = first_byte(connection).await {
+        note(connection, refused, None);
+        return match refused {
+            Refused::PlainHttp => Err(answer_plain(connection).await),
+            Refused::NotTls => Err(After::Close),
+            _ => Err(After::Drop),
+        };
+    }
+    match shake_hands(connection, config).await {
+        Ok(secured) => {
+            let of_version = usize::from(secured.version != "TLSv1.2");
+            let counters = connection.worker.counters();
+            counters.handshakes[of_version][usize::from(secured.resumed)].add(1);
+            Ok(Rc::new(secured))
+        }
+        Err((refused, server_name)) => {
+            note(connection, refused, server_name);
+            Err(After::Close)
+        }
+    }
+}
+
+/// Waits for the first byte and looks whether it is one of TLS.
+async fn first_byte(connection: &mut Connection) -> Result<(), Refused> {
+    let side = connection.client.side();
+    let watch = &connection.watch;
+    let first = poll_fn(|cx| {
+        if let Some(&first) = side.incoming.bytes().first() {
+            return Poll::Ready(Ok(first));
+        }
+        match side.poll_fill(cx) {
+            Poll::Ready(Ok(count)) if count > 0 => Poll::Ready(Ok(side.incoming.bytes()[0])),
+            Poll::Ready(_) => Poll::Ready(Err(Refused::Closed)),
+            Poll::Pending if watch.is_over() => Poll::Ready(Err(Refused::Timeout)),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await?;
+    match first {
+        HANDSHAKE => Ok(()),
+        b'A'..=b'Z' => Err(Refused::PlainHttp),
+        _ => Err(Refused::NotTls),
+    }
+}
+
+async fn answer_plain(connection: &mut Connection) -> After {
+    let socket = &mut connection.client.side().socket;
+    // Nothing was written before: it fits into the kernel's buffer.
+    let written = poll_fn(|cx| Poll::Ready(socket.poll_write(cx, PLAIN))).await;
+    if written.is_ready() { After::Close } else { After::Drop }
+}
+
+async fn shake_hands(
+    connection: &mut Connection,
+    config: Arc<ServerConfig>,
+) -> Result<Secured, (Refused, Option<Box<str>>)> {
+    let session = ServerConnection::new(config).map_err(|_| (Refused::Malformed, None))?;
+    let End::H1(side) = std::mem::replace(&mut connection.client, End::Closed) else {
+        return Err((Refused::Closed, None));
+    };
+    let mut tls = Box::new(Tls::new(side.socket, side.incoming, session.into()));
+    let watch = &connection.watch;
+    let done = poll_fn(|cx| match tls.poll_handshake(cx) {
+        Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
+        Poll::Ready(Err(error)) => Poll::Ready(Err(Refused::of(&error))),
+        Poll::Pending if watch.is_over() => Poll::Ready(Err(Refused::Timeout)),
+        Poll::Pending => Poll::Pending,
+    })
+    .await;
+    match done {
+        Ok(()) => {
+            let secured = Secured::of(&tls);
+            connection.client = End::H1(Side::new(Socket::Tls(tls)));
+            Ok(secured)
+        }
+        Err(refused) => {
+            let name = tls.server_name().map(Into::into);
+            // The alert has been sent; what is left is to wait until the client has read it.
+            let (socket, incoming) = tls.into_below();
+            connection.client = End::H1(Side { socket, incoming });
+            Err((refused, name))
+        }
+    }
+}
+
+impl Secured {
+    fn of(tls: &Tls) -> Self {
+        let session = tls.session();
+        let suite = session.negotiated_cipher_suite().map(|suite| suite.suite());
+        Self {
+            version: match session.protocol_version() {
+                Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+                _ => "TLSv1.2",
+            },
+            cipher: suite.and_then(|suite| suite.as_str()).unwrap_or("unknown"),
+            server_name: tls.server_name().map(Into::into),
+            resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
+            protocol: match session.alpn_protocol() {
+                Some(b"h2") => Protocol::H2,
+                Some(b"acme-tls/1") => Protocol::Acme,
+                _ => Protocol::Http1,
+            },
+        }
+    }
+}
+
+/// Counts a failure and logs it.
+fn note(connection: &Connection, refused: Refused, server_name: Option<Box<str>>) {
+    connection.worker.counters().handshake_failures[refused as usize].add(1);
+    if matches!(refused, Refused::Closed) {
+        // Probes of load balancers do nothing else.
+        return;
+    }
+    let client = connection.peer.address.map(|address| address.ip().to_string());
+    let client = client.unwrap_or_default();
+    let wanted = server_name.map(|name| format!(" that wanted `{name}`")).unwrap_or_default();
+    log::info("tls", format!("no TLS with {client}{wanted}: {}", refused.reason()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_without_tls_is_framed_as_it_says() {
+        let text = std::str::from_utf8(PLAIN).expect("ASCII");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+        assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{}", body.len());
+    }
+
+    #[test]
+    fn failures_stand_in_the_order_of_their_numbers() {
+        for (at, refused) in Refused::ALL.into_iter().enumerate() {
+            assert_eq!(refused as usize, at);
+        }
+    }
+}
