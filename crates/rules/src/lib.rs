@@ -15,8 +15,10 @@ pub mod forward;
 pub mod grpc;
 #[cfg(test)]
 mod harness;
+pub mod health;
 pub mod hops;
 mod percent;
+pub mod retry;
 pub mod route;
 mod rules;
 pub mod service;

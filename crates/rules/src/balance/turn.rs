@@ -1,4 +1,4 @@
-//! Chooses an endpoint from what is known about all of them.
+//! One endpoint after the other, with those passed over that refused a moment ago.
 
 /// The endpoint to try among `count`, and why; `None` if there is none left.
 ///

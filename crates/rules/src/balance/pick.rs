@@ -1,0 +1,306 @@
+//! One pick: a draw among those that the plan lays out.
+
+use std::ops::Range;
+
+use super::plan::Group;
+use super::{Algorithm, Balancer, Loads, Standing};
+
+/// How often an endpoint on trial gets a request, from each worker. Once a second costs nothing and
+/// has one back within three seconds of its recovery.
+const TRIAL_EVERY_NS: u64 = 1_000_000_000;
+
+/// After how many times [`TRIAL_EVERY_NS`] it gets one that may not be repeated, since no other came.
+const TRIALS_OF_ANY: u64 = 10;
+
+/// With hashing: how far above the mean an endpoint may be busy before its keys go to the next one
+/// (consistent hashing with bounded loads, Mirrokni and others, 2016; 1.25 is the value in
+/// use elsewhere, too).
+const BOUND: f32 = 1.25;
+
+/// Below so many requests an endpoint is not busy, whatever the mean: at 0.3 on average, every second
+/// request is above it.
+const BOUND_LEAST: f32 = 4.0;
+
+/// What asks for an endpoint.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ask<'a> {
+    /// The time.
+    pub now_ns: u64,
+    /// Random bits of the request.
+    pub random: u64,
+    /// With [`Algorithm::Hash`]: what is to meet the same endpoint again, hashed.
+    pub key: Option<u64>,
+    /// The endpoint's [`hash`](super::Member::hash) that the client's cookie names.
+    pub sticky: Option<u64>,
+    /// The endpoints that this request was at already.
+    pub tried: &'a [u32],
+    /// Whether the request may be sent again if it fails: then it may serve as a trial.
+    pub may_repeat: bool,
+}
+
+/// An endpoint, and why that one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pick {
+    /// The number of the endpoint.
+    pub id: u32,
+    /// Its place among the members.
+    pub at: usize,
+    /// Whether the request was there before: no other is left.
+    pub is_again: bool,
+    /// A clause.
+    pub why: &'static str,
+}
+
+impl Balancer {
+    /// Picks an endpoint; `None` if none may be used.
+    #[inline]
+    pub fn pick(&mut self, loads: &Loads, ask: &Ask<'_>) -> Option<Pick> {
+        if !self.trials.is_empty()
+            && let Some(at) = self.trial(loads, ask)
+        {
+            return Some(self.chosen(at, "it is on trial, and due for a request"));
+        }
+        let (last, why_last) = match self.order.len() {
+            0 => return None,
+            1 => (self.order[0], "it is the only one that may be used"),
+            _ => {
+                if let Some(at) = ask.sticky.and_then(|hash| self.stuck(hash, ask)) {
+                    return Some(self.chosen(at, "the client's cookie names it"));
+                }
+                if let Some((at, why)) = self.among_groups(loads, ask) {
+                    return Some(self.chosen(at, why));
+                }
+                let at = self.order[ask.random as usize % self.order.len()];
+                (at, "all that may be used were tried")
+            }
+        };
+        let mut pick = self.chosen(last, why_last);
+        pick.is_again = ask.tried.contains(&pick.id);
+        Some(pick)
+    }
+
+    fn chosen(&self, at: u32, why: &'static str) -> Pick {
+        let at = at as usize;
+        let why = match self.standings[at] {
+            Standing::Well | Standing::OnTrial => why,
+            _ if self.is_panic => "too few are well, so all are used",
+            Standing::Unproven => "none has passed a check yet",
+            Standing::Refusing => "all refused a moment ago",
+            _ => why,
+        };
+        Pick { id: self.members[at].id, at, is_again: false, why }
+    }
+
+    /// An endpoint on trial that is due for this request.
+    #[cold]
+    fn trial(&mut self, loads: &Loads, ask: &Ask<'_>) -> Option<u32> {
+        let due = |at: &&u32| {
+            let id = self.members[**at as usize].id;
+            let since_ns = ask.now_ns.saturating_sub(self.tried_ns[**at as usize]);
+            let every_ns = TRIAL_EVERY_NS * if ask.may_repeat { 1 } else { TRIALS_OF_ANY };
+            since_ns >= every_ns && loads.get(id).running == 0 && !ask.tried.contains(&id)
+        };
+        // Nobody's second attempt is a trial.
+        let at = *self.trials.iter().find(due).filter(|_| ask.tried.is_empty())?;
+        self.tried_ns[at as usize] = ask.now_ns;
+        Some(at)
+    }
+
+    /// The endpoint that a cookie names, if it may be used.
+    fn stuck(&self, hash: u64, ask: &Ask<'_>) -> Option<u32> {
+        let named = |at: &&u32| self.members[**at as usize].hash == hash;
+        let at = *self.order.iter().find(named)?;
+        (!self.was_tried(at, ask)).then_some(at)
+    }
+
+    fn was_tried(&self, at: u32, ask: &Ask<'_>) -> bool {
+        !ask.tried.is_empty() && ask.tried.contains(&self.members[at as usize].id)
+    }
+
+    /// Draws a group, then an endpoint of it; if all there were tried, one of the others.
+    fn among_groups(&mut self, loads: &Loads, ask: &Ask<'_>) -> Option<(u32, &'static str)> {
+        let drawn = unit(ask.random >> 40, 24);
+        let chosen = match self.groups.len() {
+            1 => 0,
+            many => self.groups.iter().position(|group| drawn < group.until).unwrap_or(many - 1),
+        };
+        if let Some(found) = self.in_group(chosen, loads, ask) {
+            let why = if chosen == 0 { found.1 } else { "those preferred cannot carry it all" };
+            return Some((found.0, why));
+        }
+        let others = (0..self.groups.len()).filter(|at| *at != chosen);
+        for other in others {
+            if let Some((at, _)) = self.in_group(other, loads, ask) {
+                return Some((at, "those preferred were tried"));
+            }
+        }
+        None
+    }
+
+    fn in_group(
+        &mut self,
+        group: usize,
+        loads: &Loads,
+        ask: &Ask<'_>,
+    ) -> Option<(u32, &'static str)> {
+        let range = self.groups[group].members.clone();
+        match (self.policy.algorithm, ask.key) {
+            (Algorithm::Hash, Some(key)) => self.by_hash(key, &range, loads, ask),
+            // What has no key, such as a cookie, can go anywhere.
+            (Algorithm::Fastest | Algorithm::Hash, _) => self.fastest(group, loads, ask),
+            (Algorithm::LeastRequest, _) => self.least_request(&range, loads, ask),
+            (Algorithm::RoundRobin, _) => self.in_turn(group, ask),
+        }
+    }
+
+    /// Of two at random the better one (Mitzenmacher, "The power of two choices", 2001).
+    fn fastest(&self, group: usize, loads: &Loads, ask: &Ask<'_>) -> Option<(u32, &'static str)> {
+        let range = &self.groups[group].members;
+        let (one, other) = (ask.random as u16, (ask.random >> 16) as u16);
+        let one = self.free_from(range, self.draw(group, one), ask)?;
+        let mut two = self.draw(group, other);
+        if two == one {
+            two = after(range, two);
+        }
+        let two = self.free_from(range, two, ask)?;
+        if one == two {
+            return Some((self.order[one], "it is the only one left"));
+        }
+        let mean_weight = self.groups[group].mean_weight;
+        let cost = |place: usize| self.cost(place, mean_weight, loads, ask.now_ns);
+        let better = if cost(two) < cost(one) { two } else { one };
+        Some((self.order[better], "likely the faster of two at random"))
+    }
+
+    /// When it would probably have answered, and how surely.
+    fn cost(&self, place: usize, mean_weight: f32, loads: &Loads, now_ns: u64) -> f32 {
+        let load = loads.get(self.members[self.order[place] as usize].id);
+        // Its share of the draws has seen to its weight; what it has already is measured by it.
+        let running = load.running as f32 * mean_weight / self.weights[place];
+        let latency_ms = load.latency_ms(now_ns, self.typical_ms);
+        // With one in two failing, it is like one that takes four times as long.
+        let success = load.success();
+        (latency_ms + f32::MIN_POSITIVE) * (running + 1.0) / (success * success)
+    }
+
+    /// A place in the group, each as likely as its weight says.
+    fn draw(&self, group: usize, bits: u16) -> usize {
+        let Group { members: range, is_even, .. } = &self.groups[group];
+        let count = range.end - range.start;
+        if *is_even {
+            return range.start + ((usize::from(bits) * count) >> 16);
+        }
+        let cumulative = &self.cumulative[range.clone()];
+        let drawn = unit(u64::from(bits), 16) * cumulative[count - 1];
+        range.start + cumulative.partition_point(|sum| *sum <= drawn).min(count - 1)
+    }
+
+    /// The first place from `start` on, in a circle, whose endpoint was not tried.
+    fn free_from(&self, range: &Range<usize>, start: usize, ask: &Ask<'_>) -> Option<usize> {
+        let mut place = start;
+        for _ in range.clone() {
+            if !self.was_tried(self.order[place], ask) {
+                return Some(place);
+            }
+            place = after(range, place);
+        }
+        None
+    }
+
+    fn least_request(
+        &self,
+        range: &Range<usize>,
+        loads: &Loads,
+        ask: &Ask<'_>,
+    ) -> Option<(u32, &'static str)> {
+        let count = range.end - range.start;
+        // From anywhere, so that those with as few are used alike.
+        let start = range.start + ask.random as usize % count;
+        let mut best: Option<(usize, f32)> = None;
+        let mut place = start;
+        for _ in 0..count {
+            if !self.was_tried(self.order[place], ask) {
+                let id = self.members[self.order[place] as usize].id;
+                let busy = (loads.get(id).running as f32 + 1.0) / self.weights[place];
+                if best.is_none_or(|(_, least)| busy < least) {
+                    best = Some((place, busy));
+                }
+            }
+            place = after(range, place);
+        }
+        best.map(|(place, _)| (self.order[place], "it has the fewest requests for its weight"))
+    }
+
+    /// Smooth weighted round robin (nginx's): each is owed its weight with every pick, the one that
+    /// is owed most is picked, and pays for all.
+    fn in_turn(&mut self, group: usize, ask: &Ask<'_>) -> Option<(u32, &'static str)> {
+        let range = self.groups[group].members.clone();
+        let why = "next in turn";
+        if self.groups[group].is_even {
+            self.turn = self.turn.wrapping_add(1);
+            let start = range.start + self.turn % (range.end - range.start);
+            return self.free_from(&range, start, ask).map(|place| (self.order[place], why));
+        }
+        let (mut all, mut best) = (0.0, None);
+        for place in range {
+            let at = self.order[place];
+            if self.was_tried(at, ask) {
+                continue;
+            }
+            let weight = self.weights[place];
+            all += weight;
+            self.credits[at as usize] += weight;
+            if best.is_none_or(|best: u32| self.credits[at as usize] > self.credits[best as usize])
+            {
+                best = Some(at);
+            }
+        }
+        let best = best?;
+        self.credits[best as usize] -= all;
+        Some((best, why))
+    }
+
+    fn by_hash(
+        &self,
+        key: u64,
+        range: &Range<usize>,
+        loads: &Loads,
+        ask: &Ask<'_>,
+    ) -> Option<(u32, &'static str)> {
+        let members = &self.order[range.clone()];
+        let all: u32 =
+            members.iter().map(|at| loads.get(self.members[*at as usize].id).running).sum();
+        let weights = self.cumulative[range.end - 1];
+        let mean_for = |weight: f32| (all as f32 + 1.0) * weight / weights;
+        let mut first_free = None;
+        for (step, at) in self.ring.walk(key).enumerate() {
+            let Some(place) = members.iter().position(|known| *known == at) else { continue };
+            if self.was_tried(at, ask) {
+                continue;
+            }
+            let member = &self.members[at as usize];
+            let most = (mean_for(self.weights[range.start + place]) * BOUND).max(BOUND_LEAST);
+            if loads.get(member.id).running as f32 + 1.0 <= most.ceil() {
+                let why = if step == 0 {
+                    "the key belongs to it"
+                } else {
+                    "those that the key belongs to are busy or not to be used"
+                };
+                return Some((at, why));
+            }
+            first_free.get_or_insert(at);
+        }
+        first_free.map(|at| (at, "all are busy, and the key belongs to it"))
+    }
+}
+
+/// The place after `place`, in a circle.
+fn after(range: &Range<usize>, place: usize) -> usize {
+    if place + 1 == range.end { range.start } else { place + 1 }
+}
+
+/// From 0 up to but not 1, from the lowest `bits` of `random`.
+fn unit(random: u64, bits: u32) -> f32 {
+    let mask = (1_u64 << bits) - 1;
+    (random & mask) as f32 / (1_u64 << bits) as f32
+}
