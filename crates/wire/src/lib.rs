@@ -5,6 +5,7 @@
 //! is the HTTP/1.1 codec, strict by design: a message that two parsers could read differently is
 //! refused here, so nothing behind this crate has to wonder.
 
+pub mod dns;
 pub mod fields;
 pub mod framed;
 pub mod h1;

@@ -3,6 +3,7 @@
 //! It is served by the same connection code as everything else, on the control thread.
 
 mod cache;
+mod endpoints;
 mod prometheus;
 
 use std::future::poll_fn;
@@ -23,7 +24,7 @@ use crate::control::certificates::Certificates;
 use crate::control::explain::{Question, explain};
 use crate::control::process::Supervision;
 use crate::control::run::{ConfigStatus, ControlHandle};
-use crate::control::snapshot::{Endpoint, Published, Service, Snapshot, covers};
+use crate::control::snapshot::{self, Published, Service, Snapshot, covers};
 use crate::data::connection::Connection;
 use crate::data::respond;
 use crate::data::scratch::Scratch;
@@ -55,6 +56,9 @@ const INDEX: &str = "Doorward, the admin side.\n\n\
     With `Authorization: Bearer TOKEN`:\n\
     GET  /api/status         configuration, services, instances\n\
     POST /api/reload         reads the configuration again\n\
+    GET  /api/services/NAME/endpoints               where the service is\n\
+    PUT  /api/services/NAME/endpoints/HOST:PORT     uses this endpoint too, or again\n\
+    DELETE                                          sends it no new requests\n\
     POST /api/explain        {\"method\": \"GET\", \"url\": \"http://host/path\", \"headers\": [[\"name\", \"value\"]]}\n\
     GET  /api/cache          what is cached: sums, the largest, the most used, what is stale
     POST /api/purge          {\"urls\": [], \"tags\": [], \"prefixes\": [], \"all\": false, \"soft\": false}
@@ -126,6 +130,9 @@ impl Admin {
                     None => json_reply(404, &problem(404, "No explained request has this id")),
                 }
             }
+            (method, service) if service.starts_with("services/") => {
+                endpoints::tell(&self.control, method, &service[9..]).await
+            }
             (_, "status" | "cache") => not_allowed("GET, HEAD"),
             (_, "reload" | "explain" | "purge") => not_allowed("POST"),
             (_, trail) if trail.starts_with("trails/") => not_allowed("GET, HEAD"),
@@ -143,7 +150,7 @@ impl Admin {
         match explain(
             &snapshot.rules,
             trusts,
-            &|at| endpoints(&snapshot.services[at], self.metrics.now_ms()),
+            &|at| shown_endpoints(&snapshot.services[at], self.metrics.now_ms()),
             &question,
         ) {
             Ok(explanation) => json_reply(200, &explanation),
@@ -255,14 +262,14 @@ impl Admin {
 }
 
 /// The endpoints of `service`, each with whether it is passed over at the moment.
-fn endpoints(service: &Service, now_ms: u64) -> Vec<(String, bool)> {
+fn shown_endpoints(service: &Service, now_ms: u64) -> Vec<(String, bool)> {
     let passed_over = service.passed_over(now_ms);
     let endpoints = service.endpoints.iter().enumerate();
     endpoints.map(|(at, endpoint)| (endpoint.shown(), passed_over(at))).collect()
 }
 
 /// How `endpoint` is.
-fn endpoint(endpoint: &Endpoint, now_ms: u64) -> Value {
+fn endpoint(endpoint: &snapshot::Endpoint, now_ms: u64) -> Value {
     let (passed, failed) = endpoint.health.counts();
     json!({
         "address": endpoint.shown(),

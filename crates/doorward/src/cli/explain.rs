@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use rules::Rules;
-use rules::service::{Endpoint, Source};
+use rules::service::Source;
 use serde_json::{Value, json};
 
 use super::paint::{Look, Paint};
@@ -97,12 +97,7 @@ fn offline(args: &ExplainArgs) -> Result<Value, Failure> {
 fn written_endpoints(rules: &Rules, at: usize) -> Vec<(String, bool)> {
     match &rules.services()[at].source {
         Source::Endpoints(endpoints) => {
-            let shown = |endpoint: &Endpoint| match endpoint {
-                Endpoint::Address(address) => address.to_string(),
-                Endpoint::Name { host, port } => format!("{host}:{port}"),
-                Endpoint::Unix(path) => format!("unix:{}", path.display()),
-            };
-            endpoints.iter().map(|endpoint| (shown(endpoint), false)).collect()
+            endpoints.iter().map(|endpoint| (endpoint.to_string(), false)).collect()
         }
         Source::Run(_) => vec![("an instance that Doorward starts".to_owned(), false)],
     }

@@ -16,6 +16,7 @@ use super::listeners::{ListenSpec, Speaks};
 use super::model::{Access, Config, Listener};
 use super::process::{BuildSpec, CommandLine, ServiceSpec};
 use super::registry::milliseconds;
+use super::resolve::Dns;
 use super::snapshot::Limits;
 use crate::observe::access::AccessFormat;
 
@@ -69,6 +70,11 @@ pub(crate) fn listen_specs(config: &Config) -> Vec<ListenSpec> {
         }
     }
     specs
+}
+
+/// Whom to ask about names.
+pub(crate) fn dns(config: &Config) -> Dns {
+    Dns { servers: config.dns.servers.iter().map(|server| server.0).collect() }
 }
 
 /// The peers whose word about others is taken.

@@ -2,6 +2,7 @@
 
 pub(crate) mod certificates;
 mod compile;
+pub(crate) mod endpoints;
 pub(crate) mod explain;
 pub(crate) mod health;
 pub(crate) mod listeners;

@@ -9,6 +9,8 @@ use rules::service::{Endpoint as Written, Source};
 use rules::tcp::TcpEntry;
 use rules::{Route, Service as ServiceRules};
 
+use super::endpoints::Told;
+use super::resolve::{Located, Resolved};
 use super::snapshot::{Address, Endpoint, Service, Times};
 use crate::metrics::{
     ROUTES_LABELLED_MAX, RouteCounters, RouteMetrics, ServiceMetrics, TcpMetrics,
@@ -17,10 +19,50 @@ use crate::metrics::{
 /// Addresses that are known only at run time.
 #[derive(Default)]
 pub(crate) struct Found {
-    /// Of names, by name and port.
-    pub(crate) names: HashMap<(Box<str>, u16), Vec<SocketAddr>>,
+    /// Of names and of `SRV` records, by how they are written.
+    pub(crate) located: HashMap<Written, Vec<Located>>,
+    /// What stands in files of endpoints, by how these are written.
+    pub(crate) listed: HashMap<Written, Box<[Written]>>,
     /// Of started instances that are ready, by service.
     pub(crate) instances: HashMap<Box<str>, Vec<SocketAddr>>,
+    /// What operators said by the API, by service.
+    pub(crate) told: HashMap<Box<str>, Told>,
+}
+
+impl Found {
+    /// The endpoints of a service as they are written, in its configuration or elsewhere.
+    pub(crate) fn written<'f>(
+        &'f self,
+        rules: &'f ServiceRules,
+    ) -> impl Iterator<Item = &'f Written> {
+        let configured = match &rules.source {
+            Source::Endpoints(written) => &**written,
+            Source::Run(_) => &[],
+        };
+        let added = self.told.get(&rules.name).into_iter().flat_map(|told| &told.added);
+        configured.iter().chain(added).flat_map(|written| {
+            let listed = self.listed.get(written).map_or(&[][..], |listed| listed);
+            std::iter::once(written).chain(listed)
+        })
+    }
+
+    /// Takes in what was found; about what is no longer written anywhere, it is forgotten.
+    pub(crate) fn take(&mut self, resolved: Resolved) {
+        match resolved {
+            Resolved::Located(source, located) => drop(self.located.insert(source, located)),
+            Resolved::Listed(source, listed) => drop(self.listed.insert(source, listed)),
+        }
+    }
+
+    /// Forgets what is known of services and endpoints that no rule names any more.
+    pub(crate) fn forget_unwritten(&mut self, services: &[Arc<ServiceRules>]) {
+        let named: HashSet<&str> = services.iter().map(|service| &*service.name).collect();
+        self.told.retain(|name, _| named.contains(&**name));
+        let written = services.iter().flat_map(|service| self.written(service));
+        let written: HashSet<Written> = written.cloned().collect();
+        self.listed.retain(|source, _| written.contains(source));
+        self.located.retain(|source, _| written.contains(source));
+    }
 }
 
 /// The label of routes that have none of their own.
@@ -149,25 +191,43 @@ impl Registry {
 }
 
 /// Where a service is at the moment, each address with its text.
-fn addresses(rules: &ServiceRules, found: &Found) -> Vec<(Address, String)> {
+pub(super) fn addresses(rules: &ServiceRules, found: &Found) -> Vec<(Address, String)> {
     let tcp = |address: &SocketAddr| (Address::Tcp(*address), address.to_string());
     match &rules.source {
         Source::Run(_) => found.instances.get(&rules.name).into_iter().flatten().map(tcp).collect(),
-        Source::Endpoints(written) => written
-            .iter()
-            .flat_map(|endpoint| match endpoint {
-                Written::Address(address) => vec![tcp(address)],
-                Written::Unix(path) => {
+        Source::Endpoints(_) => {
+            let mut all = Vec::new();
+            for written in found.written(rules) {
+                match written {
+                    Written::Address(address) => all.push(tcp(address)),
                     // `Host` has no form for a path.
-                    vec![(Address::Unix(path.clone()), "localhost".to_owned())]
+                    Written::Unix(path) => {
+                        all.push((Address::Unix(path.clone()), "localhost".to_owned()));
+                    }
+                    Written::Name { .. } | Written::Srv(_) => {
+                        all.extend(first_choices(found.located.get(written)));
+                    }
+                    Written::File(_) => {}
                 }
-                Written::Name { host, port } => {
-                    let resolved = found.names.get(&(host.clone(), *port)).into_iter().flatten();
-                    resolved.map(|at| (Address::Tcp(*at), format!("{host}:{port}"))).collect()
-                }
-            })
-            .collect(),
+            }
+            if let Some(told) = found.told.get(&rules.name) {
+                all.retain(|(address, _)| !told.drained.contains(&address.to_string()));
+            }
+            // Two names may be of one address; it would get twice its share.
+            let mut seen = HashSet::new();
+            all.retain(|(address, _)| seen.insert(address.clone()));
+            all
+        }
     }
+}
+
+/// Those of the lowest priority number: "a client MUST attempt to contact the target host with the
+/// lowest-numbered priority it can reach" (RFC 2782).
+fn first_choices(located: Option<&Vec<Located>>) -> impl Iterator<Item = (Address, String)> {
+    let located = located.map_or(&[][..], |located| located);
+    let first = located.iter().map(|one| one.priority).min();
+    let first = located.iter().filter(move |one| Some(one.priority) == first);
+    first.map(|one| (Address::Tcp(one.address), one.text.to_string()))
 }
 
 pub(crate) fn milliseconds(duration: Duration) -> u64 {

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::certificates::{Source, TlsServer};
 use super::compile;
+use super::endpoints::{Standing, Telling, Vain};
 use super::health::Checker;
 use super::listeners::{Listeners, Speaks};
 use super::load::{Compiled, Loaded, Loader};
@@ -66,6 +67,8 @@ pub(crate) struct ConfigStatus {
 pub(crate) enum Event {
     Reload(oneshot::Sender<Reloaded>),
     Resolved(Resolved),
+    /// What an operator says about an endpoint of the service of this name.
+    Told(Box<str>, Telling, oneshot::Sender<Result<Standing, Vain>>),
     Instances(EndpointsChanged),
 }
 
@@ -213,8 +216,15 @@ impl Control {
                 // Whoever asked may have gone; the reload stands.
                 let _ = reply.send(self.reload());
             }
+            Event::Told(service, telling, reply) => {
+                let _ = reply.send(self.tell(&service, &telling));
+            }
             Event::Resolved(resolved) => {
-                self.found.names.insert(resolved.name, resolved.addresses);
+                let lists = matches!(resolved, Resolved::Listed(..));
+                self.found.take(resolved);
+                if lists {
+                    self.resolve();
+                }
                 self.publish();
             }
             Event::Instances(changed) => {
@@ -319,7 +329,16 @@ impl Control {
         self.door = open.or(bound.first().copied());
         let door_url = compile::door_url(self.door);
         self.supervision.apply(compile::processes(rules, &folder, &door_url));
-        self.resolver.apply(rules.services().iter().map(|service| &**service));
+        self.found.forget_unwritten(rules.services());
+        self.resolve();
+    }
+
+    /// Keeps found where the services of the current rules are.
+    pub(super) fn resolve(&mut self) {
+        let services = self.compiled.rules.services().iter();
+        let written = services.flat_map(|service| self.found.written(service));
+        let dns = compile::dns(&self.compiled.config);
+        self.resolver.apply(written, dns, &folder_of(self.loader.path()));
     }
 
     /// Makes and publishes a snapshot of what is known now.
@@ -433,5 +452,16 @@ impl ControlHandle {
         let (reply, reloaded) = oneshot::channel();
         self.0.send(Event::Reload(reply)).ok()?;
         reloaded.await.ok()
+    }
+
+    /// Says something about an endpoint of `service`.
+    pub(crate) async fn tell(
+        &self,
+        service: &str,
+        telling: Telling,
+    ) -> Option<Result<Standing, Vain>> {
+        let (reply, told) = oneshot::channel();
+        self.0.send(Event::Told(service.into(), telling, reply)).ok()?;
+        told.await.ok()
     }
 }

@@ -118,9 +118,60 @@ fn read_endpoints(list: &At<Vec<At<String>>>, report: &mut Report) -> Option<Box
     whole.then(|| endpoints.into())
 }
 
+/// The longest name of a host (RFC 1035, 2.3.4, as text).
+const HOST_BYTES_MAX: usize = 253;
+
+/// The most endpoints in one file: a list that is longer is no list of endpoints.
+pub(super) const LISTED_MAX: usize = 10_000;
+
 impl Endpoint {
-    /// Reads an address; the error is advice.
-    fn read(text: &str) -> Result<Self, String> {
+    /// Reads the text of a file of endpoints: one on a line, empty lines and what follows `#` left
+    /// out.
+    ///
+    /// # Errors
+    /// The number of the first line that is none, from 1, and advice.
+    pub fn read_list(text: &str) -> Result<Box<[Self]>, (usize, String)> {
+        let mut endpoints = Vec::new();
+        for (index, line) in text.lines().enumerate() {
+            let wrong = |advice| (index + 1, advice);
+            let line = line.split('#').next().unwrap_or_default().trim();
+            if line.is_empty() {
+                continue;
+            }
+            let endpoint = Self::read(line).map_err(wrong)?;
+            if let Self::File(_) = &endpoint {
+                return Err(wrong("a file of endpoints cannot name another".to_owned()));
+            }
+            if endpoints.len() == LISTED_MAX {
+                return Err(wrong(format!("at most {LISTED_MAX} endpoints")));
+            }
+            if !endpoints.contains(&endpoint) {
+                endpoints.push(endpoint);
+            }
+        }
+        Ok(endpoints.into())
+    }
+
+    /// Reads an address.
+    ///
+    /// # Errors
+    /// Advice, if it is none.
+    pub fn read(text: &str) -> Result<Self, String> {
+        let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        if let Some(name) = text.strip_prefix("srv:") {
+            let name = name.strip_suffix('.').unwrap_or(name);
+            return match !name.is_empty() && name.len() <= HOST_BYTES_MAX && name.bytes().all(valid)
+            {
+                true => Ok(Self::Srv(name.to_ascii_lowercase().into())),
+                false => Err(format!("`{name}` is not a name: \"srv:_http._tcp.example.com\"")),
+            };
+        }
+        if let Some(path) = text.strip_prefix("file:") {
+            return match path.is_empty() {
+                true => Err("its path is missing: \"file:endpoints.txt\"".to_owned()),
+                false => Ok(Self::File(path.into())),
+            };
+        }
         if let Some(path) = text.strip_prefix("unix:") {
             return match path.starts_with('/') {
                 true => Ok(Self::Unix(path.into())),
@@ -155,11 +206,10 @@ impl Endpoint {
             Ok(port) if port > 0 => port,
             _ => return Err(format!("`{port}` is not a port: write 1 to 65535")),
         };
-        let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
         if host.is_empty() {
             return Err(format!("its host is missing: \"127.0.0.1:{port}\""));
         }
-        if !host.bytes().all(valid) || host.len() > 253 {
+        if !host.bytes().all(valid) || host.len() > HOST_BYTES_MAX {
             return Err(format!("`{host}` is not a host name"));
         }
         // What looks like an address and is none would be looked up, and fail there.
@@ -177,6 +227,8 @@ impl std::fmt::Display for Endpoint {
             Self::Address(address) => address.fmt(f),
             Self::Name { host, port } => write!(f, "{host}:{port}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Srv(name) => write!(f, "srv:{name}"),
+            Self::File(path) => write!(f, "file:{}", path.display()),
         }
     }
 }

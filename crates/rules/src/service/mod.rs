@@ -59,6 +59,11 @@ pub enum Endpoint {
     },
     /// A Unix socket.
     Unix(PathBuf),
+    /// The hosts and ports in the `SRV` records of this name, in lower case.
+    Srv(Box<str>),
+    /// Those that stand in this file, relative to the configuration file; see
+    /// [`Endpoint::read_list`].
+    File(PathBuf),
 }
 
 /// How to start a service.

@@ -2,6 +2,8 @@
 
 use expect_test::{Expect, expect};
 
+use super::Endpoint;
+use super::build::LISTED_MAX;
 use crate::harness::compile;
 
 /// Compiles a service with `keys`.
@@ -19,7 +21,7 @@ fn check(keys: &str, expect: Expect) {
 #[test]
 fn a_service_that_runs_already() {
     check(
-        "endpoints = ['127.0.0.1:7001', '[::1]:7001', 'Backend.example:80', 'unix:/run/a.sock']\n\
+        "endpoints = ['127.0.0.1:7001', '[::1]:7001', 'Backend.example:80', 'unix:/run/a.sock', 'srv:_http._tcp.A.example.', 'file:more.txt']\n\
          host = 'endpoint'\nfirst-byte = '5s'\nhealth = { path = '/healthz', every = '1s' }",
         expect![[r#"
             Service {
@@ -38,6 +40,12 @@ fn a_service_that_runs_already() {
                         },
                         Unix(
                             "/run/a.sock",
+                        ),
+                        Srv(
+                            "_http._tcp.a.example",
+                        ),
+                        File(
+                            "more.txt",
                         ),
                     ],
                 ),
@@ -170,41 +178,50 @@ fn what_is_wrong_with_a_service_is_said() {
     );
     check(
         "endpoints = ['3000', 'http://h:1/x', 'https://h', '::1', 'h', 'h:0', 'h:x', ':1', \
-         '1.2.3:4', 'a b:1', 'unix:run/a']",
+         '1.2.3:4', 'a b:1', 'unix:run/a', 'srv:', 'srv:a b', 'file:']",
         expect![[r#"
             doorward.toml:5:14: `3000` is not an endpoint
-               5 | endpoints = ['3000', 'http://h:1/x', 'https://h', '::1', 'h', 'h:0', 'h:x', ':1', '1.2.3:4', 'a b:1', 'unix:run/a']
+               5 | endpoints = ['3000', 'http://h:1/x', 'https://h', '::1', 'h', 'h:0', 'h:x', ':1', '1.2.3:4', 'a b:1', 'unix:run/a', 'srv…
                  |              ^^^^^^ write host and port: "127.0.0.1:3000"
             doorward.toml:5:22: `http://h:1/x` is not an endpoint
-               5 | endpoints = ['3000', 'http://h:1/x', 'https://h', '::1', 'h', 'h:0', 'h:x', ':1', '1.2.3:4', 'a b:1', 'unix:run/a']
+               5 | endpoints = ['3000', 'http://h:1/x', 'https://h', '::1', 'h', 'h:0', 'h:x', ':1', '1.2.3:4', 'a b:1', 'unix:run/a', 'srv…
                  |                      ^^^^^^^^^^^^^^ write only host and port: "h:1"
             doorward.toml:5:38: `https://h` is not an endpoint
-               5 | endpoints = ['3000', 'http://h:1/x', 'https://h', '::1', 'h', 'h:0', 'h:x', ':1', '1.2.3:4', 'a b:1', 'unix:run/a']
+               5 | endpoints = ['3000', 'http://h:1/x', 'https://h', '::1', 'h', 'h:0', 'h:x', ':1', '1.2.3:4', 'a b:1', 'unix:run/a', 'srv…
                  |                                      ^^^^^^^^^^^ write only host and port: "h:443"
             doorward.toml:5:51: `::1` is not an endpoint
-               5 | endpoints = ['3000', 'http://h:1/x', 'https://h', '::1', 'h', 'h:0', 'h:x', ':1', '1.2.3:4', 'a b:1', 'unix:run/a']
+               5 | endpoints = ['3000', 'http://h:1/x', 'https://h', '::1', 'h', 'h:0', 'h:x', ':1', '1.2.3:4', 'a b:1', 'unix:run/a', 'srv…
                  |                                                   ^^^^^ write it in brackets, with a port: "[::1]:3000"
             doorward.toml:5:58: `h` is not an endpoint
-               5 | endpoints = ['3000', 'http://h:1/x', 'https://h', '::1', 'h', 'h:0', 'h:x', ':1', '1.2.3:4', 'a b:1', 'unix:run/a']
+               5 | endpoints = ['3000', 'http://h:1/x', 'https://h', '::1', 'h', 'h:0', 'h:x', ':1', '1.2.3:4', 'a b:1', 'unix:run/a', 'srv…
                  |                                                          ^^^ its port is missing: "h:3000"
             doorward.toml:5:63: `h:0` is not an endpoint
-               5 | endpoints = ['3000', 'http://h:1/x', 'https://h', '::1', 'h', 'h:0', 'h:x', ':1', '1.2.3:4', 'a b:1', 'unix:run/a']
+               5 | endpoints = ['3000', 'http://h:1/x', 'https://h', '::1', 'h', 'h:0', 'h:x', ':1', '1.2.3:4', 'a b:1', 'unix:run/a', 'srv…
                  |                                                               ^^^^^ `0` is not a port: write 1 to 65535
             doorward.toml:5:70: `h:x` is not an endpoint
-               5 | endpoints = ['3000', 'http://h:1/x', 'https://h', '::1', 'h', 'h:0', 'h:x', ':1', '1.2.3:4', 'a b:1', 'unix:run/a']
+               5 | endpoints = ['3000', 'http://h:1/x', 'https://h', '::1', 'h', 'h:0', 'h:x', ':1', '1.2.3:4', 'a b:1', 'unix:run/a', 'srv…
                  |                                                                      ^^^^^ `x` is not a port: write 1 to 65535
             doorward.toml:5:77: `:1` is not an endpoint
-               5 | endpoints = ['3000', 'http://h:1/x', 'https://h', '::1', 'h', 'h:0', 'h:x', ':1', '1.2.3:4', 'a b:1', 'unix:run/a']
+               5 | endpoints = ['3000', 'http://h:1/x', 'https://h', '::1', 'h', 'h:0', 'h:x', ':1', '1.2.3:4', 'a b:1', 'unix:run/a', 'srv…
                  |                                                                             ^^^^ its host is missing: "127.0.0.1:1"
             doorward.toml:5:83: `1.2.3:4` is not an endpoint
-               5 | …s://h', '::1', 'h', 'h:0', 'h:x', ':1', '1.2.3:4', 'a b:1', 'unix:run/a']
+               5 | …s://h', '::1', 'h', 'h:0', 'h:x', ':1', '1.2.3:4', 'a b:1', 'unix:run/a', 'srv:', 'srv:a b', 'file:']
                  |                                          ^^^^^^^^^ `1.2.3` is not an IP address
             doorward.toml:5:94: `a b:1` is not an endpoint
-               5 | …1', 'h', 'h:0', 'h:x', ':1', '1.2.3:4', 'a b:1', 'unix:run/a']
+               5 | …1', 'h', 'h:0', 'h:x', ':1', '1.2.3:4', 'a b:1', 'unix:run/a', 'srv:', 'srv:a b', 'file:']
                  |                                          ^^^^^^^ `a b` is not a host name
             doorward.toml:5:103: `unix:run/a` is not an endpoint
-               5 | …'h:0', 'h:x', ':1', '1.2.3:4', 'a b:1', 'unix:run/a']
+               5 | …'h:0', 'h:x', ':1', '1.2.3:4', 'a b:1', 'unix:run/a', 'srv:', 'srv:a b', 'file:']
                  |                                          ^^^^^^^^^^^^ write the whole path: "unix:/run/run/a"
+            doorward.toml:5:117: `srv:` is not an endpoint
+               5 | …':1', '1.2.3:4', 'a b:1', 'unix:run/a', 'srv:', 'srv:a b', 'file:']
+                 |                                          ^^^^^^ `` is not a name: "srv:_http._tcp.example.com"
+            doorward.toml:5:125: `srv:a b` is not an endpoint
+               5 | ….2.3:4', 'a b:1', 'unix:run/a', 'srv:', 'srv:a b', 'file:']
+                 |                                          ^^^^^^^^^ `a b` is not a name: "srv:_http._tcp.example.com"
+            doorward.toml:5:136: `file:` is not an endpoint
+               5 | … b:1', 'unix:run/a', 'srv:', 'srv:a b', 'file:']
+                 |                                          ^^^^^^^ its path is missing: "file:endpoints.txt"
         "#]],
     );
     check(
@@ -393,4 +410,21 @@ fn what_is_wrong_with_a_service_is_said() {
              | ^^^^^^^^ did you mean `endpoints`?
     "#]],
     );
+}
+
+#[test]
+fn endpoints_stand_in_a_file_one_on_a_line() {
+    let read = |text| match Endpoint::read_list(text) {
+        Ok(list) => list.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+        Err((line, advice)) => format!("{line}: {advice}"),
+    };
+    assert_eq!(
+        read("\n# ours\n127.0.0.1:1 # the first\n  b:2\n\n127.0.0.1:1\n"),
+        "127.0.0.1:1 b:2"
+    );
+    assert_eq!(read(""), "");
+    assert_eq!(read("a:1\nb\n"), "2: its port is missing: \"b:3000\"");
+    assert_eq!(read("file:x"), "1: a file of endpoints cannot name another");
+    let many = (0..=LISTED_MAX).map(|at| format!("h{at}:1\n")).collect::<String>();
+    assert_eq!(read(&many), "10001: at most 10000 endpoints");
 }

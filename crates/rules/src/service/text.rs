@@ -16,7 +16,8 @@ use super::health::HealthConfig;
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ServiceConfig {
     /// Where it runs already: `"127.0.0.1:7001"`, `"[::1]:7001"`, `"name:7001"`,
-    /// `"unix:/run/name.sock"`.
+    /// `"unix:/run/name.sock"`; `"srv:_http._tcp.name"` for the hosts and ports in the `SRV` records of
+    /// a name; `"file:endpoints.txt"` for those in a file, one on a line, which is watched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoints: Option<At<Vec<At<String>>>>,
     /// The command that starts it. It must listen on `127.0.0.1:{port}`, whatever `{port}` is; the

@@ -4,6 +4,7 @@
 
 mod admin;
 mod cache;
+mod dns;
 mod limits;
 mod listen;
 mod tcp;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use admin::{Admin, Secret};
 pub(crate) use cache::Cache;
+pub(crate) use dns::Dns;
 pub(crate) use limits::Limits;
 pub(crate) use listen::{Listen, Listener};
 pub(crate) use tcp::Tcp;
@@ -53,6 +55,8 @@ pub(crate) struct Config {
     pub(crate) cache: Cache,
     /// What services are told about clients.
     pub(crate) forwarding: Forwarding,
+    /// Whom to ask for the addresses of names.
+    pub(crate) dns: Dns,
     /// The services, by name.
     pub(crate) service: BTreeMap<At<String>, ServiceConfig>,
     /// The routes: among those that match a request, the most specific one wins, in whatever order

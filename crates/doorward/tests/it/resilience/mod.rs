@@ -1,6 +1,8 @@
 //! Services that fail, slow down and come back, and clients that are to notice nothing.
 
+mod endpoints;
 mod health;
+mod names;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
