@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::net::IpAddr;
 
+use crate::coding::{Coding, Encode};
 use crate::grpc::Call;
 use crate::trail::Trail;
 
@@ -28,6 +29,10 @@ pub struct Cx {
     pub params: Texts,
     /// Set for a call of gRPC.
     pub grpc: Option<Box<Call>>,
+    /// The content coding that the client is answered in, if the route compresses and it can read one.
+    pub coding: Option<Coding>,
+    /// How the answer's body is to be encoded on its way.
+    pub encode: Option<Encode>,
     /// Memory for texts that are being put together.
     pub(crate) scratch: Texts,
     /// Present only while someone asked for an explanation of this request.
@@ -46,6 +51,8 @@ impl Cx {
             request_id: RequestId::default(),
             params: Texts::default(),
             grpc: None,
+            coding: None,
+            encode: None,
             scratch: Texts::default(),
             trail: None,
         }
@@ -59,6 +66,8 @@ impl Cx {
         self.request_id.bytes = 0;
         self.params.clear();
         self.grpc = None;
+        self.coding = None;
+        self.encode = None;
         self.trail = None;
     }
 

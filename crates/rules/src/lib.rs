@@ -5,6 +5,7 @@
 
 pub mod balance;
 pub mod cache;
+pub mod coding;
 mod cx;
 mod decision;
 pub mod fault;

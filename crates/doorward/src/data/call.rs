@@ -1,4 +1,4 @@
-//! What the engine does for calls of gRPC, and for no other request.
+//! What the engine does for calls of gRPC, and what bodies become on their way.
 //!
 //! All of it begins with [`Cx::grpc`](rules::Cx::grpc), so other requests pay for one look at it.
 
@@ -11,6 +11,7 @@ use wire::Fields;
 use wire::h1::{Framing, Malformed};
 
 use super::connection::Connection;
+use super::encode::Encoder;
 use super::end::End;
 use super::pace::Pace;
 use super::piece::Piece;
@@ -127,13 +128,34 @@ pub(super) fn note_status(scratch: &mut Scratch, behind: Option<Status>) {
 }
 
 /// What becomes of the answer's body, if it has one and becomes another.
-pub(super) fn recoding_of_answer(scratch: &Scratch, framing: Framing) -> Option<Recoding> {
-    let call = scratch.cx.grpc.as_deref().filter(|_| framing.has_body())?;
-    Recoding::of_answer(call)
+///
+/// # Errors
+/// If there is no memory for an encoder.
+pub(super) fn recoding_of_answer(
+    scratch: &Scratch,
+    framing: Framing,
+) -> std::io::Result<Option<Recoding>> {
+    if !framing.has_body() {
+        return Ok(None);
+    }
+    if let Some(encode) = scratch.cx.encode {
+        let encoder = Some(Encoder::new(encode)?);
+        return Ok(Some(Recoding::Encode { encoder, live: encode.live, held: false }));
+    }
+    Ok(scratch.cx.grpc.as_deref().and_then(Recoding::of_answer))
 }
 
-/// What becomes of a body between gRPC-Web and gRPC.
+/// What becomes of a body on its way: between gRPC-Web and gRPC, or in another coding.
 pub(crate) enum Recoding {
+    /// An answer becomes smaller.
+    Encode {
+        /// Gone at the end.
+        encoder: Option<Encoder>,
+        /// What is there goes out before more is waited for.
+        live: bool,
+        /// Whether it may hold something back.
+        held: bool,
+    },
     /// A request in base64 becomes plain.
     FromBase64(Base64Decoder),
     /// The trailers of an answer become its last message.
@@ -162,6 +184,11 @@ impl Recoding {
     pub(super) fn data(&mut self, data: Piece) -> Result<Piece, Broken> {
         let mut out = Vec::new();
         match self {
+            Self::Encode { encoder, held, .. } => {
+                let encoder = encoder.as_mut().expect("no data comes behind the end");
+                out = encoder.data(&data).map_err(|_| Broken::Read)?;
+                *held = true;
+            }
             Self::ToWeb => return Ok(data),
             Self::ToBase64 => grpc::encode_base64(&data, &mut out),
             Self::FromBase64(decoder) => {
@@ -172,12 +199,31 @@ impl Recoding {
         Ok(Piece::Owned(out.into()))
     }
 
-    /// What comes behind all data, in place of `trailers`.
+    /// What is held back and should not be while more is waited for.
+    pub(super) fn flush(&mut self) -> Result<Option<Bytes>, Broken> {
+        let Self::Encode { encoder: Some(encoder), live: true, held: held @ true } = self else {
+            return Ok(None);
+        };
+        *held = false;
+        let flushed = encoder.flush().map_err(|_| Broken::Read)?;
+        Ok(Some(flushed.into()).filter(|flushed: &Bytes| !flushed.is_empty()))
+    }
+
+    /// Whether trailers are still trailers behind it.
+    pub(super) fn keeps_trailers(&self) -> bool {
+        matches!(self, Self::Encode { .. })
+    }
+
+    /// What comes behind all data, in place of `trailers` unless it keeps them.
     pub(super) fn end(&mut self, trailers: Option<&Fields>) -> Result<Bytes, Broken> {
         let none = Fields::default();
         let frame = || grpc::trailers_frame(trailers.unwrap_or(&none));
         let mut out = Vec::new();
         match self {
+            Self::Encode { encoder, .. } => {
+                let encoder = encoder.take().expect("it ends once");
+                out = encoder.end().map_err(|_| Broken::Read)?;
+            }
             Self::ToWeb => out = frame(),
             Self::ToBase64 => grpc::encode_base64(&frame(), &mut out),
             Self::FromBase64(decoder) => {

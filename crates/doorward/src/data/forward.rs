@@ -306,8 +306,12 @@ async fn deliver(
     }
     serve::see_response(snapshot, scratch, route);
     call::note_status(scratch, None);
-    let recoding = call::recoding_of_answer(scratch, framing);
-    let announced = if recoding.is_some() { Framing::Chunked } else { announced };
+    let Ok(recoding) = call::recoding_of_answer(scratch, framing) else {
+        return respond::fault(connection, scratch, Some(route), Fault::Bug, None).await;
+    };
+    // The answer to HEAD is announced as that to GET would be.
+    let becomes_another = recoding.is_some() || scratch.cx.encode.is_some();
+    let announced = if becomes_another { Framing::Chunked } else { announced };
     let to = client_framing(announced, scratch.request.version);
     let persist = exchange.is_sent()
         && to != Framing::UntilClose

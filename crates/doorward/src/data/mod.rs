@@ -8,6 +8,7 @@ mod buffer;
 mod call;
 pub(crate) mod connection;
 pub(crate) mod deadline;
+mod encode;
 mod end;
 mod files;
 mod forward;

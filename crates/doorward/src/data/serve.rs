@@ -12,7 +12,7 @@ use super::connection::{After, Connection};
 use super::end::End;
 use super::scratch::Scratch;
 use super::worker::Pinned;
-use super::{account, files, forward, respond};
+use super::{account, encode, files, forward, respond};
 use crate::control::snapshot::covers;
 
 /// How a request ended.
@@ -104,7 +104,14 @@ async fn answer(
         Verdict::Reply { route, reply } => {
             reply.fill(&mut scratch.response);
             see_response(snapshot, scratch, route);
-            respond::send(connection, scratch, Some(route), &reply.body, body).await
+            let encoded = scratch.cx.encode.map(|encode| encode::whole(encode, &reply.body));
+            match encoded.transpose() {
+                Ok(encoded) => {
+                    let content = encoded.as_deref().unwrap_or(&reply.body);
+                    respond::send(connection, scratch, Some(route), content, body).await
+                }
+                Err(_) => respond::fault(connection, scratch, Some(route), Fault::Bug, None).await,
+            }
         }
         Verdict::Files { route, files, candidates } => {
             let serving =

@@ -209,7 +209,7 @@ pub(crate) struct Transfer {
     /// What the body becomes on its way, if it becomes another.
     recoding: Option<Recoding>,
     /// What comes behind the data that waits to be written.
-    last: Option<Bytes>,
+    last: Option<(Bytes, Option<Box<Fields>>)>,
     /// What the trailers say of a call of gRPC.
     pub(crate) grpc_status: Option<Status>,
 }
@@ -325,23 +325,27 @@ impl Transfer {
                 self.begun |= written;
                 ready!(flushed).map_err(|_| Broken::Write)?;
             }
-            if let Some(last) = self.last.take() {
+            if let Some((last, trailers)) = self.last.take() {
                 self.put(Piece::Owned(last));
-                self.end(None);
+                self.end(trailers);
                 continue;
             }
             if self.read_all {
                 return Poll::Ready(Ok(()));
             }
             self.wait = Wait::Read;
-            match from {
-                End::H1(side) => {
-                    if side.incoming.is_empty() {
-                        ready!(self.poll_read(side, cx))?;
-                    }
-                }
-                End::Stream(stream) => ready!(self.poll_frames(stream, cx))?,
+            let read = match from {
+                End::H1(side) if !side.incoming.is_empty() => Poll::Ready(Ok(())),
+                End::H1(side) => self.poll_read(side, cx),
+                End::Stream(stream) => self.poll_frames(stream, cx),
                 End::Closed => return Poll::Ready(Err(Broken::Read)),
+            };
+            match read {
+                Poll::Ready(read) => read?,
+                Poll::Pending => match self.recoding.as_mut().map(Recoding::flush).transpose()? {
+                    Some(Some(held)) => self.put(Piece::Owned(held)),
+                    _ => return Poll::Pending,
+                },
             }
         }
     }
@@ -478,10 +482,11 @@ impl Transfer {
         self.grpc_status = status.map(Status::read);
         if let Some(recoding) = &mut self.recoding {
             let last = recoding.end(trailers.as_deref())?;
+            let trailers = trailers.filter(|_| recoding.keeps_trailers());
             if last.is_empty() {
-                self.end(None);
+                self.end(trailers);
             } else {
-                self.last = Some(last);
+                self.last = Some((last, trailers));
             }
             return Ok(());
         }

@@ -16,6 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wire::{Known, RequestHead};
 
+use crate::coding::{self, Coding};
 use crate::percent;
 
 pub use answer::{FileAnswer, Found, Part};
@@ -49,36 +50,6 @@ pub struct FilesConfig {
 
 fn index() -> At<String> {
     At::from("index.html".to_owned())
-}
-
-/// A content coding with a file extension of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Coding {
-    /// Brotli, `.br`
-    Br,
-    /// Zstandard, `.zst`
-    Zstd,
-    /// Gzip, `.gz`
-    Gzip,
-}
-
-impl Coding {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Br => "br",
-            Self::Zstd => "zstd",
-            Self::Gzip => "gzip",
-        }
-    }
-
-    const fn extension(self) -> &'static str {
-        match self {
-            Self::Br => ".br",
-            Self::Zstd => ".zst",
-            Self::Gzip => ".gz",
-        }
-    }
 }
 
 /// A directory of files, ready to be served.
@@ -202,7 +173,9 @@ impl Files {
         let mut weighed: Vec<(u16, Coding)> = self
             .precompressed
             .iter()
-            .map(|coding| (weight(head, coding.name()), *coding))
+            .map(|coding| {
+                (coding::weight(&head.fields, coding.name()).unwrap_or_default(), *coding)
+            })
             .filter(|(weight, _)| *weight > 0)
             .collect();
         weighed.sort_by_key(|(weight, _)| std::cmp::Reverse(*weight));
@@ -218,23 +191,4 @@ fn asks_for_page(head: &RequestHead, path: &str) -> bool {
         accepted.any(|value| memchr::memmem::find(value, b"text/html").is_some())
     };
     !has_extension || wants_html()
-}
-
-/// How much the client wants a coding, in thousandths (RFC 9110, 12.4.2 and 12.5.3).
-fn weight(head: &RequestHead, coding: &str) -> u16 {
-    let mut any = 0;
-    let items =
-        head.fields.all(Known::AcceptEncoding).flat_map(|value| value.split(|&b| b == b','));
-    for item in items {
-        let mut parts = item.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
-        let name = parts.next().unwrap_or_default();
-        let weight = parts.next().map_or(1000, crate::fault::quality);
-        if name.eq_ignore_ascii_case(coding.as_bytes()) {
-            return weight;
-        }
-        if name == b"*" {
-            any = weight;
-        }
-    }
-    any
 }

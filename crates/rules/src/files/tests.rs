@@ -445,7 +445,7 @@ fn what_is_wrong_is_said() {
         doorward.toml:6:50: `/x` is not a file below `root`
            6 | files = { root = 'x', index = '../x', fallback = '/x' }
              |                                                  ^^^^ write its path relative to `root`: "index.html"
-        doorward.toml:9:40: `deflate` is not one of "br", "zstd", "gzip"
+        doorward.toml:9:40: `deflate` is not one of "zstd", "br", "gzip"
            9 | files = { root = 'x', precompressed = ['deflate'] }
              |                                        ^^^^^^^^^
     "#]].assert_eq(&report.to_string());

@@ -100,6 +100,7 @@ registry! {
     request_headers::RequestHeaders,
     response_headers::ResponseHeaders,
     grpc_web::GrpcWeb,
+    compress::Compress,
     rewrite::Rewrite,
 }
 

@@ -83,6 +83,12 @@ impl Route {
         let mut scope = Scope { report, params, params_used: false };
         let pipeline = Pipeline::build(config, &mut scope);
         let action = Action::build(config, &mut scope);
+        if let (Some(compress), Some(_)) = (&config.compress, &config.files) {
+            scope
+                .report
+                .error(compress, "`compress` is for answers of services, and this route has files")
+                .help("compress them beforehand, and write `precompressed = [\"br\", \"gzip\"]`");
+        }
         let wants_params = scope.params_used;
         if count_errors(report) > errors {
             return None;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::action::{RedirectConfig, RespondConfig};
 use crate::files::FilesConfig;
+use crate::filter::compress::CompressConfig;
 use crate::filter::headers::HeadersConfig;
 use crate::filter::rewrite::RewriteConfig;
 
@@ -71,6 +72,9 @@ pub struct RouteConfig {
     /// Changes the header fields that the client sees.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_headers: Option<At<HeadersConfig>>,
+    /// Compresses answers for clients that can read it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compress: Option<At<CompressConfig>>,
     /// Changes the path and the query that the service sees.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rewrite: Option<At<RewriteConfig>>,

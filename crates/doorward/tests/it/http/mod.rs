@@ -6,6 +6,7 @@
 mod answers;
 mod bodies;
 mod broken;
+mod compress;
 mod faults;
 mod files;
 mod forms;
