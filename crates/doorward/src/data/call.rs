@@ -139,7 +139,7 @@ pub(super) fn recoding_of_answer(
         return Ok(None);
     }
     if let Some(encode) = scratch.cx.encode {
-        let encoder = Some(Encoder::new(encode)?);
+        let encoder = Some(Box::new(Encoder::new(encode)?));
         return Ok(Some(Recoding::Encode { encoder, live: encode.live, held: false }));
     }
     Ok(scratch.cx.grpc.as_deref().and_then(Recoding::of_answer))
@@ -150,7 +150,7 @@ pub(crate) enum Recoding {
     /// An answer becomes smaller.
     Encode {
         /// Gone at the end.
-        encoder: Option<Encoder>,
+        encoder: Option<Box<Encoder>>,
         /// What is there goes out before more is waited for.
         live: bool,
         /// Whether it may hold something back.
