@@ -1,8 +1,9 @@
-//! Floods of HTTP/2: frames that cost their sender next to nothing and us some work each.
+//! Floods of HTTP/2 and HTTP/3: frames that cost their sender next to nothing and us some work each.
 //!
 //! What a client sends is counted by kind as it is read, before anything acts on it. Each kind has a
 //! bucket: it fills by one a frame, drains with time and with the bytes that we send, and running
-//! over is the end of the connection with `ENHANCE_YOUR_CALM` (RFC 9113, 10.5). The sizes are far
+//! over is the end of the connection with `ENHANCE_YOUR_CALM` (RFC 9113, 10.5) or
+//! `H3_EXCESSIVE_LOAD` (RFC 9114, 10.5). The sizes are far
 //! above what browsers, gRPC and proxies do, and far below what a flood is.
 
 /// A kind of frame that can be a flood.
@@ -22,10 +23,12 @@ pub enum Flood {
     Empty,
     /// Priorities (CVE-2019-9513), and frames of kinds that nobody knows.
     Priority,
+    /// Connection ids of QUIC, each of which has to be kept or made anew.
+    ConnectionId,
 }
 
 /// How many kinds there are.
-const KINDS: usize = 7;
+const KINDS: usize = 8;
 
 impl Flood {
     /// All of them.
@@ -37,6 +40,7 @@ impl Flood {
         Self::WindowUpdate,
         Self::Empty,
         Self::Priority,
+        Self::ConnectionId,
     ];
 
     /// Its name in metrics and logs.
@@ -50,6 +54,7 @@ impl Flood {
             Self::WindowUpdate => "window-update",
             Self::Empty => "empty",
             Self::Priority => "priority",
+            Self::ConnectionId => "connection-id",
         }
     }
 
@@ -60,7 +65,8 @@ impl Flood {
             Self::Reset => (500, 100),
             // Even the largest head has no more than a few full frames.
             Self::Continuation => (64, 10),
-            Self::Settings => (100, 10),
+            // A client that moves takes one or two new ids each time.
+            Self::Settings | Self::ConnectionId => (100, 10),
             // gRPC estimates bandwidth by pings, one a round trip.
             Self::Ping | Self::Empty | Self::Priority => (1_000, 100),
             // Some clients send two for each frame of ours, however small: see `sent`.
@@ -77,11 +83,17 @@ pub struct FrameGuard {
     head_bytes: usize,
     /// How much of the frame's payload is still to come.
     payload_bytes: usize,
-    /// How full each bucket is, in thousandths of a frame.
+    buckets: Buckets,
+    last: Option<Flood>,
+}
+
+/// One bucket for each kind.
+#[derive(Debug, Default)]
+struct Buckets {
+    /// How full each is, in thousandths of a frame.
     levels: [u64; KINDS],
     drained_ms: u64,
     over: Option<Flood>,
-    last: Option<Flood>,
 }
 
 /// RFC 9113, 4.1: length 24, type 8, flags 8, stream 32.
@@ -116,17 +128,15 @@ impl FrameGuard {
 
     /// Notes that `bytes` were sent to the client in one write: it may answer each frame in them.
     pub fn sent(&mut self, bytes: usize) {
-        let level = &mut self.levels[Flood::WindowUpdate as usize];
         // A hundred calls of gRPC have their small messages in one write, and their client answers
         // each by two updates: the frame of the smallest message has 15 bytes.
-        let frames = 4 + bytes as u64 / 7;
-        *level = level.saturating_sub(frames * FRAME);
+        self.buckets.relieve(Flood::WindowUpdate, 4 + bytes as u64 / 7);
     }
 
     /// The kind of which there were too many.
     #[must_use]
     pub const fn over(&self) -> Option<Flood> {
-        self.over
+        self.buckets.over
     }
 
     /// The kind that came last of those that can be floods.
@@ -151,12 +161,23 @@ impl FrameGuard {
             _ => Flood::Priority,
         };
         self.last = Some(flood);
+        self.buckets.add(flood, 1, now_ms);
+    }
+}
+
+impl Buckets {
+    fn add(&mut self, flood: Flood, count: u64, now_ms: u64) {
         self.drain(now_ms);
         let level = &mut self.levels[flood as usize];
-        *level += FRAME;
+        *level += count * FRAME;
         if *level > flood.allowance().0 * FRAME {
             self.over.get_or_insert(flood);
         }
+    }
+
+    fn relieve(&mut self, flood: Flood, count: u64) {
+        let level = &mut self.levels[flood as usize];
+        *level = level.saturating_sub(count * FRAME);
     }
 
     fn drain(&mut self, now_ms: u64) {
@@ -171,6 +192,45 @@ impl FrameGuard {
             let level = &mut self.levels[flood as usize];
             *level = level.saturating_sub(drained);
         }
+    }
+}
+
+/// Watches one connection of HTTP/3, whose frames others count.
+#[derive(Debug, Default)]
+pub struct Gauge {
+    buckets: Buckets,
+    /// How many of each kind there had been.
+    totals: [u64; KINDS],
+}
+
+impl Gauge {
+    /// So many frames of a kind have come until `now_ms`, all told.
+    pub fn reached(&mut self, flood: Flood, total: u64, now_ms: u64) {
+        let before = std::mem::replace(&mut self.totals[flood as usize], total);
+        if total > before {
+            self.buckets.add(flood, total - before, now_ms);
+        }
+    }
+
+    /// So many more came at `now_ms`.
+    pub fn add(&mut self, flood: Flood, count: u64, now_ms: u64) {
+        self.buckets.add(flood, count, now_ms);
+    }
+
+    /// So many were called for.
+    pub fn relieve(&mut self, flood: Flood, count: u64) {
+        self.buckets.relieve(flood, count);
+    }
+
+    /// Notes that `datagrams` were sent to the client: it may answer each by some updates.
+    pub fn sent(&mut self, datagrams: u64) {
+        self.buckets.relieve(Flood::WindowUpdate, 4 * datagrams);
+    }
+
+    /// The kind of which there were too many.
+    #[must_use]
+    pub const fn over(&self) -> Option<Flood> {
+        self.buckets.over
     }
 }
 
@@ -250,5 +310,20 @@ mod tests {
             assert_eq!(guard.over(), Some(Flood::Ping), "{step}");
             assert_eq!(guard.last(), Some(Flood::Ping), "{step}");
         }
+    }
+
+    #[test]
+    fn totals_are_counted_by_what_they_grow() {
+        let mut gauge = Gauge::default();
+        for second in 0..60 {
+            gauge.reached(Flood::Ping, second * 100, second * 1000);
+        }
+        assert_eq!(gauge.over(), None, "a hundred a second are allowed");
+        gauge.add(Flood::Priority, 900, 60_000);
+        gauge.relieve(Flood::Priority, 2);
+        gauge.add(Flood::Priority, 102, 60_000);
+        assert_eq!(gauge.over(), None, "two were called for");
+        gauge.reached(Flood::Ping, 5_900 + 1_001, 60_000);
+        assert_eq!(gauge.over(), Some(Flood::Ping));
     }
 }

@@ -75,7 +75,12 @@ fn connections(out: &mut String, metrics: &Metrics) {
     let per_client = sum(|worker| &worker.refused_per_client);
     line(out, name, &[("limit", "connections-per-client")], per_client);
     let name = "doorward_client_floods_total";
-    family(out, name, "counter", "HTTP/2 connections that were ended for a flood of frames.");
+    family(
+        out,
+        name,
+        "counter",
+        "HTTP/2 and HTTP/3 connections that were ended for a flood of frames.",
+    );
     for flood in Flood::ALL {
         let count =
             metrics.client_workers().iter().map(|worker| worker.floods[flood as usize].read());

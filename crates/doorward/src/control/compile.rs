@@ -55,6 +55,9 @@ pub(crate) fn listen_specs(config: &Config) -> Vec<ListenSpec> {
         address: listener.address.0,
         proxy_protocol: listener.proxy_protocol.as_ref().map(|peers| Arc::from(&***peers)),
         speaks,
+        http3: speaks == Speaks::Https
+            && listener.proxy_protocol.is_none()
+            && listener.http3.as_ref().is_none_or(|http3| **http3),
     };
     let http = config.listen.http.0.iter().map(|listener| spec(listener, Speaks::Http));
     let https = config.listen.https.iter().flat_map(|https| &https.0);

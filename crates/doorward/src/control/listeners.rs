@@ -1,7 +1,7 @@
 //! The sockets that clients connect to: opened, kept over reloads, taken from systemd.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 
 use config::Network;
@@ -18,6 +18,50 @@ pub(crate) struct ListenSpec {
     /// The peers whose PROXY header is taken; `None` if connections begin with HTTP.
     pub(crate) proxy_protocol: Option<Arc<[Network]>>,
     pub(crate) speaks: Speaks,
+    /// Whether HTTP/3 is spoken on the UDP port of the same number.
+    pub(crate) http3: bool,
+}
+
+/// The sockets of one listener: one of each kind for each worker.
+pub(crate) struct Sockets {
+    pub(crate) tcp: Vec<TcpListener>,
+    /// Empty without HTTP/3.
+    pub(crate) udp: Vec<UdpSocket>,
+}
+
+/// An address that cannot be had.
+pub(crate) struct Unavailable {
+    address: SocketAddr,
+    /// Whether it is the UDP port.
+    udp: bool,
+    error: io::Error,
+}
+
+impl From<Unavailable> for io::Error {
+    fn from(Unavailable { address, udp, error }: Unavailable) -> Self {
+        let advice = match error.kind() {
+            io::ErrorKind::AddrInUse => "another program listens there".to_owned(),
+            io::ErrorKind::AddrNotAvailable => "this machine does not have that address".to_owned(),
+            io::ErrorKind::PermissionDenied => {
+                "ports below 1024 take CAP_NET_BIND_SERVICE".to_owned()
+            }
+            _ => error.to_string(),
+        };
+        let text = match udp {
+            false => format!("cannot listen on {address}: {advice}"),
+            true => format!(
+                "cannot listen on {address} for HTTP/3 (UDP): {advice}; `http3 = false` at this \
+                 listener goes without"
+            ),
+        };
+        Self::new(error.kind(), text)
+    }
+}
+
+impl Unavailable {
+    pub(crate) fn tcp(address: SocketAddr, error: io::Error) -> Self {
+        Self { address, udp: false, error }
+    }
 }
 
 /// What connections begin with.
@@ -41,6 +85,9 @@ impl ListenSpec {
 /// `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
+/// How often another free port is tried because the UDP port of that number is taken.
+const PORTS_TRIED_MAX: u32 = 16;
+
 /// The open listeners.
 pub(crate) struct Listeners {
     /// In the order of the configuration.
@@ -53,7 +100,7 @@ pub(crate) struct Listeners {
 enum Planned {
     /// It is open already, at this place.
     Kept(usize),
-    New(Vec<TcpListener>),
+    New(Sockets),
 }
 
 struct Open {
@@ -88,11 +135,8 @@ impl Listeners {
     ///
     /// # Errors
     /// The first address that cannot, and why.
-    pub(crate) fn probe(&mut self, wanted: &[ListenSpec]) -> Result<(), (SocketAddr, io::Error)> {
-        wanted.iter().try_for_each(|spec| {
-            let sockets = self.sockets(spec.address, 1);
-            sockets.map(drop).map_err(|error| (spec.address, error))
-        })
+    pub(crate) fn probe(&mut self, wanted: &[ListenSpec]) -> Result<(), Unavailable> {
+        wanted.iter().try_for_each(|spec| self.sockets(spec, 1).map(drop))
     }
 
     /// Opens what is wanted and not open, then closes what is open and not wanted.
@@ -103,17 +147,14 @@ impl Listeners {
         &mut self,
         wanted: &[ListenSpec],
         workers: &Workers,
-    ) -> Result<(), (SocketAddr, io::Error)> {
+    ) -> Result<(), Unavailable> {
         let mut left: Vec<usize> = (0..self.open.len()).collect();
         let mut plan = Vec::new();
         for spec in wanted {
             let known = left.iter().position(|&at| self.open[at].spec.is_same_place(spec));
             plan.push(match known {
                 Some(known) => Planned::Kept(left.remove(known)),
-                None => Planned::New(
-                    self.sockets(spec.address, workers.count())
-                        .map_err(|error| (spec.address, error))?,
-                ),
+                None => Planned::New(self.sockets(spec, workers.count())?),
             });
         }
         let mut before: Vec<Option<Open>> = self.open.drain(..).map(Some).collect();
@@ -121,7 +162,7 @@ impl Listeners {
             match planned {
                 Planned::Kept(at) => self.open.extend(before[at].take()),
                 Planned::New(sockets) => {
-                    let bound = sockets[0].local_addr().unwrap_or(spec.address);
+                    let bound = sockets.tcp[0].local_addr().unwrap_or(spec.address);
                     let (stop, stopped) = watch::channel(false);
                     workers.listen(sockets, bound, spec, &stopped);
                     let spec = spec.clone();
@@ -163,9 +204,29 @@ impl Listeners {
         tcp.map(|open| (open.spec.address, open.bound)).collect()
     }
 
+    /// The sockets for what is wanted. Any free port is one that is free for all of them.
+    fn sockets(&mut self, spec: &ListenSpec, count: usize) -> Result<Sockets, Unavailable> {
+        let address = spec.address;
+        let mut tried = 0;
+        loop {
+            let tcp = self.tcp_sockets(address, count);
+            let tcp = tcp.map_err(|error| Unavailable::tcp(address, error))?;
+            if !spec.http3 {
+                return Ok(Sockets { tcp, udp: Vec::new() });
+            }
+            let bound = tcp[0].local_addr().unwrap_or(address);
+            tried += 1;
+            match udp_sockets(bound, count) {
+                Ok(udp) => return Ok(Sockets { tcp, udp }),
+                Err(_) if address.port() == 0 && tried < PORTS_TRIED_MAX => {}
+                Err(error) => return Err(Unavailable { address, udp: true, error }),
+            }
+        }
+    }
+
     /// One socket for each worker. With `SO_REUSEPORT` the kernel spreads connections over them, so
     /// workers do not meet at one queue.
-    fn sockets(&mut self, address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
+    fn tcp_sockets(&mut self, address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
         let same = |(socket, _): &&mut (TcpListener, bool)| {
             socket.local_addr().is_ok_and(|at| at == address)
         };
@@ -186,6 +247,20 @@ impl Listeners {
         }
         Ok(sockets)
     }
+}
+
+/// As the sockets of TCP; the kernel sends each client's datagrams to one of them.
+fn udp_sockets(address: SocketAddr, count: usize) -> io::Result<Vec<UdpSocket>> {
+    drop(open_udp(address, false)?);
+    (0..count).map(|_| open_udp(address, true)).collect()
+}
+
+fn open_udp(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_reuse_port(shared)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
 }
 
 fn open(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {

@@ -285,13 +285,13 @@ impl Control {
         let wanted = compile::listen_specs(&compiled.config);
         if let Some(address) = self.listeners.changed_protocol(&wanted) {
             return Err(format!(
-                "{address}: a change of `proxy-protocol`, or between HTTP, HTTPS and TCP, takes a restart\n"
+                "{address}: a change of `proxy-protocol` or `http3`, or between HTTP, HTTPS and TCP, takes a restart\n"
             ));
         }
         let https = self.tls.config(&compiled.config).map_err(|error| error.to_string())?;
         self.listeners
             .apply(&wanted, &self.workers)
-            .map_err(|(address, error)| format!("cannot listen on {address}: {error}\n"))?;
+            .map_err(|unavailable| format!("{}\n", io::Error::from(unavailable)))?;
         self.compiled = compiled;
         self.https = https;
         self.tls.certificates.set(Source::Files, self.compiled.certificates.clone());

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::certificates::{Source, TlsServer};
 use super::health::Checker;
-use super::listeners::{Listeners, Speaks};
+use super::listeners::{Listeners, Speaks, Unavailable};
 use super::load::{Compiled, Loader};
 use super::process::{BuildSpec, Entries, Sink, journal, run_builds, supervisor};
 use super::registry::{Found, Registry};
@@ -101,8 +101,7 @@ async fn assemble(
     let admin_socket = bind_admin(compiled.config.admin.listen.0).await?;
     let mut listeners = Listeners::new();
     let wanted = compile::listen_specs(&compiled.config);
-    let no_listener = |(address, error): (_, _)| cannot_listen(address, &error);
-    listeners.probe(&wanted).map_err(no_listener)?;
+    listeners.probe(&wanted)?;
     let (sink, mut entries) = journal();
     if dev {
         let builds = compile::builds(&compiled.rules, &folder_of(loader.path()));
@@ -148,7 +147,7 @@ async fn assemble(
         store: Arc::clone(&store),
     };
     let workers = Workers::start(count, &shared)?;
-    listeners.apply(&wanted, &workers).map_err(no_listener)?;
+    listeners.apply(&wanted, &workers)?;
     for unused in listeners.unused() {
         let text = format!("systemd opened {unused}, which is not in `[listen]`: it is not used");
         log::warn("listen", text);
@@ -234,7 +233,7 @@ async fn assemble(
 
 async fn bind_admin(address: SocketAddr) -> io::Result<TcpListener> {
     let bound = TcpListener::bind(address).await;
-    bound.map_err(|error| cannot_listen(address, &error))
+    bound.map_err(|error| Unavailable::tcp(address, error).into())
 }
 
 /// Serves the admin side on this thread.
@@ -268,16 +267,6 @@ fn admin_token(loader: &Loader, compiled: &Compiled) -> io::Result<(String, Opti
             Ok((token::make()?, None))
         }
     }
-}
-
-fn cannot_listen(address: SocketAddr, error: &io::Error) -> io::Error {
-    let advice = match error.kind() {
-        io::ErrorKind::AddrInUse => "another program listens there".to_owned(),
-        io::ErrorKind::AddrNotAvailable => "this machine does not have that address".to_owned(),
-        io::ErrorKind::PermissionDenied => "ports below 1024 take CAP_NET_BIND_SERVICE".to_owned(),
-        _ => error.to_string(),
-    };
-    io::Error::new(error.kind(), format!("cannot listen on {address}: {advice}"))
 }
 
 /// Passes on what comes out of one channel into the one that control listens to.

@@ -11,9 +11,11 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::{mpsc, watch};
 
-use super::listeners::ListenSpec;
+use super::listeners::{ListenSpec, Sockets};
 use super::snapshot::Published;
+use crate::data::h3::{self, listen::Place};
 use crate::data::listen::{self, Listener, PerClient};
+use crate::data::quic::Crossing;
 use crate::data::store::Store;
 use crate::data::worker::Worker;
 use crate::metrics::Metrics;
@@ -52,6 +54,7 @@ enum Command {
         address: SocketAddr,
         spec: ListenSpec,
         stop: watch::Receiver<bool>,
+        http3: Option<Place>,
     },
     /// No new requests; end when the last one has.
     Drain,
@@ -98,18 +101,25 @@ impl Workers {
     /// Hands each worker its own socket of one address.
     pub(crate) fn listen(
         &self,
-        sockets: Vec<std::net::TcpListener>,
+        sockets: Sockets,
         address: SocketAddr,
         spec: &ListenSpec,
         stop: &watch::Receiver<bool>,
     ) {
-        for (worker, socket) in self.commands.iter().zip(sockets) {
+        let Sockets { tcp, udp } = sockets;
+        let (crossing, arrivals) = Crossing::new(self.count());
+        let mut places = udp.into_iter().zip(arrivals).map(|(socket, arrivals)| {
+            let crossing = crossing.clone();
+            Place { socket, crossing, arrivals }
+        });
+        for (worker, socket) in self.commands.iter().zip(tcp) {
             // A worker that is gone has ended the process, or will.
             let _ = worker.send(Command::Listen {
                 socket,
                 address,
                 spec: spec.clone(),
                 stop: stop.clone(),
+                http3: places.next(),
             });
         }
     }
@@ -154,8 +164,15 @@ async fn work(index: usize, shared: Shared, mut commands: mpsc::UnboundedReceive
             () = worker.drained(), if draining => break,
         };
         match command {
-            Some(Command::Listen { socket, address, spec, stop }) => {
+            Some(Command::Listen { socket, address, spec, stop, http3 }) => {
                 let listener = Rc::new(Listener::new(address, spec));
+                if let Some(place) = http3 {
+                    let (worker, listener) = (Rc::clone(&worker), Rc::clone(&listener));
+                    let per_client = shared.per_client.clone();
+                    let receiving =
+                        h3::listen::accept(worker, listener, place, per_client, stop.clone());
+                    tokio::task::spawn_local(receiving);
+                }
                 match TcpListener::from_std(socket) {
                     Ok(socket) => {
                         let accepting = listen::accept(

@@ -93,7 +93,8 @@ impl Connection {
             match protocol {
                 Protocol::H2 => return Box::pin(h2::server::run(self)).await,
                 Protocol::Acme => return After::Close,
-                Protocol::Http1 => {}
+                // The last one is never agreed on here.
+                Protocol::Http1 | Protocol::H3 => {}
             }
         }
         loop {

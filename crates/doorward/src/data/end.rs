@@ -2,9 +2,7 @@
 
 use std::task::{Context, Poll};
 
-use ::h2::Reason;
-
-use super::h2::Stream;
+use super::stream::{Stream, Why};
 use super::transfer::Side;
 
 /// How an end of an exchange is reached.
@@ -43,7 +41,7 @@ impl End {
     pub(crate) fn break_off(&mut self) {
         match self {
             Self::H1(side) => side.socket.reset_on_close(),
-            Self::Stream(stream) => stream.reset(Reason::CANCEL),
+            Self::Stream(stream) => stream.reset(Why::Cancelled),
             Self::Closed => {}
         }
     }

@@ -17,6 +17,7 @@ use super::pace::Pace;
 use super::respond;
 use super::scratch::Scratch;
 use super::serve::{self, Body, Done};
+use super::stream::Stream;
 use super::transfer::{Broken, Side, Transfer, Wait};
 use super::tunnel;
 use super::upstream::{self, Exchange};
@@ -249,7 +250,7 @@ fn begin(
         }
         Reached::Link(link, _) => {
             let stream = client::ask(link, &scratch.request, &to, false)?;
-            Ok((End::Stream(stream), out))
+            Ok((End::Stream(Box::new(Stream::H2(stream))), out))
         }
     }
 }

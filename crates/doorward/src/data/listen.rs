@@ -30,6 +30,8 @@ pub(crate) struct Listener {
     pub(crate) tcp: Option<SocketAddr>,
     /// Whether connections begin with TLS.
     pub(crate) tls: bool,
+    /// The field line by which clients hear of HTTP/3 (RFC 7838), if it is spoken here.
+    pub(crate) alt_svc: Option<Box<str>>,
     /// Set on the listener of the admin API.
     pub(crate) admin: Option<Rc<Admin>>,
 }
@@ -39,13 +41,23 @@ impl Listener {
     pub(crate) fn new(address: SocketAddr, spec: ListenSpec) -> Self {
         let tcp = (spec.speaks == Speaks::Tcp).then_some(spec.address);
         let tls = spec.speaks == Speaks::Https;
-        Self { address, proxy_protocol: spec.proxy_protocol, tcp, tls, admin: None }
+        let alt_svc = spec.http3.then(|| alt_svc(address.port()));
+        Self { address, proxy_protocol: spec.proxy_protocol, tcp, tls, alt_svc, admin: None }
     }
 
     /// For operators.
     pub(crate) fn of_admin(address: SocketAddr, admin: Admin) -> Self {
-        Self { address, proxy_protocol: None, tcp: None, tls: false, admin: Some(Rc::new(admin)) }
+        let admin = Some(Rc::new(admin));
+        Self { address, proxy_protocol: None, tcp: None, tls: false, alt_svc: None, admin }
     }
+}
+
+/// For how long a client may take the word that HTTP/3 is spoken here: a day, so that a visitor of
+/// yesterday begins with it.
+const ALT_SVC_S: u32 = 24 * 60 * 60;
+
+fn alt_svc(port: u16) -> Box<str> {
+    format!("Alt-Svc: h3=\":{port}\"; ma={ALT_SVC_S}\r\n").into()
 }
 
 /// How many open connections each client address has, over all workers.
@@ -148,7 +160,6 @@ fn admit(
     stream: TcpStream,
     address: SocketAddr,
 ) {
-    let limits = worker.pin().limits;
     let counters = worker.counters();
     counters.accepted.add(1);
     if listener.proxy_protocol.as_ref().is_some_and(|trusted| !covers(trusted, address.ip())) {
@@ -158,26 +169,10 @@ fn admit(
     }
     // Responses are written whole; Nagle's delay would only hold back their ends.
     let _ = stream.set_nodelay(true);
-    let open = worker.metrics.connections.fetch_add(1, Ordering::Relaxed);
-    let full = match listener.admin {
-        // Clients must not be able to lock operators out.
-        Some(_) => counters.open.read() >= OPERATORS_MAX,
-        None => open >= limits.connections_max,
+    let Some(open) = enter(worker, listener, per_client, address) else {
+        refuse(listener, refusals, stream);
+        return;
     };
-    if full {
-        worker.metrics.connections.fetch_sub(1, Ordering::Relaxed);
-        counters.refused_total.add(1);
-        refuse(listener, refusals, stream);
-        return;
-    }
-    if !per_client.enter(address.ip(), limits.connections_per_client_max) {
-        worker.metrics.connections.fetch_sub(1, Ordering::Relaxed);
-        counters.refused_per_client.add(1);
-        refuse(listener, refusals, stream);
-        return;
-    }
-    counters.open.add(1);
-    let open = Open { worker: Rc::clone(worker), per_client: per_client.clone(), address };
     if let Some(written) = listener.tcp {
         let running = tcp::carry(Rc::clone(worker), Rc::clone(listener), written, stream, address);
         tokio::task::spawn_local(async move {
@@ -194,8 +189,36 @@ fn admit(
     });
 }
 
+/// Counts a connection of the client at `address` in, unless there is no room for it.
+pub(crate) fn enter(
+    worker: &Rc<Worker>,
+    listener: &Listener,
+    per_client: &PerClient,
+    address: SocketAddr,
+) -> Option<Open> {
+    let (limits, counters) = (worker.pin().limits, worker.counters());
+    let open = worker.metrics.connections.fetch_add(1, Ordering::Relaxed);
+    let full = match listener.admin {
+        // Clients must not be able to lock operators out.
+        Some(_) => counters.open.read() >= OPERATORS_MAX,
+        None => open >= limits.connections_max,
+    };
+    if full {
+        worker.metrics.connections.fetch_sub(1, Ordering::Relaxed);
+        counters.refused_total.add(1);
+        return None;
+    }
+    if !per_client.enter(address.ip(), limits.connections_per_client_max) {
+        worker.metrics.connections.fetch_sub(1, Ordering::Relaxed);
+        counters.refused_per_client.add(1);
+        return None;
+    }
+    counters.open.add(1);
+    Some(Open { worker: Rc::clone(worker), per_client: per_client.clone(), address })
+}
+
 /// Counts a connection out again, however it ends.
-struct Open {
+pub(crate) struct Open {
     worker: Rc<Worker>,
     per_client: PerClient,
     address: SocketAddr,

@@ -168,6 +168,13 @@ pub(crate) fn write_head(
     if !scratch.response.fields.has(Known::Date) {
         connection.worker.write_date(&mut scratch.lines);
     }
+    // A service that says where else it can be reached knows better.
+    if let Some(line) = &connection.listener.alt_svc
+        && scratch.request.version != Version::Http3
+        && scratch.response.fields.get_named("Alt-Svc").is_none()
+    {
+        scratch.lines.extend_from_slice(line.as_bytes());
+    }
     let to = ToClient {
         version: scratch.request.version,
         framing,

@@ -16,9 +16,9 @@ use wire::h1::{self, BodyDecoder, BodyLimits, Framing, Malformed};
 use super::buffer::{Buffer, Incoming, SMALL_BYTES};
 use super::call::Recoding;
 use super::end::End;
-use super::h2::Stream;
 use super::piece::Piece;
 use super::socket::Socket;
+use super::stream::Stream;
 
 /// A socket and what was read from it too early.
 pub(crate) struct Side {

@@ -13,6 +13,7 @@ use std::time::{Instant, SystemTime};
 use super::deadline::{Deadlines, SWEEP};
 use super::h2::client::Links;
 use super::h2::server::Opened;
+use super::h3;
 use super::pool::Pools;
 use super::scratch::Scratch;
 use super::store::Store;
@@ -39,6 +40,8 @@ pub(crate) struct Worker {
     /// Of all workers.
     #[allow(dead_code, reason = "what looks up and stores comes next")]
     pub(crate) store: Arc<Store>,
+    /// Streams of HTTP/3.
+    pub(crate) requests: Rc<Tasks<h3::server::Opened>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) access_log: AccessLog,
     pub(crate) trails: Trails,
@@ -74,6 +77,7 @@ impl Worker {
             links: Links::default(),
             streams: Rc::default(),
             store,
+            requests: Rc::default(),
             started: metrics.started,
             metrics,
             access_log,

@@ -210,7 +210,13 @@ fn write_json(out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
     )?;
     if let Some(tls) = tls {
         let Secured { version, cipher, resumed, .. } = tls;
-        write!(out, ",\"tls\":\"{version}\",\"cipher\":\"{cipher}\",\"resumed\":{resumed}")?;
+        write!(out, ",\"tls\":\"{version}\"")?;
+        if let Some(cipher) = cipher {
+            write!(out, ",\"cipher\":\"{cipher}\"")?;
+        }
+        if let Some(resumed) = resumed {
+            write!(out, ",\"resumed\":{resumed}")?;
+        }
         out.extend_from_slice(b",\"server-name\":\"");
         escape_json(tls.server_name.as_deref().unwrap_or_default().as_bytes(), out);
         out.push(b'"');
@@ -248,7 +254,7 @@ fn write_text(out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
         cx.request_id.as_str()
     )?;
     if let Some(tls) = tls {
-        write!(out, " tls={}/{}", tls.version, tls.cipher)?;
+        write!(out, " tls={}/{}", tls.version, tls.cipher.unwrap_or("-"))?;
     }
     if let Some(call) = &cx.grpc {
         write!(out, " grpc={}", call.ended(done.status, done.fault).name())?;

@@ -11,6 +11,8 @@ mod http;
 mod manual;
 mod ops;
 mod paths;
+#[allow(dead_code, reason = "each topic takes what it needs")]
+mod quic;
 mod resilience;
 mod tcp;
 mod tidy;

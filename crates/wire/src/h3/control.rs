@@ -88,6 +88,12 @@ impl ControlFrames {
         Ok((done, control))
     }
 
+    /// How many frames that mean nothing came since this was asked last; so many at once that this
+    /// should have been asked before are an error.
+    pub fn take_skipped(&mut self) -> u32 {
+        std::mem::take(&mut self.frames.fruitless)
+    }
+
     fn frame(&mut self, kind: u64) -> Result<Control, Code> {
         let payload = &self.frames.payload[..];
         let id = || match read_varint(payload) {
@@ -282,6 +288,19 @@ mod tests {
                 assert_eq!(read(input, size), wanted, "{input:x?} by {size}");
             }
         }
+    }
+
+    #[test]
+    fn frames_that_mean_nothing_are_counted() {
+        let mut frames = ControlFrames::default();
+        frames.read(b"\x04\x00").expect("settings");
+        assert_eq!(frames.read(&[0x21, 0].repeat(200)), Ok((400, None)));
+        assert_eq!(frames.take_skipped(), 200);
+        for _ in 0..1000 {
+            frames.read(b"\x07\x01\x00").expect("a goodbye");
+        }
+        assert_eq!(frames.take_skipped(), 0, "these mean something");
+        assert_eq!(frames.read(&[0x21, 0].repeat(300)), Err(Code::ExcessiveLoad));
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub(super) struct Frames {
     state: State,
     /// Of the frame that is being kept, or was last.
     pub(super) payload: Vec<u8>,
-    fruitless: u32,
+    pub(super) fruitless: u32,
 }
 
 #[derive(Debug, Default)]
@@ -135,6 +135,8 @@ impl Frames {
     }
 
     fn begin(&mut self, kind: u64, length: u64, treat: Treat) -> Result<(), Code> {
+        // What is kept means something; whoever keeps it counts it.
+        self.fruitless += u32::from(!matches!(treat, Treat::Keep));
         self.state = match treat {
             Treat::Data => State::Data(length),
             Treat::Skip => State::Skip(length),
@@ -144,7 +146,6 @@ impl Frames {
                 State::Keep(kind, usize::try_from(length).map_err(|_| Code::ExcessiveLoad)?)
             }
         };
-        self.fruitless += 1;
         if self.fruitless > FRUITLESS_MAX {
             return Err(Code::ExcessiveLoad);
         }

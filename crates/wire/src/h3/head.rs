@@ -46,6 +46,9 @@ pub fn read_request(
             return Err(Malformed::RequestLine);
         }
         pseudo.scheme = b"https";
+    } else if !seen[1] {
+        // RFC 9114, 4.3.1: all other requests "MUST include" one.
+        return Err(Malformed::RequestLine);
     }
     // A pseudo-header field behind others is no name there.
     head.assemble(Version::Http3, &pseudo, section.iter().skip(count), text, limits)

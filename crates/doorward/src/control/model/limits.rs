@@ -69,8 +69,8 @@ limits! {
     /// Requests on one connection; the last response says `Connection: close`. The default only
     /// bounds what one connection can be charged with.
     requests_per_connection ("requests-per-connection"): u64 = "10000000", from "1" to "1000000000000";
-    /// Requests that a client may have open at once on one connection of HTTP/2. Further ones wait at
-    /// the client, which is told this number.
+    /// Requests that a client may have open at once on one connection of HTTP/2 or HTTP/3. Further ones
+    /// wait at the client, which is told this number.
     streams ("streams"): u32 = "256", from "1" to "65536";
     /// Open connections, over all workers. More are answered `503 Service Unavailable` and closed, so
     /// that those that are open stay well served. Each may need two file descriptors.

@@ -39,6 +39,8 @@ pub(crate) struct Listener {
     pub(crate) address: Address,
     /// Set if connections begin with a PROXY header: the peers that may connect.
     pub(crate) proxy_protocol: Option<At<Vec<Network>>>,
+    /// Whether HTTP/3 is spoken there too, if that is said.
+    pub(crate) http3: Option<At<bool>>,
 }
 
 /// One listener or an array of them.
@@ -56,6 +58,10 @@ struct ListenerTable {
     /// addresses, `["10.0.0.0/8"]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     proxy_protocol: Option<At<Vec<Network>>>,
+    /// Whether a listener for HTTPS speaks HTTP/3 too, on the UDP port of the same number, and says so
+    /// in `Alt-Svc`: `true` if left out, but behind the PROXY protocol, which UDP has not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http3: Option<At<bool>>,
 }
 
 impl Listen {
@@ -68,6 +74,18 @@ impl Listen {
         for listener in self.all() {
             check_peers(listener, report);
         }
+        for listener in &self.http.0 {
+            check_no_http3(listener, report);
+        }
+        for listener in self.https.iter().flat_map(|https| &https.0) {
+            let wanted = listener.http3.as_ref().filter(|http3| ***http3);
+            if let (Some(http3), Some(peers)) = (wanted, &listener.proxy_protocol) {
+                report
+                    .error(http3, "there is no HTTP/3 behind the PROXY protocol")
+                    .other(peers, "which is asked for at")
+                    .help("leave it out, or listen for HTTP/3 on another port");
+            }
+        }
     }
 
     pub(super) fn check_together(&self, report: &mut Report) {
@@ -79,6 +97,15 @@ impl Listen {
                     .other(first, "the first one is at");
             }
         }
+    }
+}
+
+/// Reports a listener without TLS that is to speak HTTP/3.
+pub(super) fn check_no_http3(listener: &Listener, report: &mut Report) {
+    if let Some(http3) = &listener.http3 {
+        report
+            .error(http3, "there is no HTTP/3 without TLS")
+            .help("write it at a listener of `https`, or leave it out");
     }
 }
 
@@ -100,7 +127,7 @@ impl Address {
 
 impl Listener {
     fn plain(address: Address) -> Self {
-        Self { address, proxy_protocol: None }
+        Self { address, proxy_protocol: None, http3: None }
     }
 }
 
@@ -157,13 +184,11 @@ impl JsonSchema for Address {
 
 impl Serialize for Listener {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match &self.proxy_protocol {
-            None => self.address.serialize(serializer),
-            proxy_protocol @ Some(_) => {
-                let proxy_protocol = proxy_protocol.clone();
-                ListenerTable { address: self.address, proxy_protocol }.serialize(serializer)
-            }
+        let Self { address, proxy_protocol, http3 } = self.clone();
+        if proxy_protocol.is_none() && http3.is_none() {
+            return address.serialize(serializer);
         }
+        ListenerTable { address, proxy_protocol, http3 }.serialize(serializer)
     }
 }
 
@@ -183,9 +208,9 @@ impl<'de> Deserialize<'de> for Listener {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Listener, A::Error> {
-                let ListenerTable { address, proxy_protocol } =
+                let ListenerTable { address, proxy_protocol, http3 } =
                     Deserialize::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Listener { address, proxy_protocol })
+                Ok(Listener { address, proxy_protocol, http3 })
             }
         }
 

@@ -334,7 +334,7 @@ pub(crate) fn ask(
     head: &RequestHead,
     to: &ToUpstream<'_>,
     https: bool,
-) -> Result<Box<Stream>, Fault> {
+) -> Result<Stream, Fault> {
     let protocol = to.upgrade.filter(|_| link.requests.is_extended_connect_protocol_enabled());
     let request = request(head, to, https, protocol)?;
     let ends = !to.framing.has_body() && protocol.is_none();
@@ -344,7 +344,7 @@ pub(crate) fn ask(
     state.open.set(state.open.get() + 1);
     let begun_ms = state.meter.now_ms();
     let asked = Asked { state, protocol: protocol.map(Box::from), begun_ms };
-    Ok(Box::new(Stream::of_service(response, send, asked, ends)))
+    Ok(Stream::of_service(response, send, asked, ends))
 }
 
 fn request(

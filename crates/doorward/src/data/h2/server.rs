@@ -22,6 +22,7 @@ use crate::data::end::End;
 use crate::data::listen::Listener;
 use crate::data::piece::Piece;
 use crate::data::serve;
+use crate::data::stream::{self, Why};
 use crate::data::tls::Secured;
 use crate::data::worker::Worker;
 
@@ -223,7 +224,7 @@ impl Opened {
         let Self { worker, listener, peer, tls, served, request, respond, _open } = self;
         let watch = Watch::new(Rc::clone(&worker.deadlines)).await;
         let (parts, recv) = request.into_parts();
-        let client = End::Stream(Box::new(Stream::of_client(recv, respond)));
+        let client = End::Stream(Box::new(stream::Stream::H2(Stream::of_client(recv, respond))));
         let mut stream = Connection { worker, listener, client, peer, tls, watch, served };
         serve_one(&mut stream, &Request::from_parts(parts, ())).await;
     }
@@ -235,10 +236,10 @@ async fn serve_one(stream: &mut Connection, request: &Request<()>) {
     let limits = &snapshot.limits.head;
     let read =
         heads::read(request, stream.peer.https, &mut scratch.request, &mut scratch.out, limits);
-    let reason = match read {
+    let why = match read {
         Ok(()) => match serve::serve(stream, &snapshot, &mut scratch).await {
-            After::Reset => Some(Reason::INTERNAL_ERROR),
-            After::Drop => Some(Reason::CANCEL),
+            After::Reset => Some(Why::Internal),
+            After::Drop => Some(Why::Cancelled),
             After::Persist | After::Close => None,
         },
         Err(fault) => {
@@ -247,11 +248,11 @@ async fn serve_one(stream: &mut Connection, request: &Request<()>) {
             serve::refuse(stream, &snapshot, &mut scratch, fault).await;
             // RFC 9113, 8.1.1: a malformed request is "a stream error of type PROTOCOL_ERROR"; the
             // answer may go before it.
-            malformed.then_some(Reason::PROTOCOL_ERROR)
+            malformed.then_some(Why::Malformed)
         }
     };
-    if let (Some(reason), End::Stream(client)) = (reason, &mut stream.client) {
-        client.reset(reason);
+    if let (Some(why), End::Stream(client)) = (why, &mut stream.client) {
+        client.reset(why);
     }
     stream.worker.return_scratch(scratch);
 }

@@ -11,10 +11,7 @@ use wire::{Fields, ResponseHead};
 use super::client::{Asked, Response};
 use super::heads;
 use crate::data::piece::Piece;
-
-/// The stream is of no use any more: it was reset, or its connection is gone.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Gone;
+use crate::data::stream::{Gone, Why};
 
 /// A stream of HTTP/2.
 pub(crate) struct Stream {
@@ -205,7 +202,12 @@ impl Stream {
     }
 
     /// Breaks the stream off: the other side must not take it for whole.
-    pub(crate) fn reset(&mut self, reason: Reason) {
+    pub(crate) fn reset(&mut self, why: Why) {
+        let reason = match why {
+            Why::Cancelled => Reason::CANCEL,
+            Why::Malformed => Reason::PROTOCOL_ERROR,
+            Why::Internal => Reason::INTERNAL_ERROR,
+        };
         match &mut self.send {
             Sending::Head(respond) => respond.send_reset(reason),
             Sending::Body(send) => send.send_reset(reason),

@@ -23,12 +23,12 @@ use crate::observe::log;
 pub(crate) struct Secured {
     /// As in `TLSv1.3`.
     pub(crate) version: &'static str,
-    /// As in `TLS13_AES_128_GCM_SHA256`.
-    pub(crate) cipher: &'static str,
+    /// As in `TLS13_AES_128_GCM_SHA256`. QUIC does not tell.
+    pub(crate) cipher: Option<&'static str>,
     /// The name that the client asked for (SNI), in lower case.
     pub(crate) server_name: Option<Box<str>>,
-    /// Whether it went on with an earlier session.
-    pub(crate) resumed: bool,
+    /// Whether it went on with an earlier session. QUIC does not tell.
+    pub(crate) resumed: Option<bool>,
     pub(crate) protocol: Protocol,
 }
 
@@ -36,6 +36,8 @@ pub(crate) struct Secured {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     H2,
+    /// By QUIC only.
+    H3,
     /// Also of clients that said nothing.
     Http1,
     /// Nothing: the handshake itself was the answer (RFC 8737).
@@ -187,7 +189,7 @@ pub(crate) async fn secure(connection: &mut Connection) -> Result<Rc<Secured>, A
         Ok(secured) => {
             let of_version = usize::from(secured.version != "TLSv1.2");
             let counters = connection.worker.counters();
-            counters.handshakes[of_version][usize::from(secured.resumed)].add(1);
+            counters.handshakes[of_version][usize::from(secured.resumed == Some(true))].add(1);
             Ok(Rc::new(secured))
         }
         Err((refused, server_name)) => {
@@ -269,9 +271,9 @@ impl Secured {
                 Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
                 _ => "TLSv1.2",
             },
-            cipher: suite.and_then(|suite| suite.as_str()).unwrap_or("unknown"),
+            cipher: Some(suite.and_then(|suite| suite.as_str()).unwrap_or("unknown")),
             server_name: tls.server_name().map(Into::into),
-            resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
+            resumed: Some(session.handshake_kind() == Some(HandshakeKind::Resumed)),
             protocol: match session.alpn_protocol() {
                 Some(b"h2") => Protocol::H2,
                 Some(b"acme-tls/1") => Protocol::Acme,

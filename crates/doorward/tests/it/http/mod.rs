@@ -12,6 +12,7 @@ mod files;
 mod forms;
 mod forwarding;
 mod h2;
+mod h3;
 mod interim;
 mod limits;
 mod mutations;
