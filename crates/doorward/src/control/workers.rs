@@ -146,12 +146,23 @@ impl Workers {
     }
 }
 
+/// How many sockets a worker hears of at a time, and how many tasks it runs before it listens again.
+/// What a hundred streams read in one turn would be out of the CPU's cache before the connection that
+/// they share gets its turn to send it: with 1,024 and 61, tokio's own choice, a response of 16 KiB
+/// cost 10 % more over HTTP/2, and with 16 and 16 small ones did.
+const EVENTS_PER_TURN_MAX: usize = 32;
+const TASKS_PER_TURN_MAX: u32 = 31;
+
 /// The runtime of one worker or of the control thread.
 ///
 /// # Errors
 /// If the kernel gives no epoll instance.
 pub(crate) fn runtime() -> io::Result<LocalRuntime> {
-    Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
+    Builder::new_current_thread()
+        .enable_all()
+        .max_io_events_per_tick(EVENTS_PER_TURN_MAX)
+        .event_interval(TASKS_PER_TURN_MAX)
+        .build_local(LocalOptions::default())
 }
 
 async fn work(index: usize, shared: Shared, mut commands: mpsc::UnboundedReceiver<Command>) {

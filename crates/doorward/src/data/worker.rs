@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use super::buffer;
 use super::deadline::{Deadlines, SWEEP};
 use super::h2::client::Links;
 use super::h2::server::Opened;
@@ -157,7 +158,8 @@ impl Worker {
     pub(crate) async fn keep_time(self: Rc<Self>) {
         let mut sweeps = 0_u64;
         loop {
-            if self.deadlines.in_use() == 0 && self.pools.is_empty() && self.links.is_empty() {
+            let idle = self.pools.is_empty() && self.links.is_empty() && buffer::none_kept();
+            if idle && self.deadlines.in_use() == 0 {
                 self.access_log.flush();
                 self.rest().await;
             }
@@ -168,6 +170,7 @@ impl Worker {
                 self.pools.close_idle(self.deadlines.now_ms());
                 self.links.close_idle(self.deadlines.now_ms());
                 self.access_log.flush();
+                buffer::release_unused();
                 // Lets go of a replaced snapshot even when no request comes.
                 drop(self.pin());
             }
