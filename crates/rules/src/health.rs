@@ -167,25 +167,21 @@ impl Passive {
         loads: &Loads,
         now_ns: u64,
     ) -> Option<(u32, Suspicion)> {
-        let well = || {
-            let members = balancer.members().iter();
-            members.filter(|member| balancer.standing(member.id) == Some(Standing::Well))
-        };
         let mut all = Others::default();
-        for member in well() {
-            all.add(loads.get(member.id), now_ns, 1.0);
+        for id in balancer.well() {
+            all.add(loads.get(id), now_ns, 1.0);
         }
         let failed = balancer.on_trial().find(|id| all.is_silent(loads.get(*id), 1, now_ns));
         if let Some(id) = failed {
             return Some((id, Suspicion::FailedTrial));
         }
-        well().find_map(|member| {
-            let load = loads.get(member.id);
+        balancer.well().find_map(|id| {
+            let load = loads.get(id);
             let mut others = all;
             others.add(load, now_ns, -1.0);
             let of_latency = balancer.policy().algorithm != Algorithm::Hash;
             let suspicion = self.stands_out(load, &others, of_latency, now_ns)?;
-            Some((member.id, suspicion))
+            Some((id, suspicion))
         })
     }
 

@@ -4,6 +4,7 @@
 //! go out as data, and every decision carries its reason. The engine does what was decided.
 
 pub mod balance;
+pub mod breaker;
 pub mod cache;
 pub mod coding;
 mod cx;
@@ -18,6 +19,7 @@ pub mod grpc;
 mod harness;
 pub mod health;
 pub mod hops;
+pub mod overload;
 mod percent;
 pub mod retry;
 pub mod route;

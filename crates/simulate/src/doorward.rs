@@ -1,8 +1,11 @@
 //! Doorward as far as it matters here: the very rules of the `rules` crate, put together as the
 //! engine does.
 
+use std::collections::BTreeMap;
+
 use rules::balance::{self, Ask, Balancer, Loads, Member, Outcome, Standing};
 use rules::health::{Ejections, Passive, Suspicion};
+use rules::overload::{self, Admission, Called, Common, Gate, Priority, Ticket};
 use rules::retry::{self, Budget, Facts, Failure, Percentile, Verdict};
 
 use crate::world::{Door, End, MS, SECOND, Wake, World};
@@ -21,6 +24,8 @@ pub struct Settings {
     pub passive: Passive,
     /// When requests are sent again.
     pub retry: retry::Policy,
+    /// How much is asked of the service at once.
+    pub overload: Option<overload::Policy>,
 }
 
 impl Default for Settings {
@@ -30,6 +35,7 @@ impl Default for Settings {
             balance: balance::Policy::default(),
             passive: Passive::default(),
             retry: retry::Policy::default(),
+            overload: Some(overload::Policy::default()),
         }
     }
 }
@@ -40,6 +46,8 @@ struct Worker {
     loads: Loads,
     budget: Budget,
     latencies: Percentile,
+    gate: Option<Gate>,
+    waiting: BTreeMap<Ticket, usize>,
 }
 
 /// What is known of one request.
@@ -49,6 +57,9 @@ struct Course {
     attempts: u32,
     tried: Vec<u32>,
     is_hedged: bool,
+    /// When it passed the gate.
+    let_in_ns: Option<u64>,
+    ticket: Option<Ticket>,
 }
 
 /// Doorward with the service's endpoints behind it.
@@ -58,6 +69,8 @@ pub struct Doorward {
     /// By endpoint; shared.
     ejections: Vec<Ejections>,
     refusing_until_ns: Vec<u64>,
+    /// Shared.
+    common: Common,
     /// By request.
     courses: Vec<Course>,
     /// How often endpoints were ejected.
@@ -75,6 +88,8 @@ impl Doorward {
                 loads: Loads::default(),
                 budget: Budget::default(),
                 latencies: Percentile::new(percentile),
+                gate: settings.overload.map(|policy| Gate::new(policy, settings.workers)),
+                waiting: BTreeMap::new(),
             })
             .collect();
         let mut door = Self {
@@ -82,6 +97,7 @@ impl Doorward {
             workers,
             ejections: vec![Ejections::default(); endpoints],
             refusing_until_ns: vec![0; endpoints],
+            common: Common::default(),
             courses: Vec::new(),
             ejected: 0,
         };
@@ -113,7 +129,7 @@ impl Doorward {
             ..Ask::default()
         };
         let Some(pick) = balancer.pick(loads, &ask) else {
-            world.fail(request, false);
+            self.fail(world, request);
             return;
         };
         loads.at_mut(pick.id).begin(world.now_ns);
@@ -182,6 +198,54 @@ impl Doorward {
         }
     }
 
+    fn let_in(&mut self, world: &mut World, request: usize) {
+        self.courses[request].let_in_ns = Some(world.now_ns);
+        self.send(world, request);
+    }
+
+    fn fail(&mut self, world: &mut World, request: usize) {
+        world.fail(request, false);
+        self.let_out(world, request, false);
+    }
+
+    /// A request leaves, whatever became of it, and others may come in for it.
+    fn let_out(&mut self, world: &mut World, request: usize, is_measured: bool) {
+        let Course { worker, let_in_ns, ticket, .. } = &mut self.courses[request];
+        let (worker, let_in_ns, ticket) = (*worker, let_in_ns.take(), ticket.take());
+        let Worker { gate: Some(gate), waiting, .. } = &mut self.workers[worker] else { return };
+        if let Some(ticket) = ticket {
+            waiting.remove(&ticket);
+            gate.leave(ticket);
+        }
+        if let Some(begun_ns) = let_in_ns {
+            gate.end(&mut self.common, begun_ns, world.now_ns, is_measured);
+        }
+        self.call(world, worker);
+    }
+
+    /// Lets in who is called, and tells those that waited for too long.
+    fn call(&mut self, world: &mut World, worker: usize) {
+        loop {
+            let random = world.random.bits();
+            let Worker { gate: Some(gate), waiting, .. } = &mut self.workers[worker] else {
+                return;
+            };
+            match gate.next(&self.common, world.now_ns, random) {
+                None => return,
+                Some(Called::Go(ticket)) => {
+                    let request = waiting.remove(&ticket).expect("who is called waits");
+                    self.courses[request].ticket = None;
+                    self.let_in(world, request);
+                }
+                Some(Called::Shed { ticket, .. }) => {
+                    let request = waiting.remove(&ticket).expect("who is called waits");
+                    self.courses[request].ticket = None;
+                    world.fail(request, true);
+                }
+            }
+        }
+    }
+
     /// Sends what waits at a silent endpoint elsewhere.
     fn rescue(&mut self, world: &mut World, id: u32) {
         let waits = |attempt: &usize| {
@@ -223,7 +287,7 @@ impl Doorward {
                 world.tally.retry(world.now_ns);
                 world.wake_in(request, pause_ms * MS, Wake::Retry);
             }
-            _ => world.fail(request, false),
+            _ => self.fail(world, request),
         }
     }
 }
@@ -239,8 +303,24 @@ impl Door for Doorward {
         self.courses.resize(world.requests.len(), Course::default());
         let worker = world.random.below(self.workers.len() as u64) as usize;
         self.courses[request].worker = worker;
-        self.workers[worker].budget.live(world.now_ns);
-        self.send(world, request);
+        let now_ns = world.now_ns;
+        let Worker { budget, gate, waiting, .. } = &mut self.workers[worker];
+        budget.live(now_ns);
+        let Some(gate) = gate else {
+            self.send(world, request);
+            return;
+        };
+        let priority = Priority::ALL[world.requests[request].priority];
+        match gate.arrive(&self.common, now_ns, priority, world.random.bits()) {
+            Admission::Go => self.let_in(world, request),
+            Admission::Wait { ticket, most_ns } => {
+                waiting.insert(ticket, request);
+                self.courses[request].ticket = Some(ticket);
+                world.wake_in(request, most_ns, Wake::Queue);
+                self.call(world, worker);
+            }
+            Admission::Shed { .. } => world.fail(request, true),
+        }
     }
 
     fn ended(&mut self, world: &mut World, attempt: usize, end: End) {
@@ -257,6 +337,7 @@ impl Door for Doorward {
             None => {
                 self.give_up_others(world, request);
                 world.answer(request);
+                self.let_out(world, request, true);
             }
         }
     }
@@ -275,12 +356,17 @@ impl Door for Doorward {
                 }
             }
             Wake::Retry => self.send(world, request),
+            Wake::Queue if self.courses[request].ticket.is_some() => {
+                world.fail(request, true);
+                self.let_out(world, request, false);
+            }
             _ => {}
         }
     }
 
     fn gone(&mut self, world: &mut World, request: usize) {
         self.give_up_others(world, request);
+        self.let_out(world, request, false);
     }
 
     fn tick(&mut self, world: &mut World) {

@@ -12,6 +12,8 @@ pub struct Tally {
     end_ns: u64,
     /// By priority. A request that its client sends again counts once.
     came: [u64; 3],
+    /// What came to the door, with what clients sent again.
+    arrived: u64,
     answered: [u64; 3],
     failed: [u64; 3],
     shed: [u64; 3],
@@ -31,6 +33,7 @@ impl Tally {
             from_ns,
             end_ns,
             came: [0; 3],
+            arrived: 0,
             answered: [0; 3],
             failed: [0; 3],
             shed: [0; 3],
@@ -50,6 +53,7 @@ impl Tally {
 
     pub(crate) fn came(&mut self, begun_ns: u64, priority: usize) {
         self.came[priority] += u64::from(self.counts(begun_ns));
+        self.arrived += u64::from(self.counts(begun_ns));
     }
 
     /// The client will send it again: what failed so far does not count, nor that it came.
@@ -98,6 +102,8 @@ impl Tally {
 
     /// What it comes to.
     pub fn figures(mut self) -> Figures {
+        let last = (self.end_ns / 1_000_000_000) as usize;
+        self.by_second.resize(self.by_second.len().max(last + 1), 0);
         self.latencies_ns.sort_unstable();
         let at = |share: f64| {
             let place = (self.latencies_ns.len() as f64 * share).ceil() as usize;
@@ -118,8 +124,9 @@ impl Tally {
             p50_ms: at(0.5),
             p99_ms: at(0.99),
             p999_ms: at(0.999),
-            retries: share(self.retries as f64, came),
-            hedges: share(self.hedges as f64, came),
+            arrived: self.arrived,
+            retries: share(self.retries as f64, self.arrived as f64),
+            hedges: share(self.hedges as f64, self.arrived as f64),
             wasted: share(self.wasted_ns as f64, self.worked_ns as f64),
             by_second: self.by_second,
         }
@@ -131,6 +138,8 @@ impl Tally {
 pub struct Figures {
     /// Requests that clients wanted answered.
     pub requests: u64,
+    /// Requests that came to the door: more, if clients send them again.
+    pub arrived: u64,
     /// Answers in time, a second.
     pub goodput_per_s: f64,
     /// The share of requests that failed, or were answered too late; not those that were shed.
@@ -145,9 +154,9 @@ pub struct Figures {
     pub p99_ms: f64,
     /// 99.9 % of the answers took no longer.
     pub p999_ms: f64,
-    /// Attempts behind a failed one, for each request.
+    /// Attempts behind a failed one, for each request at the door.
     pub retries: f64,
-    /// Attempts beside a slow one, for each request.
+    /// Attempts beside a slow one, for each request at the door.
     pub hedges: f64,
     /// The share of the endpoints' work whose result nobody took.
     pub wasted: f64,

@@ -2,11 +2,11 @@
 
 use simulate::doorward::Settings;
 use simulate::figures::Figures;
-use simulate::scenario::{Scenario, Which};
+use simulate::scenario::{CAPACITY_PER_S, Scenario, Which};
 
 const SEEDS: [u64; 3] = [1, 2, 3];
 
-const SECONDS: u64 = 10;
+const SECONDS: u64 = 8;
 
 fn doorward(scenario: Scenario, seed: u64) -> Figures {
     scenario.play(Which::Doorward(Settings::default()), seed, SECONDS)
@@ -34,13 +34,41 @@ fn nobody_notices_one_bad_endpoint() {
     }
 }
 
+/// Three times as much as can be done: all of it that can be done is done, and what is critical is
+/// answered.
+#[test]
+fn overload_costs_only_what_is_sheddable() {
+    for seed in SEEDS {
+        let figures = doorward(Scenario::Overload, seed);
+        let told = format!("seed {seed}: {figures:?}");
+        assert!(figures.goodput_per_s >= CAPACITY_PER_S * 0.95, "{told}");
+        assert!(figures.served[0] >= 0.999, "{told}");
+        assert!(figures.served[2] < 0.1, "{told}");
+        assert!(figures.errors < 0.0001, "{told}");
+    }
+}
+
+/// What set off a storm of retries is over behind three seconds, and so is the storm.
+#[test]
+fn a_storm_ends_with_its_cause() {
+    for seed in SEEDS {
+        let calm = Scenario::RetryStorm.demand() * CAPACITY_PER_S;
+        let figures = doorward(Scenario::RetryStorm, seed);
+        let last = figures.by_second[SECONDS as usize] as f64;
+        assert!(last > calm * 0.95, "seed {seed}: {figures:?}");
+        assert!(figures.served[0] >= 0.999, "seed {seed}: {figures:?}");
+        let plain = Scenario::RetryStorm.play(Which::Plain, seed, SECONDS);
+        assert!(plain.by_second[SECONDS as usize] < 1_000, "the scenario is no storm: {plain:?}");
+    }
+}
+
 /// At most a fifth of the requests, and ten a second, whatever happens.
 #[test]
 fn retries_keep_to_their_budget() {
     for seed in SEEDS {
         for scenario in Scenario::ALL {
             let figures = doorward(scenario, seed);
-            let requests = figures.requests as f64;
+            let requests = figures.arrived as f64;
             // What was saved up before counts as well: ten seconds of it.
             let saved = requests / SECONDS as f64 * 10.0 * 0.2;
             let most = requests * 0.2 + saved + 10.0 * (SECONDS as f64 + 10.0);

@@ -5,6 +5,7 @@
 //! preference, and with which weight. A request then costs a draw or two ([`Balancer::pick`]): no
 //! walk over all endpoints, no memory, no lock. Every pick says why.
 
+mod key;
 mod load;
 mod pick;
 mod plan;
@@ -14,6 +15,7 @@ mod sticky;
 mod tests;
 mod turn;
 
+pub use key::HashBy;
 pub use load::{Load, Loads, Outcome, is_failure};
 pub use pick::{Ask, Pick};
 pub use plan::Balancer;
@@ -26,6 +28,8 @@ pub use turn::pick;
 pub struct Policy {
     /// By what.
     pub algorithm: Algorithm,
+    /// How many requests an endpoint may have from this worker; those that have as many are passed over.
+    pub running_max: u32,
     /// How long an endpoint that is new, or well again, gets less than its share; zero is at once.
     pub slow_start_ns: u64,
     /// The least share of endpoints that must be well for the others to be left alone: below it, all
@@ -63,7 +67,12 @@ impl Algorithm {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { algorithm: Algorithm::default(), slow_start_ns: SLOW_START_NS, panic: PANIC }
+        Self {
+            algorithm: Algorithm::default(),
+            running_max: u32::MAX,
+            slow_start_ns: SLOW_START_NS,
+            panic: PANIC,
+        }
     }
 }
 

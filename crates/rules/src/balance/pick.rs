@@ -52,7 +52,7 @@ pub struct Pick {
 }
 
 impl Balancer {
-    /// Picks an endpoint; `None` if none may be used.
+    /// Picks an endpoint; `None` if none may be used, or all have as much as they may have.
     #[inline]
     pub fn pick(&mut self, loads: &Loads, ask: &Ask<'_>) -> Option<Pick> {
         if !self.trials.is_empty()
@@ -64,16 +64,24 @@ impl Balancer {
             0 => return None,
             1 => (self.order[0], "it is the only one that may be used"),
             _ => {
-                if let Some(at) = ask.sticky.and_then(|hash| self.stuck(hash, ask)) {
+                if let Some(at) = ask.sticky.and_then(|hash| self.stuck(hash, loads, ask)) {
                     return Some(self.chosen(at, "the client's cookie names it"));
                 }
                 if let Some((at, why)) = self.among_groups(loads, ask) {
                     return Some(self.chosen(at, why));
                 }
-                let at = self.order[ask.random as usize % self.order.len()];
-                (at, "all that may be used were tried")
+                let count = self.order.len();
+                let start = ask.random as usize % count;
+                let is_free = |place: &usize| {
+                    !self.is_full(self.members[self.order[*place] as usize].id, loads)
+                };
+                let place = (start..count).chain(0..start).find(is_free)?;
+                (self.order[place], "all that may be used were tried")
             }
         };
+        if self.is_full(self.members[last as usize].id, loads) {
+            return None;
+        }
         let mut pick = self.chosen(last, why_last);
         pick.is_again = ask.tried.contains(&pick.id);
         Some(pick)
@@ -107,14 +115,22 @@ impl Balancer {
     }
 
     /// The endpoint that a cookie names, if it may be used.
-    fn stuck(&self, hash: u64, ask: &Ask<'_>) -> Option<u32> {
+    fn stuck(&self, hash: u64, loads: &Loads, ask: &Ask<'_>) -> Option<u32> {
         let named = |at: &&u32| self.members[**at as usize].hash == hash;
         let at = *self.order.iter().find(named)?;
-        (!self.was_tried(at, ask)).then_some(at)
+        (!self.is_passed_over(at, loads, ask)).then_some(at)
     }
 
-    fn was_tried(&self, at: u32, ask: &Ask<'_>) -> bool {
-        !ask.tried.is_empty() && ask.tried.contains(&self.members[at as usize].id)
+    /// Whether the request was there already, or as many are there as may be.
+    #[inline]
+    fn is_passed_over(&self, at: u32, loads: &Loads, ask: &Ask<'_>) -> bool {
+        let id = self.members[at as usize].id;
+        !ask.tried.is_empty() && ask.tried.contains(&id) || self.is_full(id, loads)
+    }
+
+    #[inline]
+    fn is_full(&self, id: u32, loads: &Loads) -> bool {
+        self.policy.running_max != u32::MAX && loads.get(id).running >= self.policy.running_max
     }
 
     /// Draws a group, then an endpoint of it; if all there were tried, one of the others.
@@ -149,7 +165,7 @@ impl Balancer {
             // What has no key, such as a cookie, can go anywhere.
             (Algorithm::Fastest | Algorithm::Hash, _) => self.fastest(group, loads, ask),
             (Algorithm::LeastRequest, _) => self.least_request(&range, loads, ask),
-            (Algorithm::RoundRobin, _) => self.in_turn(group, ask),
+            (Algorithm::RoundRobin, _) => self.in_turn(group, loads, ask),
         }
     }
 
@@ -157,12 +173,12 @@ impl Balancer {
     fn fastest(&self, group: usize, loads: &Loads, ask: &Ask<'_>) -> Option<(u32, &'static str)> {
         let range = &self.groups[group].members;
         let (one, other) = (ask.random as u16, (ask.random >> 16) as u16);
-        let one = self.free_from(range, self.draw(group, one), ask)?;
+        let one = self.free_from(range, self.draw(group, one), loads, ask)?;
         let mut two = self.draw(group, other);
         if two == one {
             two = after(range, two);
         }
-        let two = self.free_from(range, two, ask)?;
+        let two = self.free_from(range, two, loads, ask)?;
         if one == two {
             return Some((self.order[one], "it is the only one left"));
         }
@@ -196,10 +212,16 @@ impl Balancer {
     }
 
     /// The first place from `start` on, in a circle, whose endpoint was not tried.
-    fn free_from(&self, range: &Range<usize>, start: usize, ask: &Ask<'_>) -> Option<usize> {
+    fn free_from(
+        &self,
+        range: &Range<usize>,
+        start: usize,
+        loads: &Loads,
+        ask: &Ask<'_>,
+    ) -> Option<usize> {
         let mut place = start;
         for _ in range.clone() {
-            if !self.was_tried(self.order[place], ask) {
+            if !self.is_passed_over(self.order[place], loads, ask) {
                 return Some(place);
             }
             place = after(range, place);
@@ -219,7 +241,7 @@ impl Balancer {
         let mut best: Option<(usize, f32)> = None;
         let mut place = start;
         for _ in 0..count {
-            if !self.was_tried(self.order[place], ask) {
+            if !self.is_passed_over(self.order[place], loads, ask) {
                 let id = self.members[self.order[place] as usize].id;
                 let busy = (loads.get(id).running as f32 + 1.0) / self.weights[place];
                 if best.is_none_or(|(_, least)| busy < least) {
@@ -233,18 +255,23 @@ impl Balancer {
 
     /// Smooth weighted round robin (nginx's): each is owed its weight with every pick, the one that
     /// is owed most is picked, and pays for all.
-    fn in_turn(&mut self, group: usize, ask: &Ask<'_>) -> Option<(u32, &'static str)> {
+    fn in_turn(
+        &mut self,
+        group: usize,
+        loads: &Loads,
+        ask: &Ask<'_>,
+    ) -> Option<(u32, &'static str)> {
         let range = self.groups[group].members.clone();
         let why = "next in turn";
         if self.groups[group].is_even {
             self.turn = self.turn.wrapping_add(1);
             let start = range.start + self.turn % (range.end - range.start);
-            return self.free_from(&range, start, ask).map(|place| (self.order[place], why));
+            return self.free_from(&range, start, loads, ask).map(|place| (self.order[place], why));
         }
         let (mut all, mut best) = (0.0, None);
         for place in range {
             let at = self.order[place];
-            if self.was_tried(at, ask) {
+            if self.is_passed_over(at, loads, ask) {
                 continue;
             }
             let weight = self.weights[place];
@@ -275,7 +302,7 @@ impl Balancer {
         let mut first_free = None;
         for (step, at) in self.ring.walk(key).enumerate() {
             let Some(place) = members.iter().position(|known| *known == at) else { continue };
-            if self.was_tried(at, ask) {
+            if self.is_passed_over(at, loads, ask) {
                 continue;
             }
             let member = &self.members[at as usize];

@@ -101,6 +101,12 @@ impl Balancer {
         Some(self.standings[at])
     }
 
+    /// The endpoints that were well when the plan was made.
+    pub(crate) fn well(&self) -> impl Iterator<Item = u32> + '_ {
+        let all = self.members.iter().zip(&self.standings);
+        all.filter(|(_, standing)| **standing == Standing::Well).map(|(member, _)| member.id)
+    }
+
     /// The endpoints that take requests.
     pub(crate) fn used(&self) -> impl Iterator<Item = u32> + '_ {
         self.order.iter().map(|at| self.members[*at as usize].id)

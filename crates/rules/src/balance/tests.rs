@@ -371,6 +371,22 @@ fn who_may_be_used_depends_on_the_others() {
 }
 
 #[test]
+fn endpoints_have_no_more_than_they_may_have() {
+    let all = [Algorithm::Fastest, Algorithm::LeastRequest, Algorithm::RoundRobin];
+    for algorithm in all {
+        let mut world =
+            World::new(Policy { running_max: 2, ..by(algorithm) }, "a running=2\n b\n c");
+        for _ in 0..4 {
+            let id = world.pick(&[]).expect("two are left").id;
+            assert_ne!(id, 0);
+            world.loads.at_mut(id).begin(NOW);
+        }
+        assert_eq!(world.pick(&[]), None);
+        assert_eq!(world.pick(&[0, 1, 2]), None);
+    }
+}
+
+#[test]
 fn a_trial_is_one_request_a_second() {
     let mut world = World::new(by(Algorithm::Fastest), "a\n b\n c on-trial");
     let mut ask = |now_ns: u64, may_repeat: bool| {
