@@ -11,7 +11,7 @@ use crate::files::{Candidate, Files};
 use crate::filter::Outcome;
 use crate::route::{Action, Building, Found, Table};
 use crate::tcp::{Tcp, TcpText};
-use crate::{Cx, Fault, Reply, Route, RouteId, Service, ServiceId};
+use crate::{Cx, Fault, Reply, Route, RouteId, Secure, Service, ServiceId};
 
 /// The compiled routes, services and `[[tcp]]` entries of one configuration. Immutable.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub struct Rules {
     links: Box<[Link]>,
     services: Box<[Arc<Service>]>,
     tcp: Tcp,
+    /// Whether clients are led to HTTPS.
+    pub secure: Secure,
 }
 
 /// Where a route leads, beyond what it knows itself.
@@ -109,11 +111,12 @@ impl Rules {
             links: links.into(),
             services: services.iter().filter_map(|(_, service)| service.clone()).collect(),
             tcp,
+            secure: Secure::default(),
         })
     }
 
-    /// Decides what is to be done with a request: its route, then the route's filters, then its
-    /// action.
+    /// Decides what is to be done with a request: its route, then whether it may come without TLS, then
+    /// the route's filters, then its action.
     pub fn decide(&self, head: &mut RequestHead, cx: &mut Cx) -> Verdict<'_> {
         let index = match self.table.find(head, &self.routes, cx) {
             Found::Route(index) => index,
@@ -127,6 +130,11 @@ impl Rules {
             Found::Nothing => return fault(None, Fault::NoRoute),
         };
         let (id, route) = (RouteId(index), &*self.routes[index as usize]);
+        match self.secure.redirect(head, cx) {
+            None => {}
+            Some(Ok(reply)) => return Verdict::Reply { route: id, reply: Cow::Owned(reply) },
+            Some(Err(refused)) => return fault(Some(id), refused),
+        }
         match route.pipeline.on_request(head, cx) {
             Outcome::Pass => {}
             Outcome::Reply(reply) => {

@@ -222,6 +222,11 @@ impl Admin {
             .collect()
     }
 
+    /// What is wrong with certificates that are not used therefore.
+    fn certificate_problems(&self) -> Vec<String> {
+        self.certificates.problems().into_iter().map(|(_, problem)| problem).collect()
+    }
+
     async fn full_status(&self) -> Value {
         let instances = self.supervision.status().await;
         let snapshot = self.published.current();
@@ -257,6 +262,7 @@ impl Admin {
             "services": services,
             "tcp": self.tcp(&snapshot),
             "certificates": self.certificates(),
+            "certificate-problems": self.certificate_problems(),
         })
     }
 }

@@ -8,7 +8,7 @@ use rules::flood::Flood;
 
 use rules::grpc::Status;
 
-use crate::control::certificates::Certificates;
+use crate::control::certificates::{Certificates, Source};
 use crate::control::health::Standing;
 use crate::control::snapshot::{Endpoint, Snapshot};
 use crate::data::store::Store;
@@ -117,6 +117,13 @@ fn tls(out: &mut String, metrics: &Metrics, certificates: &Certificates) {
     for refused in Refused::ALL {
         let count = sum(&|worker| &worker.handshake_failures[refused as usize]);
         line(out, name, &[("reason", refused.slug())], count);
+    }
+    let name = "doorward_tls_certificate_problems";
+    family(out, name, "gauge", "Certificates that are wrong now; what was there before is in use.");
+    let problems = certificates.problems();
+    for source in Source::ALL {
+        let count = problems.iter().filter(|(of, _)| *of == source).count() as u64;
+        line(out, name, &[("from", source.name())], count);
     }
     let name = "doorward_tls_certificate_not_after_seconds";
     family(out, name, "gauge", "When a certificate expires, in seconds since 1970.");

@@ -164,6 +164,9 @@ fn table(status: &Value, paint: Paint) -> String {
     if !certificates.is_empty() {
         out += &format!("\n{}\n{}", strong("certificates"), paint.columns("    ", &certificates));
     }
+    for problem in status["certificate-problems"].as_array().into_iter().flatten() {
+        out += &format!("    {}\n", paint.paint(Look::Bad, word(problem)));
+    }
     out
 }
 

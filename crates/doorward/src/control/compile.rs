@@ -38,6 +38,7 @@ pub(crate) fn limits(config: &Config) -> Limits {
         body_bytes_max: limits.body.as_bytes(),
         header_ms: period(*limits.header_time),
         handshake_ms: period(*limits.handshake_time),
+        handshakes_max: *limits.handshakes as usize,
         body_idle_ms: period(*limits.body_idle),
         body_rate: limits.body_rate.as_bytes(),
         keep_alive_idle_ms: period(*limits.keep_alive_idle),

@@ -8,17 +8,16 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use config::{At, Document, Entry, Files, Memo, Reader, Report, Table, Value};
 use rules::Rules;
 use rules::route::{Route, RouteConfig};
 use rules::service::{Service, ServiceConfig};
 
-use super::certificates::Certificate;
-use super::certificates::files::{self, Which};
+use super::certificates::files::{InFiles, Which};
 use super::model::{Config, Tcp};
 use super::run::{folder_of, unix_now};
+use super::watch::{Stamp, Stamps};
 
 /// The file that is meant where a folder is named.
 const FILE_NAME: &str = "doorward.toml";
@@ -36,21 +35,6 @@ pub(crate) struct Loader {
     seen: Stamps,
 }
 
-/// What tells whether a file was written meanwhile: when it last was, and its length. `None` if it is
-/// not there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp(Option<(SystemTime, u64)>);
-
-/// Files and folders, each with its stamp.
-pub(crate) type Stamps = BTreeMap<PathBuf, Stamp>;
-
-impl Stamp {
-    fn of(path: &Path) -> Self {
-        let stamp = |metadata: fs::Metadata| Ok((metadata.modified()?, metadata.len()));
-        Self(fs::metadata(path).and_then(stamp).ok())
-    }
-}
-
 /// A configuration, read and checked in all its parts.
 pub(crate) struct Loaded {
     /// What is wrong, and the names of all files that were read.
@@ -60,14 +44,14 @@ pub(crate) struct Loaded {
     /// The compiled routes and services, if nothing at all is wrong.
     pub(crate) rules: Option<Arc<Rules>>,
     /// The certificates that are in files.
-    pub(crate) certificates: Vec<Arc<Certificate>>,
+    pub(crate) certificates: Vec<InFiles>,
 }
 
 /// A configuration that may be used.
 pub(crate) struct Compiled {
     pub(crate) config: Config,
     pub(crate) rules: Arc<Rules>,
-    pub(crate) certificates: Vec<Arc<Certificate>>,
+    pub(crate) certificates: Vec<InFiles>,
 }
 
 impl Loaded {
@@ -146,7 +130,12 @@ impl Loader {
         let routes: Vec<_> =
             document.items.into_iter().map(|item| (item.place, item.value)).collect();
         let tcp: Vec<_> = config.tcp.iter().map(Tcp::text).collect();
-        let rules = Rules::build(&routes, &services, &tcp, &mut report).map(Arc::new);
+        let rules = Rules::build(&routes, &services, &tcp, &mut report);
+        let secure = config.tls.as_ref().map(|tls| tls.secure()).unwrap_or_default();
+        let rules = rules.map(|mut rules| {
+            rules.secure = secure;
+            Arc::new(rules)
+        });
         Loaded { report, config: Config { service, ..config }, rules, certificates }
     }
 
@@ -229,17 +218,17 @@ fn load_services(written: Vec<Entry>, report: &mut Report) -> (Configs, Services
 }
 
 /// The certificates that the configuration names, as they are in their files.
-fn load_certificates(config: &Config, folder: &Path, report: &mut Report) -> Vec<Arc<Certificate>> {
+fn load_certificates(config: &Config, folder: &Path, report: &mut Report) -> Vec<InFiles> {
     let mut certificates = Vec::new();
     for written in config.tls.iter().flat_map(|tls| &tls.certificates) {
-        match files::read(folder, &written.cert, &written.key) {
+        match InFiles::read(folder, &written.cert, &written.key) {
             Ok(certificate) => {
-                if let Some(odd) = certificate.oddity(unix_now()) {
+                if let Some(odd) = certificate.current.oddity(unix_now()) {
                     report
                         .warning(&written.cert, format!("{}: {odd}", *written.cert))
                         .help("clients will not take it");
                 }
-                certificates.push(Arc::new(certificate));
+                certificates.push(certificate);
             }
             Err(wrong) => {
                 let place = match wrong.file {

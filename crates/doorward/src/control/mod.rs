@@ -16,4 +16,5 @@ pub(crate) mod run;
 pub(crate) mod snapshot;
 pub(crate) mod start;
 pub(crate) mod token;
+mod watch;
 pub(crate) mod workers;

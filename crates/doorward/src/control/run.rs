@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::certificates::{Source, TlsServer};
+use super::certificates::TlsServer;
 use super::compile;
 use super::endpoints::{Standing, Telling, Vain};
 use super::health::Checker;
@@ -24,6 +24,7 @@ use super::registry::{Found, Registry};
 use super::resolve::{Resolved, Resolver};
 use super::snapshot::{Address, Published, Snapshot};
 use super::start::{Greeting, Running};
+use super::watch as files;
 use super::workers::Workers;
 use crate::data::store::Store;
 use crate::metrics::Metrics;
@@ -184,6 +185,7 @@ impl Control {
         mut signals: Signals,
     ) {
         let mut look = tokio::time::interval(LOOK_EVERY);
+        let mut look_at_files = tokio::time::interval(files::LOOK_EVERY);
         let mut last_look = self.loader.seen().clone();
         loop {
             tokio::select! {
@@ -204,6 +206,7 @@ impl Control {
                         last_look = now;
                     }
                 }
+                _ = look_at_files.tick() => self.look_at_files(),
                 Some(event) = events.recv() => self.on_event(event),
             }
         }
@@ -294,7 +297,7 @@ impl Control {
             .map_err(|unavailable| format!("{}\n", io::Error::from(unavailable)))?;
         self.compiled = compiled;
         self.https = https;
-        self.tls.certificates.set(Source::Files, self.compiled.certificates.clone());
+        self.tls.certificates.set_files(&self.compiled.certificates);
         log::set_level(self.compiled.config.log.level);
         self.store.resize(&self.compiled.config.cache);
         self.start_services();
@@ -318,6 +321,17 @@ impl Control {
             status.tcp = tcp;
         });
         Ok(report)
+    }
+
+    /// Reads files again that others have written.
+    fn look_at_files(&mut self) {
+        let mut changed = false;
+        for file in &mut self.compiled.certificates {
+            changed |= file.look();
+        }
+        if changed {
+            self.tls.certificates.set_files(&self.compiled.certificates);
+        }
     }
 
     /// Wants the processes and names of the current rules.

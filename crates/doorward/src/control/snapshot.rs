@@ -54,6 +54,7 @@ pub(crate) struct Limits {
     pub(crate) body_bytes_max: u64,
     pub(crate) header_ms: u64,
     pub(crate) handshake_ms: u64,
+    pub(crate) handshakes_max: usize,
     pub(crate) body_idle_ms: u64,
     /// Bytes a second, after a grace; zero is no limit.
     pub(crate) body_rate: u64,

@@ -14,7 +14,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
-use super::certificates::{Source, TlsServer};
+use super::certificates::TlsServer;
 use super::health::Checker;
 use super::listeners::{Listeners, Speaks, Unavailable};
 use super::load::{Compiled, Loader};
@@ -121,7 +121,7 @@ async fn assemble(
     pass_on(resolutions, events.clone(), Event::Resolved);
 
     let tls = TlsServer::new(Arc::default()).map_err(io::Error::other)?;
-    tls.certificates.set(Source::Files, compiled.certificates.clone());
+    tls.certificates.set_files(&compiled.certificates);
     let mut registry = Registry::new(count + 1);
     let found = Found::default();
     let snapshot = Snapshot {

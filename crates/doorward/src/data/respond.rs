@@ -175,6 +175,8 @@ pub(crate) fn write_head(
     {
         scratch.lines.extend_from_slice(line.as_bytes());
     }
+    let snapshot = connection.worker.pin();
+    snapshot.rules.secure.append(&scratch.response, &scratch.cx, &mut scratch.lines);
     let to = ToClient {
         version: scratch.request.version,
         framing,

@@ -163,6 +163,9 @@ fn check(connection: &Connection, scratch: &mut Scratch) -> Result<Body, Fault> 
     };
     let awaits_continue = h1::wants_continue(request).map_err(Fault::Malformed)?;
     rules::grpc::receive(request, &mut scratch.cx)?;
+    if connection.peer.trusted {
+        rules::secure::check_early(request)?;
+    }
     let schemes = [connection.peer.https, scratch.cx.https];
     if request.absolute_https().is_some_and(|https| !schemes.contains(&https)) {
         return Err(Fault::Malformed(h1::Malformed::Scheme));

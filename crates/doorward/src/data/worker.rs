@@ -19,6 +19,7 @@ use super::pool::Pools;
 use super::scratch::Scratch;
 use super::store::Store;
 use super::tasks::Tasks;
+use super::tls::Crowd;
 use crate::control::snapshot::{Published, Snapshot};
 use crate::metrics::{Metrics, WorkerMetrics};
 use crate::observe::access::AccessLog;
@@ -38,6 +39,8 @@ pub(crate) struct Worker {
     pub(crate) pools: Pools,
     pub(crate) links: Links,
     pub(crate) streams: Rc<Tasks<Opened>>,
+    /// Handshakes of TLS that are under way.
+    pub(crate) handshakes: Rc<Crowd>,
     /// Of all workers.
     #[allow(dead_code, reason = "what looks up and stores comes next")]
     pub(crate) store: Arc<Store>,
@@ -77,6 +80,7 @@ impl Worker {
             pools: Pools::default(),
             links: Links::default(),
             streams: Rc::default(),
+            handshakes: Rc::default(),
             store,
             requests: Rc::default(),
             started: metrics.started,

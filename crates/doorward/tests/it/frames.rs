@@ -78,6 +78,26 @@ impl Frames {
         Self { runtime: handle, requests, connection, _alive: alive }
     }
 
+    /// A client that comes through TLS.
+    #[track_caller]
+    pub(crate) fn connect_tls(address: SocketAddr, config: rustls::ClientConfig) -> Self {
+        let (alive, gone) = oneshot::channel::<()>();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let handle = runtime.handle().clone();
+        std::thread::spawn(move || drop(runtime.block_on(gone)));
+        let (requests, connection) = handle.block_on(async {
+            let stream = tokio::net::TcpStream::connect(address).await.expect("somebody listens");
+            let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+            let name = "localhost".try_into().expect("a name");
+            let stream = connector.connect(name, stream).await.expect("TLS");
+            assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+            let (requests, connection) = Builder::new().handshake(stream).await.expect("HTTP/2");
+            (requests, tokio::spawn(connection))
+        });
+        Self { runtime: handle, requests, connection, _alive: alive }
+    }
+
     /// Waits for `future`.
     #[track_caller]
     pub(crate) fn wait<T>(&self, future: impl Future<Output = T>) -> T {

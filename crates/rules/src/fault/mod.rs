@@ -48,6 +48,8 @@ pub enum Fault {
     NoRoute,
     /// Routes match, but for the method.
     MethodNotAllowed,
+    /// What must not be done twice came in early data, which anybody could have sent again (RFC 8470).
+    TooEarly,
     /// There is no such file.
     FileNotFound,
     /// The file is there and cannot be read.
@@ -182,7 +184,8 @@ impl Fault {
             | Self::DeadlineMalformed
             | Self::HeadTimeout
             | Self::Connect
-            | Self::Loop => Stage::Head,
+            | Self::Loop
+            | Self::TooEarly => Stage::Head,
             Self::NoRoute | Self::MethodNotAllowed | Self::UnrecognizedName => Stage::Route,
             Self::BodyMalformed(_) | Self::BodyTooLarge | Self::BodyIdle | Self::BodyTooSlow => {
                 Stage::Body
@@ -227,6 +230,7 @@ impl Fault {
             | Self::DeadlineMalformed
             | Self::Connect
             | Self::Loop
+            | Self::TooEarly
             | Self::NoRoute
             | Self::MethodNotAllowed
             | Self::FileNotFound => Side::Client,
@@ -286,6 +290,7 @@ impl Fault {
             | Self::DeadlineExceeded
             | Self::Connect
             | Self::Loop
+            | Self::TooEarly
             | Self::NoRoute
             | Self::MethodNotAllowed
             | Self::FileNotFound
@@ -318,6 +323,7 @@ impl Fault {
             Self::UnrecognizedName => 421,
             Self::ClientGone | Self::ClientStalled => 499,
             Self::Connect => 501,
+            Self::TooEarly => 425,
             Self::NoRoute | Self::FileNotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::FileUnreadable | Self::Bug => 500,
@@ -368,6 +374,7 @@ impl Fault {
             Self::DeadlineExceeded => "deadline-exceeded",
             Self::Connect => "connect",
             Self::Loop => "loop",
+            Self::TooEarly => "too-early",
             Self::NoRoute => "no-route",
             Self::MethodNotAllowed => "method-not-allowed",
             Self::FileNotFound => "file-not-found",
@@ -416,6 +423,7 @@ impl Fault {
             Self::DeadlineExceeded => "The deadline of the call is over",
             Self::Connect => "This server opens no tunnels",
             Self::Loop => "The request went in a circle",
+            Self::TooEarly => "The request came too early: it is to be sent again",
             Self::NoRoute | Self::FileNotFound => "There is nothing here",
             Self::MethodNotAllowed => "The method is not allowed here",
             Self::FileUnreadable | Self::Bug => "Something went wrong on our side",
@@ -464,6 +472,7 @@ impl Fault {
             Self::DeadlineExceeded => "the time that the client set for its call is over",
             Self::Connect => "`CONNECT` is not offered",
             Self::Loop => "our own name is in `Via`",
+            Self::TooEarly => "it came in early data, and its method is not safe",
             Self::NoRoute => "no route matches",
             Self::MethodNotAllowed => "the routes that match have other methods",
             Self::FileNotFound => "there is no such file",
@@ -504,7 +513,8 @@ impl Fault {
             | Self::BodyIdle
             | Self::BodyTooSlow
             | Self::DeadlineMalformed
-            | Self::Connect => "http_request_error",
+            | Self::Connect
+            | Self::TooEarly => "http_request_error",
             Self::MethodNotAllowed => "http_request_denied",
             Self::NoRoute | Self::UnrecognizedName => "destination_not_found",
             Self::HelloMalformed(_) => "tls_protocol_error",

@@ -103,7 +103,7 @@ fn the_form_follows_the_weights() {
 }
 
 /// Every fault.
-pub(crate) const ALL: [Fault; 42] = [
+pub(crate) const ALL: [Fault; 43] = [
     Fault::Malformed(Malformed::Host),
     Fault::BodyMalformed(Malformed::ChunkSize),
     Fault::HeadTimeout,
@@ -119,6 +119,7 @@ pub(crate) const ALL: [Fault; 42] = [
     Fault::DeadlineExceeded,
     Fault::Connect,
     Fault::Loop,
+    Fault::TooEarly,
     Fault::NoRoute,
     Fault::MethodNotAllowed,
     Fault::FileNotFound,
@@ -197,6 +198,7 @@ fn the_whole_table() {
         deadline-exceeded      504 deliver   upstream Never    connection_read_timeout
         connect                501 head      client   Never    http_request_error
         loop                   502 head      client   Never    proxy_loop_detected
+        too-early              425 head      client   Never    http_request_error
         no-route               404 route     client   Never    destination_not_found
         method-not-allowed     405 route     client   Never    http_request_denied
         file-not-found         404 files     client   Never    -

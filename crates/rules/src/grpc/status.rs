@@ -129,6 +129,8 @@ impl Status {
             | Fault::FileUnreadable
             | Fault::Loop
             | Fault::Bug => Self::Internal,
+            // The client is to try again.
+            Fault::TooEarly => Self::Unavailable,
             // What they mean is what their status means.
             other => Self::of_http(other.status()),
         }

@@ -200,6 +200,7 @@ fn faults_have_statuses() {
         deadline-exceeded      DeadlineExceeded
         connect                Unimplemented
         loop                   Internal
+        too-early              Unavailable
         no-route               Unimplemented
         method-not-allowed     Unimplemented
         file-not-found         Unimplemented

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::{self, PemObject};
@@ -13,6 +14,9 @@ use rustls::sign::CertifiedKey;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::Certificate;
+use crate::control::run::unix_now;
+use crate::control::watch::Watch;
+use crate::observe::log;
 
 /// The largest file that is read; a chain of ten certificates has 20 KiB.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -35,6 +39,52 @@ pub(crate) enum Which {
 impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)
+    }
+}
+
+/// A certificate in files, as it was read last.
+#[derive(Clone, Debug)]
+pub(crate) struct InFiles {
+    folder: PathBuf,
+    cert: String,
+    key: String,
+    watch: Watch,
+    pub(crate) current: Arc<Certificate>,
+    /// Why what is in the files now is not used.
+    pub(crate) problem: Option<String>,
+}
+
+impl InFiles {
+    /// As [`read`].
+    pub(crate) fn read(folder: &Path, cert: &str, key: &str) -> Result<Self, Wrong> {
+        let watch = Watch::new([folder.join(cert), folder.join(key)]);
+        let current = Arc::new(read(folder, cert, key)?);
+        let (folder, cert, key) = (folder.to_owned(), cert.to_owned(), key.to_owned());
+        Ok(Self { folder, cert, key, watch, current, problem: None })
+    }
+
+    /// Looks whether the files have changed, and reads them again. What is wrong is not used: the
+    /// certificate that was read before stays. Whether anything is different now.
+    pub(crate) fn look(&mut self) -> bool {
+        if !self.watch.look() {
+            return false;
+        }
+        match read(&self.folder, &self.cert, &self.key) {
+            Ok(certificate) => {
+                match certificate.oddity(unix_now()) {
+                    Some(odd) => log::warn("tls", format!("{}: {odd}", self.cert)),
+                    None => log::info("tls", format!("{} has been read again", self.cert)),
+                }
+                self.current = Arc::new(certificate);
+                self.problem = None;
+            }
+            Err(wrong) => {
+                let stays = "the certificate that was read before stays in use";
+                log::error("tls", format!("{wrong} ({}); {stays}", wrong.advice));
+                self.problem = Some(wrong.what);
+            }
+        }
+        true
     }
 }
 

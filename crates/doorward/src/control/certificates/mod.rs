@@ -15,6 +15,7 @@ use rustls::{CipherSuite, SignatureAlgorithm};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use files::InFiles;
 pub(crate) use server::TlsServer;
 
 /// Where certificates come from. The order is that in which the first one is looked for, which is
@@ -26,7 +27,19 @@ pub(crate) enum Source {
 }
 
 /// How many sources there are.
-const SOURCES: usize = 1;
+const SOURCES: usize = Source::ALL.len();
+
+impl Source {
+    /// All of them, in the order of their numbers.
+    pub(crate) const ALL: [Self; 1] = [Self::Files];
+
+    /// The label of metrics.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Files => "files",
+        }
+    }
+}
 
 /// A certificate with its chain and its key, and what people want to know of it.
 #[derive(Debug)]
@@ -137,6 +150,8 @@ pub(crate) struct Certificates(RwLock<Arc<Table>>);
 #[derive(Clone, Debug, Default)]
 struct Table {
     sources: [Vec<Arc<Certificate>>; SOURCES],
+    /// What is wrong with certificates that are not used therefore.
+    problems: [Vec<String>; SOURCES],
     /// Each name's certificates, the best first.
     by_name: HashMap<Box<str>, Vec<Arc<Certificate>>>,
     /// Of the first certificate's first name.
@@ -163,6 +178,28 @@ impl Certificates {
             Some(key) => drop(table.challenges.insert(name, key)),
             None => drop(table.challenges.remove(&name)),
         });
+    }
+
+    /// From now on these are the problems that `source` has with its certificates.
+    pub(crate) fn set_problems(&self, source: Source, problems: Vec<String>) {
+        self.change(|table| table.problems[source as usize] = problems);
+    }
+
+    /// What is wrong, by source.
+    pub(crate) fn problems(&self) -> Vec<(Source, String)> {
+        let table = self.table();
+        let of = |source: Source| {
+            let problems = table.problems[source as usize].iter();
+            problems.map(|problem| (source, problem.clone())).collect::<Vec<_>>()
+        };
+        Source::ALL.into_iter().flat_map(of).collect()
+    }
+
+    /// From now on the certificates of files are these.
+    pub(crate) fn set_files(&self, files: &[InFiles]) {
+        self.set(Source::Files, files.iter().map(|file| Arc::clone(&file.current)).collect());
+        let problems = files.iter().filter_map(|file| file.problem.clone());
+        self.set_problems(Source::Files, problems.collect());
     }
 
     /// All of them, by source.

@@ -30,12 +30,24 @@ const SESSIONS_MAX: usize = 4096;
 /// for certificate authorities (RFC 8737); who offers it without a challenge is refused.
 const PROTOCOLS: [&[u8]; 3] = [b"h2", b"http/1.1", super::ACME_TLS];
 
+/// The library's own suites, those first that cost least where the processor knows AES: 128 bits are
+/// enough for whatever the key exchange is.
+fn provider() -> CryptoProvider {
+    let mut provider = aws_lc_rs::default_provider();
+    provider.cipher_suites.sort_by_key(|suite| {
+        let name = suite.suite().as_str().unwrap_or_default();
+        // TLS 1.3 before 1.2.
+        (!name.starts_with("TLS13"), !name.contains("AES_128"), !name.contains("AES_256"))
+    });
+    provider
+}
+
 impl TlsServer {
     /// # Errors
     /// If the system gives no randomness.
     pub(crate) fn new(certificates: Arc<Certificates>) -> Result<Self, rustls::Error> {
         Ok(Self {
-            provider: Arc::new(aws_lc_rs::default_provider()),
+            provider: Arc::new(provider()),
             certificates,
             tickets: aws_lc_rs::Ticketer::new()?,
             sessions: ServerSessionMemoryCache::new(SESSIONS_MAX),
@@ -77,7 +89,9 @@ impl TlsServer {
             Some(verifier) => builder.with_client_cert_verifier(verifier),
             None => builder.with_no_client_auth(),
         };
+        // Whatever the client would rather have: all are strong, and they differ in what they cost.
         let mut config = builder.with_cert_resolver(Arc::clone(&self.certificates) as _);
+        config.ignore_client_order = true;
         config.alpn_protocols = PROTOCOLS.iter().map(|protocol| protocol.to_vec()).collect();
         if resumable {
             config.ticketer = Arc::clone(&self.tickets);

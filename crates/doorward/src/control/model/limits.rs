@@ -57,6 +57,9 @@ limits! {
     header_time ("header-time"): Period = "10s", from "100ms" to "10m";
     /// The time for the handshake of TLS. Then the connection is closed.
     handshake_time ("handshake-time"): Period = "10s", from "100ms" to "10m";
+    /// Handshakes of TLS that may be under way at once, over all workers. One more cuts off the one that
+    /// has been under way for the longest: clients that mean it are done sooner.
+    handshakes ("handshakes"): u32 = "4096", from "16" to "1000000";
     /// The time in which the next bytes of a body must come, and in which a client must take the next
     /// bytes of a response. Then the client gets `408 Request Timeout`, or the connection is closed.
     body_idle ("body-idle"): Period = "30s", from "100ms" to "1h";

@@ -137,6 +137,9 @@ impl Config {
     /// Reports what is wrong with well-formed values, each for itself.
     pub(crate) fn check(&self, report: &mut Report) {
         self.listen.check(report);
+        if let Some(tls) = &self.tls {
+            tls.check(report);
+        }
         self.admin.check(report);
         if let Some(workers) = &self.runtime.workers {
             report.within("workers", workers, 1..=1024);

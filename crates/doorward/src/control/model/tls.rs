@@ -1,6 +1,7 @@
 //! TLS with clients.
 
-use config::{At, Report};
+use config::{At, Period, Report};
+use rules::secure::{self, Secure};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,69 @@ pub(crate) struct Tls {
     pub(crate) certificates: Vec<Certificate>,
     /// The oldest version that clients may use.
     pub(crate) min_version: TlsVersion,
+    /// Redirects requests that come without TLS to HTTPS, at this port of the same host: `443`, or
+    /// whatever port clients reach HTTPS at. Certificate authorities, which ask below
+    /// `/.well-known/acme-challenge/`, are let through.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) redirect: Option<At<u16>>,
+    /// Asks browsers to come by HTTPS only (`Strict-Transport-Security`): `{ max-age = "180d" }`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) hsts: Option<At<Hsts>>,
+}
+
+/// Strict transport security (RFC 6797): browsers that heard of it do not come without TLS any more,
+/// and take no certificate that is wrong.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(crate) struct Hsts {
+    /// For how long, from the last response on. `"0s"` takes it back.
+    pub(crate) max_age: At<Period>,
+    /// Whether it holds for all hosts below this one, too.
+    pub(crate) include_subdomains: bool,
+    /// Whether the host may be put on the lists that browsers are shipped with; it takes
+    /// `include-subdomains` and a year.
+    pub(crate) preload: At<bool>,
+}
+
+impl Default for Hsts {
+    fn default() -> Self {
+        let max_age = Period::from_secs(180 * 86_400).into();
+        Self { max_age, include_subdomains: false, preload: false.into() }
+    }
+}
+
+impl Tls {
+    pub(super) fn check(&self, report: &mut Report) {
+        if let Some(port) = &self.redirect {
+            report.within("redirect", port, 1..=65_535);
+        }
+        let Some(hsts) = &self.hsts else {
+            return;
+        };
+        let year = Period::from_secs(365 * 86_400);
+        report.within(
+            "max-age",
+            &hsts.max_age,
+            Period::ZERO..=Period::from_secs(10 * 365 * 86_400),
+        );
+        if *hsts.preload && !(hsts.include_subdomains && *hsts.max_age >= year) {
+            report
+                .error(&hsts.preload, "browsers preload only hosts that mean it")
+                .help("add `include-subdomains = true`, and `max-age = \"365d\"` or more");
+        }
+    }
+
+    /// What is said to clients about TLS.
+    pub(crate) fn secure(&self) -> Secure {
+        Secure {
+            redirect: self.redirect.as_deref().copied(),
+            hsts: self.hsts.as_ref().map(|hsts| secure::Hsts {
+                max_age: *hsts.max_age,
+                include_subdomains: hsts.include_subdomains,
+                preload: *hsts.preload,
+            }),
+        }
+    }
 }
 
 /// A version of TLS.

@@ -69,11 +69,13 @@ pub(crate) enum Refused {
     Alert,
     /// What it sent is against the rules.
     Malformed,
+    /// Others came, and it was not done.
+    Crowded,
 }
 
 impl Refused {
     /// All of them, in the order of their numbers.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::PlainHttp,
         Self::NotTls,
         Self::Timeout,
@@ -87,6 +89,7 @@ impl Refused {
         Self::BadCertificate,
         Self::Alert,
         Self::Malformed,
+        Self::Crowded,
     ];
 
     /// The label of its metric.
@@ -105,6 +108,7 @@ impl Refused {
             Self::BadCertificate => "certificate-refused",
             Self::Alert => "alert",
             Self::Malformed => "malformed",
+            Self::Crowded => "crowded",
         }
     }
 
@@ -124,6 +128,7 @@ impl Refused {
             Self::BadCertificate => "it does not take our certificate",
             Self::Alert => "it broke off",
             Self::Malformed => "it sent what is no TLS",
+            Self::Crowded => "it took longer than others, and more came than `handshakes` allows",
         }
     }
 
@@ -176,6 +181,8 @@ pub(crate) async fn secure(connection: &mut Connection) -> Result<Rc<Secured>, A
         // A reload took the certificates away, and the listener with them.
         return Err(After::Drop);
     };
+    let at_once_max =
+        snapshot.limits.handshakes_max / connection.worker.metrics.client_workers().len();
     drop(snapshot);
     if let Err(refused) = first_byte(connection).await {
         note(connection, refused, None);
@@ -185,7 +192,7 @@ pub(crate) async fn secure(connection: &mut Connection) -> Result<Rc<Secured>, A
             _ => Err(After::Drop),
         };
     }
-    match shake_hands(connection, config).await {
+    match shake_hands(connection, config, at_once_max).await {
         Ok(secured) => {
             let of_version = usize::from(secured.version != "TLSv1.2");
             let counters = connection.worker.counters();
@@ -232,6 +239,7 @@ async fn answer_plain(connection: &mut Connection) -> After {
 async fn shake_hands(
     connection: &mut Connection,
     config: Arc<ServerConfig>,
+    at_once_max: usize,
 ) -> Result<Secured, (Refused, Option<Box<str>>)> {
     let session = ServerConnection::new(config).map_err(|_| (Refused::Malformed, None))?;
     let End::H1(side) = std::mem::replace(&mut connection.client, End::Closed) else {
@@ -239,13 +247,16 @@ async fn shake_hands(
     };
     let mut tls = Box::new(Tls::new(side.socket, side.incoming, session.into()));
     let watch = &connection.watch;
+    let under_way = connection.worker.handshakes.enter(at_once_max);
     let done = poll_fn(|cx| match tls.poll_handshake(cx) {
         Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
         Poll::Ready(Err(error)) => Poll::Ready(Err(Refused::of(&error))),
         Poll::Pending if watch.is_over() => Poll::Ready(Err(Refused::Timeout)),
+        Poll::Pending if under_way.is_lost(cx) => Poll::Ready(Err(Refused::Crowded)),
         Poll::Pending => Poll::Pending,
     })
     .await;
+    drop(under_way);
     match done {
         Ok(()) => {
             let secured = Secured::of(&tls);

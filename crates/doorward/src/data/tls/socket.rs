@@ -87,8 +87,9 @@ impl Tls {
                 read => return Poll::Ready(read),
             }
             if self.poll_receive(cx)?.is_pending() {
-                // Answers to the other side's requests for new keys, and tickets.
-                let _ = self.poll_send(cx)?;
+                // Answers to the other side's requests for new keys, and tickets. If they cannot be sent
+                // the other side may still have said something before it left.
+                let _ = self.poll_send(cx);
                 return Poll::Pending;
             }
         }

@@ -1,7 +1,10 @@
 //! HTTPS: what clients of TLS get.
 
 pub(crate) mod client;
+mod files;
 mod handshakes;
+mod refused;
+mod secure;
 
 use crate::door::{Door, Folder};
 use crate::wire::Service;
