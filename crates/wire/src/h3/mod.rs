@@ -5,6 +5,7 @@
 
 mod code;
 mod control;
+pub mod exercise;
 mod frames;
 mod head;
 mod huffman;
