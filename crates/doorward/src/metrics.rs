@@ -205,6 +205,8 @@ pub(crate) struct WorkerMetrics {
     pub(crate) accepted: Counter,
     pub(crate) refused_total: Counter,
     pub(crate) refused_per_client: Counter,
+    /// Clients of QUIC that had to show first that their address is their own.
+    pub(crate) retries: Counter,
     /// Connections that were ended for a flood, by its kind.
     pub(crate) floods: [Counter; Flood::ALL.len()],
     /// Handshakes of TLS that succeeded: of TLS 1.2 and 1.3, in full and resumed.
@@ -228,6 +230,7 @@ impl Default for WorkerMetrics {
             accepted: Counter::default(),
             refused_total: Counter::default(),
             refused_per_client: Counter::default(),
+            retries: Counter::default(),
             floods: Default::default(),
             handshakes: Default::default(),
             handshake_failures: Default::default(),

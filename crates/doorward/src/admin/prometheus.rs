@@ -74,6 +74,9 @@ fn connections(out: &mut String, metrics: &Metrics) {
     line(out, name, &[("limit", "connections")], sum(|worker| &worker.refused_total));
     let per_client = sum(|worker| &worker.refused_per_client);
     line(out, name, &[("limit", "connections-per-client")], per_client);
+    let name = "doorward_quic_retries_total";
+    family(out, name, "counter", "Clients of QUIC that had to show their address first.");
+    line(out, name, &[], sum(|worker| &worker.retries));
     let name = "doorward_client_floods_total";
     family(
         out,

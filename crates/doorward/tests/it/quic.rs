@@ -2,7 +2,7 @@
 //! A thread of its own drives it while the test waits for what it wants.
 
 use std::future::Future;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use quinn::crypto::rustls::QuicClientConfig;
@@ -128,6 +128,18 @@ impl Quic {
         Self { runtime: handle, endpoint, connection, _control: control, _alive: alive }
     }
 
+    /// Keeps the client from doing anything, until the sender is dropped.
+    pub(crate) fn pause(&self) -> std::sync::mpsc::Sender<()> {
+        let (paused, over) = std::sync::mpsc::channel();
+        let (begun, beginning) = std::sync::mpsc::channel();
+        self.runtime.spawn(async move {
+            begun.send(()).expect("somebody waits for it");
+            let _ = over.recv();
+        });
+        beginning.recv_timeout(LIMIT).expect("it begins");
+        paused
+    }
+
     /// Waits for `future`.
     #[track_caller]
     pub(crate) fn wait<T>(&self, future: impl Future<Output = T>) -> T {
@@ -202,6 +214,43 @@ fn config(trusted: &Made) -> ClientConfig {
     let tls = Wants::trusting(&[trusted]).protocols(&["h3"]).into_config();
     let crypto = QuicClientConfig::try_from(tls).expect("it has what QUIC needs");
     ClientConfig::new(Arc::new(crypto))
+}
+
+/// The first packets of so many clients.
+#[track_caller]
+pub(crate) fn first_packets(count: usize, trusted: &Made) -> Vec<Vec<u8>> {
+    let server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    server.set_read_timeout(Some(LIMIT)).expect("a time-out");
+    let address = server.local_addr().expect("it is bound");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let _entered = runtime.enter();
+    let mut endpoint =
+        Endpoint::client(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a socket");
+    endpoint.set_default_client_config(config(trusted));
+    // They wait for an answer, and repeat themselves.
+    let connecting: Vec<_> = (0..count)
+        .map(|_| runtime.spawn(endpoint.connect(address, "localhost").expect("a client")))
+        .collect();
+    let mut packets: Vec<Vec<u8>> = Vec::new();
+    let id = |packet: &[u8]| packet[6..6 + usize::from(packet[5])].to_vec();
+    let collecting = std::thread::spawn(move || {
+        while packets.len() < count {
+            let mut packet = vec![0; 2000];
+            let bytes = server.recv(&mut packet).expect("a packet");
+            packet.truncate(bytes);
+            // A client may say hello in several.
+            if packets.iter().all(|other| id(other) != id(&packet)) {
+                packets.push(packet);
+            }
+        }
+        packets
+    });
+    while !collecting.is_finished() {
+        runtime.block_on(tokio::time::sleep(std::time::Duration::from_millis(1)));
+    }
+    connecting.iter().for_each(tokio::task::JoinHandle::abort);
+    collecting.join().expect("they came")
 }
 
 async fn read(recv: &mut RecvStream) -> Result<Answer, quinn::ReadToEndError> {

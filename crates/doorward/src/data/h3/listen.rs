@@ -81,6 +81,7 @@ impl Host {
         };
         let is_proven = newcomer.remote_address_validated();
         if unproven >= HANDSHAKES_TRUSTED_MAX && !is_proven && newcomer.may_retry() {
+            counters.retries.add(1);
             endpoint.ask_back(newcomer);
             return;
         }

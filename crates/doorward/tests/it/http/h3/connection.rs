@@ -5,8 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use rustix::process::Signal;
 
 use super::Secure;
+use crate::door::LIMIT;
 use crate::ops::until;
-use crate::quic::{Asked, DATA, GOAWAY, Quic, frame, request};
+use crate::quic::{Asked, DATA, GOAWAY, Quic, first_packets, frame, request};
 
 const NO_ERROR: u64 = 0x100;
 const REQUEST_REJECTED: u64 = 0x10b;
@@ -142,6 +143,34 @@ fn a_client_that_vanishes_costs_nothing_for_long() {
         socket.send_to(noise, door).expect("it is sent");
     }
     pass.is_next(&pass.connect());
+}
+
+#[test]
+fn many_handshakes_make_clients_show_their_address_first() {
+    let pass = Secure::new("[runtime]\nworkers = 1\n");
+    let packets = first_packets(66, &pass.made);
+    let (few, late) = packets.split_at(64);
+    // Nobody listens to what these are told.
+    let crowd = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    for packet in few {
+        crowd.send_to(packet, pass.door.https[0]).expect("it is sent");
+    }
+    let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    client.set_read_timeout(Some(LIMIT)).expect("a time-out");
+    for packet in late {
+        client.send_to(packet, pass.door.https[0]).expect("it is sent");
+        let mut answer = [0; 2000];
+        client.recv(&mut answer).expect("an answer");
+        // RFC 9000, 17.2.5.
+        assert_eq!(answer[0] & 0xf0, 0xf0, "it is a Retry");
+    }
+    let metrics = pass.door.admin("GET", "/metrics");
+    assert!(metrics.contains("doorward_quic_retries_total 2\n"), "{metrics}");
+    // Who does so is served.
+    pass.is_next(&pass.connect());
+    let metrics = pass.door.admin("GET", "/metrics");
+    // For each packet of its first word.
+    assert!(!metrics.contains("doorward_quic_retries_total 2\n"), "{metrics}");
 }
 
 #[test]

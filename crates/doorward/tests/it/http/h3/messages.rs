@@ -141,6 +141,85 @@ fn trailers_pass_in_both_directions() {
 }
 
 #[test]
+fn calls_of_grpc_end_by_trailers() {
+    let pass = Secure::new("");
+    let client = pass.connect();
+    let fields = [("content-type", "application/grpc"), ("te", "trailers"), ("grpc-timeout", "9S")];
+    let said = [request("POST", "/it.Service/Call", &fields), frame(DATA, b"\0\0\0\0\x02hi")];
+    let mut asked = client.open(&said.concat(), true);
+    let mut service = pass.upstream.accept();
+    let head = service.read_head();
+    assert!(head.contains("\r\ngrpc-timeout: "), "{head}");
+    service.read_until("0\r\n\r\n");
+    service.send(crlf(
+        "HTTP/1.1 200 OK\nContent-Type: application/grpc\nTransfer-Encoding: chunked\n\n\
+         5\n\0\0\0\0\0\n0\ngrpc-status: 0\n\n",
+    ));
+    let answer = client.answer(&mut asked).expect("an answer");
+    assert_eq!(answer.body, b"\0\0\0\0\0");
+    assert_eq!(answer.trailers, [("grpc-status".to_owned(), "0".to_owned())]);
+    // What goes wrong is a status of gRPC, in the head.
+    service.end();
+    let none = client.open(&request("POST", "/it.Service/None", &fields), true);
+    drop(pass.upstream);
+    let answer = client.answer(&mut { none }).expect("an answer");
+    assert_eq!((answer.status, answer.field("grpc-status")), (200, Some("14")));
+}
+
+#[test]
+fn the_urgent_goes_first() {
+    const BYTES: usize = 900_000;
+    let pass = Secure::new("[runtime]\nworkers = 1\n");
+    let client = pass.connect();
+    let mut begun = Vec::new();
+    for (path, priority) in [("/late", "u=7"), ("/soon", "u=0, i")] {
+        let mut asked = client.open(&request("GET", path, &[("priority", priority)]), true);
+        let mut service = pass.upstream.accept();
+        service.read_request();
+        service.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {BYTES}\r\n\r\n"));
+        // Its head has come: it has begun.
+        client.wait(asked.recv.read_exact(&mut [0; 2])).expect("a head");
+        begun.push((asked, service));
+    }
+    // A client that does not acknowledge anything gets no more than a few packets.
+    let paused = client.pause();
+    let (mut asked, sending): (Vec<Asked>, Vec<_>) = begun
+        .into_iter()
+        .map(|(asked, mut service)| {
+            (asked, std::thread::spawn(move || service.send(vec![b'x'; BYTES])))
+        })
+        .unzip();
+    sending.into_iter().for_each(|thread| thread.join().expect("it was sent"));
+    for _ in 0..20 {
+        // The one worker has looked at everything meanwhile.
+        assert!(pass.door.ask("TRACE / HTTP/1.1\r\nHost: h\r\n\r\n").contains(" 405 "));
+    }
+    drop(paused);
+    let mut soon = asked.pop().expect("two");
+    let mut late = asked.pop().expect("one more");
+    let early = client.wait(async {
+        let mut early = 0;
+        let soon = soon.recv.read_to_end(2 * BYTES);
+        tokio::pin!(soon);
+        loop {
+            tokio::select! {
+                biased;
+                rest = &mut soon => {
+                    assert!(rest.expect("an answer").len() > BYTES);
+                    return early;
+                }
+                chunk = late.recv.read_chunk(usize::MAX, true) => {
+                    early += chunk.expect("it is open").map_or(BYTES, |chunk| chunk.bytes.len());
+                }
+            }
+        }
+    });
+    assert!(early < BYTES / 2, "{early} bytes of what can wait came before");
+    let rest = client.wait(late.recv.read_to_end(2 * BYTES)).expect("an answer");
+    assert!(early + rest.len() > BYTES);
+}
+
+#[test]
 fn interim_responses_pass_and_bodies_wait_for_them() {
     let pass = Secure::new("");
     let client = pass.connect();
