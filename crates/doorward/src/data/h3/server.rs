@@ -14,6 +14,7 @@ use rules::forward::Peer;
 use wire::h1::{Framing, Malformed};
 use wire::h3::{self, Code, Control, Section};
 use wire::priority::Priority;
+use wire::{Known, Method};
 
 use super::control::Controls;
 use super::stream::{Stream, Wrong};
@@ -445,7 +446,10 @@ impl Opened {
         .await;
         let mut scratch = worker.take_scratch();
         let read = match head {
-            Ok(()) => read_head(talk, &snapshot, &mut stream, &mut scratch),
+            Ok(()) => match read_head(talk, &snapshot, &mut stream, &mut scratch) {
+                Ok(()) => settle(&mut stream, &watch, &scratch).await,
+                failed => failed,
+            },
             Err(None) => Err(Failed::Fault(Fault::HeadTimeout)),
             Err(Some(wrong)) => Err(wrong.into()),
         };
@@ -510,6 +514,21 @@ impl Opened {
             None => linger(stream, &watch, snapshot.limits.body_idle_ms).await,
         }
     }
+}
+
+/// Waits for what follows the head of a request that will hardly have a body: if its end comes in a
+/// packet of its own, the service is not to be told of a body that may come.
+async fn settle(stream: &mut Stream, watch: &Watch, scratch: &Scratch) -> Result<(), Failed> {
+    let request = &scratch.request;
+    let bodiless = matches!(request.method, Method::Get | Method::Head);
+    if !bodiless || request.connection.upgrade || request.fields.has(Known::ContentLength) {
+        return Ok(());
+    }
+    poll_fn(|cx| match stream.poll_more(cx) {
+        Poll::Pending if watch.is_over() => Poll::Ready(Ok(())),
+        polled => polled.map_err(Failed::from),
+    })
+    .await
 }
 
 /// Waits until the client has room for what was sent last.

@@ -97,13 +97,20 @@ impl Stream {
             Some(RequestPart::Head) => {}
             _ => return Poll::Ready(Err(Wrong::Incomplete)),
         }
-        if self.rest.is_empty() {
+        if let Poll::Ready(more) = self.poll_more(cx) {
             // Mostly the end came with it.
-            match self.talk.link.read(self.id, GATHERED_BYTES_MAX) {
-                Poll::Ready(Ok(Taken::Bytes(bytes))) => self.rest = bytes,
-                Poll::Ready(Ok(Taken::End)) => self.received = true,
-                Poll::Ready(Err(Gone)) => return Poll::Ready(Err(Wrong::Gone)),
-                Poll::Pending => {}
+            more?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ready when it is known whether anything follows what has been read.
+    pub(super) fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Wrong>> {
+        if self.rest.is_empty() && !self.received {
+            match ready!(self.talk.link.poll_read(self.id, GATHERED_BYTES_MAX, cx)) {
+                Ok(Taken::Bytes(bytes)) => self.rest = bytes,
+                Ok(Taken::End) => self.received = true,
+                Err(Gone) => return Poll::Ready(Err(Wrong::Gone)),
             }
         }
         Poll::Ready(Ok(()))

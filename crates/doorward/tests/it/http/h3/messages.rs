@@ -44,6 +44,20 @@ fn a_request_becomes_lines() {
 }
 
 #[test]
+fn an_end_that_comes_late_is_no_body() {
+    let pass = Secure::new("");
+    let client = pass.connect();
+    let mut asked = client.open(&request("GET", "/", &[]), false);
+    // Whatever the door does first with a head alone, it has done when this is answered.
+    assert_eq!(client.ask(&request("TRACE", "/", &[]), b"").status, 405);
+    asked.send.finish().expect("it is open");
+    let mut service = pass.upstream.accept();
+    assert_eq!(plain(&service.read_request()), "GET / HTTP/1.1\nHost: localhost\n\n");
+    service.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    assert_eq!(client.answer(&mut asked).expect("an answer").text(), "ok");
+}
+
+#[test]
 fn answers_without_a_body() {
     let pass = Secure::new("");
     let client = pass.connect();
@@ -189,7 +203,9 @@ fn the_urgent_goes_first() {
             (asked, std::thread::spawn(move || service.send(vec![b'x'; BYTES])))
         })
         .unzip();
-    sending.into_iter().for_each(|thread| thread.join().expect("it was sent"));
+    for thread in sending {
+        thread.join().expect("it was sent");
+    }
     for _ in 0..20 {
         // The one worker has looked at everything meanwhile.
         assert!(pass.door.ask("TRACE / HTTP/1.1\r\nHost: h\r\n\r\n").contains(" 405 "));
