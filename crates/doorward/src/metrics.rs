@@ -11,6 +11,7 @@ use std::time::{Instant, SystemTime};
 use rules::RouteId;
 use rules::flood::Flood;
 use rules::grpc::Status;
+use rules::health::Suspicion;
 use rules::tcp::TcpEntry;
 
 use crate::data::tls::Refused;
@@ -138,6 +139,10 @@ pub(crate) struct ServiceShard {
     pub(crate) reuses: Counter,
     /// Requests that were sent once more.
     pub(crate) retries: Counter,
+    /// Those that would have been, had the budget not been spent.
+    pub(crate) retries_denied: Counter,
+    /// Endpoints that were left alone, by why.
+    pub(crate) ejections: [Counter; Suspicion::ALL.len()],
     /// By the first digit of the status, 1 to 5.
     pub(crate) responses: [Counter; 5],
     /// Requests that got no answer that could be passed on.

@@ -107,6 +107,10 @@ pub enum Suspicion {
 }
 
 impl Suspicion {
+    /// Each of them.
+    pub const ALL: [Self; 5] =
+        [Self::FailsInARow, Self::FailedTrial, Self::Errors, Self::Slow, Self::Silent];
+
     /// As a clause, for logs and explanations.
     #[must_use]
     pub const fn reason(self) -> &'static str {

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
+use rules::balance::Standing;
 use rules::{Fault, Reply};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -267,19 +268,21 @@ impl Admin {
     }
 }
 
-/// The endpoints of `service`, each with whether it is passed over at the moment.
-fn shown_endpoints(service: &Service, now_ms: u64) -> Vec<(String, bool)> {
-    let passed_over = service.passed_over(now_ms);
-    let endpoints = service.endpoints.iter().enumerate();
-    endpoints.map(|(at, endpoint)| (endpoint.shown(), passed_over(at))).collect()
+/// The endpoints of `service`, each with how it stands.
+fn shown_endpoints(service: &Service, now_ms: u64) -> Vec<(String, Standing)> {
+    let endpoints = service.endpoints.iter();
+    endpoints.map(|endpoint| (endpoint.shown(), endpoint.standing(now_ms))).collect()
 }
 
 /// How `endpoint` is.
 fn endpoint(endpoint: &snapshot::Endpoint, now_ms: u64) -> Value {
     let (passed, failed) = endpoint.health.counts();
+    let ejections = endpoint.ejections();
     json!({
         "address": endpoint.shown(),
-        "resting": endpoint.is_resting(now_ms),
+        "standing": endpoint.standing(now_ms).name(),
+        "ejected-ms": ejections.until_ms.saturating_sub(now_ms),
+        "ejections": ejections.times,
         "health": endpoint.health.standing(),
         "checks": { "passed": passed, "failed": failed },
         "last-failure": endpoint.health.why(),

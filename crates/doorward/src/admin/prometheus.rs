@@ -1,5 +1,6 @@
 //! The counters as Prometheus text (version 0.0.4).
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,10 +8,11 @@ use std::sync::atomic::Ordering;
 use rules::flood::Flood;
 
 use rules::grpc::Status;
+use rules::health::Suspicion;
 
 use crate::control::certificates::{Certificates, Source};
 use crate::control::health::Standing;
-use crate::control::snapshot::{Endpoint, Snapshot};
+use crate::control::snapshot::{Endpoint, Service, Snapshot};
 use crate::data::store::Store;
 use crate::data::tls::Refused;
 use crate::metrics::{
@@ -32,7 +34,7 @@ pub(crate) fn render(
         tls(&mut out, metrics, certificates);
     }
     routes(&mut out, snapshot);
-    services(&mut out, snapshot);
+    services(&mut out, metrics, snapshot);
     tcp(&mut out, snapshot);
     cache(&mut out, store);
     out
@@ -189,7 +191,23 @@ fn routes(out: &mut String, snapshot: &Snapshot) {
     }
 }
 
-fn services(out: &mut String, snapshot: &Snapshot) {
+/// How many endpoints stand so.
+fn standings(out: &mut String, services: &[Arc<Service>], now_ms: u64) {
+    let name = "doorward_balance_endpoints";
+    family(out, name, "gauge", "Endpoints by how they stand.");
+    for service in services {
+        let mut counts: BTreeMap<&str, u64> = BTreeMap::from([("well", 0)]);
+        for endpoint in &service.endpoints {
+            *counts.entry(endpoint.standing(now_ms).name()).or_default() += 1;
+        }
+        for (standing, count) in counts {
+            let labels = [("service", &*service.metrics.label), ("standing", standing)];
+            line(out, name, &labels, count);
+        }
+    }
+}
+
+fn services(out: &mut String, metrics: &Metrics, snapshot: &Snapshot) {
     type Which = fn(&ServiceShard) -> &Counter;
     let services = &snapshot.services;
     let sum = |shards: &[ServiceShard], which: Which| -> u64 {
@@ -211,6 +229,25 @@ fn services(out: &mut String, snapshot: &Snapshot) {
             line(out, name, &[("service", &service.metrics.label)], count);
         }
     }
+    let name = "doorward_upstream_retries_denied_total";
+    family(out, name, "counter", "Requests that were not sent again, the budget being spent.");
+    for service in services {
+        let count = sum(&service.metrics.shards, |shard| &shard.retries_denied);
+        line(out, name, &[("service", &service.metrics.label)], count);
+    }
+    let name = "doorward_balance_ejections_total";
+    family(out, name, "counter", "Endpoints that were left alone, by why.");
+    for service in services {
+        for suspicion in Suspicion::ALL {
+            let shards = service.metrics.shards.iter();
+            let count = shards.map(|shard| shard.ejections[suspicion as usize].read()).sum();
+            if count > 0 {
+                let labels = [("service", &*service.metrics.label), ("reason", suspicion.name())];
+                line(out, name, &labels, count);
+            }
+        }
+    }
+    standings(out, services, metrics.now_ms());
     let name = "doorward_upstream_endpoints";
     family(out, name, "gauge", "Endpoints that may be used.");
     for service in services {

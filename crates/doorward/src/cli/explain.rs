@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use rules::Rules;
+use rules::balance::Standing;
 use rules::service::Source;
 use serde_json::{Value, json};
 
@@ -94,12 +95,12 @@ fn offline(args: &ExplainArgs) -> Result<Value, Failure> {
 }
 
 /// The endpoints as the file has them: nothing more is known without a running process.
-fn written_endpoints(rules: &Rules, at: usize) -> Vec<(String, bool)> {
+fn written_endpoints(rules: &Rules, at: usize) -> Vec<(String, Standing)> {
     match &rules.services()[at].source {
         Source::Endpoints(endpoints) => {
-            endpoints.iter().map(|endpoint| (endpoint.to_string(), false)).collect()
+            endpoints.iter().map(|endpoint| (endpoint.to_string(), Standing::Well)).collect()
         }
-        Source::Run(_) => vec![("an instance that Doorward starts".to_owned(), false)],
+        Source::Run(_) => vec![("an instance that Doorward starts".to_owned(), Standing::Well)],
     }
 }
 

@@ -192,7 +192,7 @@ fn row_of_certificate(certificate: &Value) -> Vec<(Look, String)> {
 fn one_service(service: &Value, paint: Paint) -> String {
     let list = |key: &str| service[key].as_array().map_or(&[][..], Vec::as_slice);
     let (endpoints, instances) = (list("endpoints"), list("instances"));
-    let unusable = |one: &&Value| one["resting"] == true || one["health"] == "unwell";
+    let unusable = |one: &&Value| one["standing"] != "well";
     let resting = endpoints.iter().filter(unusable).count();
     let wanted = instances.iter().filter(|one| one["role"] == "incumbent").count();
     let (look, mark) = match endpoints.len() - resting {
@@ -249,21 +249,24 @@ fn row_of_instance(instance: &Value) -> Vec<(Look, String)> {
 }
 
 fn row_of_endpoint(endpoint: &Value) -> Vec<(Look, String)> {
-    let failure = endpoint["last-failure"].as_str().unwrap_or_default();
-    let (look, state) = match endpoint["health"].as_str().unwrap_or_default() {
-        "well" => (Look::Good, "well"),
-        "unproven" => (Look::Odd, "unproven"),
-        "unwell" => (Look::Bad, "unwell"),
-        _ => (Look::Plain, ""),
+    let standing = word(&endpoint["standing"]);
+    let look = match standing {
+        "well" => Look::Good,
+        "unproven" | "on-trial" | "full" | "leaving" => Look::Odd,
+        _ => Look::Bad,
     };
-    let note = match endpoint["resting"] == true {
-        true => "refused a moment ago",
-        false => failure,
+    let note = match standing {
+        "refusing" => "it refused a moment ago".to_owned(),
+        "ejected" => {
+            let seconds = endpoint["ejected-ms"].as_u64().unwrap_or_default() / 1000;
+            format!("it did worse than the others; out for {seconds} s more")
+        }
+        _ => endpoint["last-failure"].as_str().unwrap_or_default().to_owned(),
     };
     vec![
         (Look::Plain, word(&endpoint["address"]).to_owned()),
-        (look, state.to_owned()),
-        (Look::Odd, note.to_owned()),
+        (look, standing.to_owned()),
+        (Look::Odd, note),
     ]
 }
 

@@ -2,9 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use rules::balance::{Ask, Balancer, Loads, Member, Standing};
 use rules::forward::Peer;
 use rules::tcp::Beginning;
-use rules::{Cx, Fault, Rules, Trail, Verdict};
+use rules::{Cx, Fault, Rules, Service, Trail, Verdict};
 use serde::{Deserialize, Serialize};
 use wire::RequestHead;
 use wire::hello::NotHello;
@@ -35,9 +36,9 @@ pub(crate) struct Explanation {
     pub(crate) decisions: Trail,
 }
 
-/// What is known about the endpoints of the service at an index: each one's address, and whether
-/// it is passed over at the moment.
-pub(crate) type Endpoints<'a> = &'a dyn Fn(usize) -> Vec<(String, bool)>;
+/// What is known about the endpoints of the service at an index: each one's address, and how it
+/// stands at the moment.
+pub(crate) type Endpoints<'a> = &'a dyn Fn(usize) -> Vec<(String, Standing)>;
 
 /// Decides about the request in `question`, or the connection, as the engine would.
 ///
@@ -63,9 +64,8 @@ pub(crate) fn explain(
     let request = format!("{} {}", question.method, question.url);
     let outcome = match rules.decide(&mut head, &mut cx) {
         Verdict::Forward { service, .. } => {
-            let name = rules.service(service).name.to_string();
             let trail = cx.trail.as_mut().expect("it was just put there");
-            balance(trail, &name, &endpoints(service.0 as usize))
+            balance(trail, rules.service(service), &endpoints(service.0 as usize))
         }
         Verdict::Reply { reply, .. } => format!("answer {}", reply.status),
         Verdict::Files { files, candidates, .. } => {
@@ -81,14 +81,31 @@ pub(crate) fn explain(
     Ok(Explanation { request, outcome, decisions })
 }
 
-/// Which endpoint of the service `name` would be taken.
-fn balance(trail: &mut Trail, name: &str, endpoints: &[(String, bool)]) -> String {
-    let resting = |at: usize| endpoints[at].1;
-    match rules::balance::pick(endpoints.len(), 0, 0, resting) {
-        Some((at, why)) => {
-            trail.note("endpoint", endpoints[at].0.clone());
-            trail.record("balance", "pick", why);
-            format!("forward to `{name}` at {}", endpoints[at].0)
+/// Which endpoint of `service` would be taken.
+fn balance(trail: &mut Trail, service: &Service, endpoints: &[(String, Standing)]) -> String {
+    let name = &service.name;
+    let members = (0_u32..).zip(endpoints).map(|(id, (address, _))| Member {
+        id,
+        hash: rules::balance::hash(address.as_bytes()),
+        weight: 1.0,
+        tier: 0,
+        is_near: true,
+        since_ns: 0,
+    });
+    let members: Vec<Member> = members.collect();
+    let mut balancer = Balancer::new(service.policy.balance, &members);
+    let mut loads = Loads::default();
+    balancer.renew(&mut loads, 0, |id| endpoints[id as usize].1);
+    let unwell = endpoints.iter().filter(|(_, standing)| *standing != Standing::Well);
+    for (address, standing) in unwell {
+        trail.note("passed-over", format!("{address} ({})", standing.name()));
+    }
+    match balancer.pick(&loads, &Ask::default()) {
+        Some(pick) => {
+            let (address, _) = &endpoints[pick.at];
+            trail.note("endpoint", address.clone());
+            trail.record("balance", "pick", pick.why);
+            format!("forward to `{name}` at {address}")
         }
         None => {
             trail.record("balance", "none", "the service has no endpoint at the moment");
@@ -162,7 +179,7 @@ fn explain_connection(
             let entry = rules.tcp().entry(id);
             trail.note("entry", entry.name());
             trail.record("tcp", "choose", why);
-            let service = &rules.service(entry.service).name;
+            let service = rules.service(entry.service);
             balance(&mut trail, service, &endpoints(entry.service.0 as usize))
         }
         Err(fault) => {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rules::service::{Endpoint as Written, Source};
 use rules::tcp::TcpEntry;
@@ -77,15 +77,31 @@ pub(crate) struct Registry {
     next_index: usize,
     routes: HashMap<Box<str>, Arc<RouteMetrics>>,
     other_routes: Arc<RouteMetrics>,
-    services: HashMap<Box<str>, Arc<ServiceMetrics>>,
+    services: HashMap<Box<str>, Known>,
+    /// The next service's index; not used again either.
+    next_service: usize,
+    /// The newest generation of any service.
+    generation: u64,
+    /// Clock of the process, by which endpoints are young.
+    started: Instant,
     tcp: HashMap<String, Arc<TcpMetrics>>,
+}
+
+/// A service as it was lent last.
+struct Known {
+    index: usize,
+    metrics: Arc<ServiceMetrics>,
+    lent: Option<Arc<Service>>,
 }
 
 impl Registry {
     /// A registry for so many workers, the control thread's own included.
-    pub(crate) fn new(workers: usize) -> Self {
+    pub(crate) fn new(workers: usize, started: Instant) -> Self {
         Self {
             workers,
+            started,
+            next_service: 0,
+            generation: 0,
             endpoints: HashMap::new(),
             next_index: 0,
             routes: HashMap::new(),
@@ -101,7 +117,7 @@ impl Registry {
         services: &[Arc<ServiceRules>],
         found: &Found,
     ) -> Box<[Arc<Service>]> {
-        let ready = services.iter().map(|rules| Arc::new(self.service(rules, found))).collect();
+        let ready = services.iter().map(|rules| self.service(rules, found)).collect();
         if self.services.len() > services.len() {
             let named: HashSet<&str> = services.iter().map(|service| &*service.name).collect();
             self.services.retain(|name, _| named.contains(&**name));
@@ -109,18 +125,30 @@ impl Registry {
         ready
     }
 
-    fn service(&mut self, rules: &Arc<ServiceRules>, found: &Found) -> Service {
+    /// The service as it is now: the very one that was lent before, if nothing changed.
+    fn service(&mut self, rules: &Arc<ServiceRules>, found: &Found) -> Arc<Service> {
         let endpoints: Vec<_> = addresses(rules, found)
             .into_iter()
             .map(|(address, text)| self.endpoint(&rules.name, address, &text))
             .collect();
-        let workers = self.workers;
-        let metrics = self
-            .services
-            .entry(rules.name.clone())
-            .or_insert_with(|| Arc::new(ServiceMetrics::new(&rules.name, workers)));
+        let known = self.services.entry(rules.name.clone()).or_insert_with(|| {
+            let index = self.next_service;
+            self.next_service += 1;
+            let metrics = Arc::new(ServiceMetrics::new(&rules.name, self.workers));
+            Known { index, metrics, lent: None }
+        });
+        if let Some(lent) = &known.lent
+            && (Arc::ptr_eq(&lent.rules, rules) || lent.rules == *rules)
+            && lent.endpoints.len() == endpoints.len()
+            && lent.endpoints.iter().zip(&endpoints).all(|(one, other)| Arc::ptr_eq(one, other))
+        {
+            return Arc::clone(lent);
+        }
+        self.generation += 1;
         let timeouts = &rules.timeouts;
-        Service {
+        let service = Arc::new(Service {
+            index: known.index,
+            generation: self.generation,
             is_started: matches!(rules.source, Source::Run(_)),
             endpoints: endpoints.into(),
             times: Times {
@@ -131,18 +159,25 @@ impl Registry {
             },
             idle_ms: milliseconds(rules.pool.idle),
             idle_connections_max: rules.pool.idle_connections as usize,
-            metrics: Arc::clone(metrics),
+            metrics: Arc::clone(&known.metrics),
             rules: Arc::clone(rules),
-        }
+        });
+        known.lent = Some(Arc::clone(&service));
+        service
     }
 
     fn endpoint(&mut self, service: &str, address: Address, text: &str) -> Arc<Endpoint> {
         let next_index = &mut self.next_index;
+        // Of those that are there at the start none is younger than the others.
+        let since_ns = match self.generation {
+            0 => 0,
+            _ => u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX),
+        };
         let endpoint =
             self.endpoints.entry((service.into(), address.clone())).or_insert_with(|| {
                 let index = *next_index;
                 *next_index += 1;
-                Arc::new(Endpoint::new(index, address, text))
+                Arc::new(Endpoint::new(index, address, text, since_ns))
             });
         Arc::clone(endpoint)
     }

@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rules::Rules;
+use rules::health::Ejections;
+use rules::{Rules, balance};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use wire::h1::{BodyLimits, HeadLimits};
@@ -68,6 +69,11 @@ pub(crate) struct Limits {
 
 /// A service as the engine sees it.
 pub(crate) struct Service {
+    /// Dense and never used for a service of another name in this process; what workers know about a
+    /// service is found by it.
+    pub(crate) index: usize,
+    /// Another one whenever anything here is another.
+    pub(crate) generation: u64,
     pub(crate) rules: Arc<rules::Service>,
     /// Whether Doorward starts it: then having no endpoint means that it is not ready yet.
     pub(crate) is_started: bool,
@@ -77,24 +83,6 @@ pub(crate) struct Service {
     /// Idle connections kept by each worker for each endpoint.
     pub(crate) idle_connections_max: usize,
     pub(crate) metrics: Arc<ServiceMetrics>,
-}
-
-impl Service {
-    /// Whether the endpoint at an index is passed over while others are there: it refused a moment ago,
-    /// or checks find it unwell, or they have not found it well yet while they have others.
-    pub(crate) fn passed_over(&self, now_ms: u64) -> impl Fn(usize) -> bool {
-        let is_well = |endpoint: &Arc<Endpoint>| endpoint.health.standing() == Standing::Well;
-        let proven = self.rules.health.is_some() && self.endpoints.iter().any(is_well);
-        move |at| {
-            let endpoint = &self.endpoints[at];
-            endpoint.is_resting(now_ms)
-                || match endpoint.health.standing() {
-                    Standing::Unasked | Standing::Well => false,
-                    Standing::Unproven => proven,
-                    Standing::Unwell => true,
-                }
-        }
-    }
 }
 
 /// Time limits towards a service, in milliseconds.
@@ -114,8 +102,13 @@ pub(crate) struct Endpoint {
     pub(crate) address: Address,
     /// The address as it stands in `Host` and in explanations.
     pub(crate) text: Box<str>,
+    /// What identifies it on other nodes and after a restart, too.
+    pub(crate) hash: u64,
+    /// When it came, in nanoseconds since the process started; zero if it was there at the start.
+    pub(crate) since_ns: u64,
     /// Until then (milliseconds since the process started) it is passed over: it refused.
     resting_until_ms: AtomicU64,
+    ejections: Ejected,
     /// What checks found; written by control, and only when it asks.
     pub(crate) health: Findings,
 }
@@ -135,15 +128,31 @@ impl std::fmt::Display for Address {
     }
 }
 
+/// What workers found out about an endpoint from its requests; each writes it, seldom.
+#[derive(Debug, Default)]
+struct Ejected {
+    until_ms: AtomicU64,
+    times: AtomicU32,
+    acquitted_ms: AtomicU64,
+}
+
 impl Endpoint {
-    pub(crate) fn new(index: usize, address: Address, text: &str) -> Self {
+    pub(crate) fn new(index: usize, address: Address, text: &str, since_ns: u64) -> Self {
         Self {
             index,
+            hash: balance::hash(address.to_string().as_bytes()),
             address,
             text: text.into(),
+            since_ns,
             resting_until_ms: AtomicU64::new(0),
+            ejections: Ejected::default(),
             health: Findings::default(),
         }
+    }
+
+    /// The number by which balancers know it.
+    pub(crate) fn id(&self) -> u32 {
+        u32::try_from(self.index).unwrap_or(u32::MAX)
     }
 
     /// The address as it is shown to people.
@@ -151,13 +160,42 @@ impl Endpoint {
         self.address.to_string()
     }
 
+    /// Whether it may be used, as far as anybody knows.
+    pub(crate) fn standing(&self, now_ms: u64) -> balance::Standing {
+        match self.health.standing() {
+            Standing::Unwell => return balance::Standing::Unwell,
+            Standing::Unproven => return balance::Standing::Unproven,
+            Standing::Unasked | Standing::Well => {}
+        }
+        match self.ejections().standing(now_ms) {
+            balance::Standing::Well if self.is_resting(now_ms) => balance::Standing::Refusing,
+            standing => standing,
+        }
+    }
+
     /// Whether it refused a connection a moment ago.
-    pub(crate) fn is_resting(&self, now_ms: u64) -> bool {
+    fn is_resting(&self, now_ms: u64) -> bool {
         self.resting_until_ms.load(Ordering::Relaxed) > now_ms
     }
 
     pub(crate) fn rest_until(&self, until_ms: u64) {
         self.resting_until_ms.store(until_ms, Ordering::Relaxed);
+    }
+
+    pub(crate) fn ejections(&self) -> Ejections {
+        Ejections {
+            until_ms: self.ejections.until_ms.load(Ordering::Relaxed),
+            times: self.ejections.times.load(Ordering::Relaxed),
+            acquitted_ms: self.ejections.acquitted_ms.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Notes that it is out, or in again. Of two workers that judge it at the same moment, one is not
+    /// heard.
+    pub(crate) fn judge(&self, ejections: Ejections) {
+        self.ejections.times.store(ejections.times, Ordering::Relaxed);
+        self.ejections.acquitted_ms.store(ejections.acquitted_ms, Ordering::Relaxed);
+        self.ejections.until_ms.store(ejections.until_ms, Ordering::Relaxed);
     }
 }
 

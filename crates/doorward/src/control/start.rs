@@ -122,7 +122,7 @@ async fn assemble(
 
     let tls = TlsServer::new(Arc::default()).map_err(io::Error::other)?;
     tls.certificates.set_files(&compiled.certificates);
-    let mut registry = Registry::new(count + 1);
+    let mut registry = Registry::new(count + 1, metrics.started);
     let found = Found::default();
     let snapshot = Snapshot {
         version: 1,

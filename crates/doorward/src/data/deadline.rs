@@ -30,10 +30,15 @@ struct Slot {
     at_ms: Cell<u64>,
     /// Whether the connection waits for its next request and may be closed at any time.
     idle: Cell<bool>,
+    /// The endpoint that it waits for, if it need not.
+    endpoint: Cell<u32>,
     waker: Option<Waker>,
 }
 
 const NEVER: u64 = u64::MAX;
+
+/// No endpoint.
+const NOBODY: u32 = u32::MAX;
 
 impl Deadlines {
     /// Deadlines by a clock that began at `started`.
@@ -83,6 +88,18 @@ impl Deadlines {
         }
     }
 
+    /// Ends the wait of all who wait for the endpoint `id` and need not.
+    pub(crate) fn give_up(&self, id: u32) {
+        for slot in &*self.slots.borrow() {
+            if slot.endpoint.get() == id {
+                slot.at_ms.set(0);
+                if let Some(waker) = &slot.waker {
+                    waker.wake_by_ref();
+                }
+            }
+        }
+    }
+
     /// How many connections have a slot.
     pub(crate) fn in_use(&self) -> usize {
         self.slots.borrow().len() - self.free.borrow().len()
@@ -111,7 +128,12 @@ impl Watch {
         if deadlines.in_use() == 0 {
             deadlines.wake_clock();
         }
-        let slot = Slot { at_ms: Cell::new(NEVER), idle: Cell::new(false), waker: Some(waker) };
+        let slot = Slot {
+            at_ms: Cell::new(NEVER),
+            idle: Cell::new(false),
+            endpoint: Cell::new(NOBODY),
+            waker: Some(waker),
+        };
         let index = {
             let mut slots = deadlines.slots.borrow_mut();
             match deadlines.free.borrow_mut().pop() {
@@ -144,6 +166,23 @@ impl Watch {
             slot.at_ms.set(at_ms);
             slot.idle.set(false);
         });
+    }
+
+    /// From now on this waits for the endpoint `id`, and need not if that turns out to be in vain; until
+    /// [`Watch::expect_nobody`].
+    pub(crate) fn expect(&self, id: u32) {
+        self.with(|slot| slot.endpoint.set(id));
+    }
+
+    /// It waits for no endpoint, or for one that it has to wait for.
+    pub(crate) fn expect_nobody(&self) {
+        self.with(|slot| slot.endpoint.set(NOBODY));
+    }
+
+    /// Milliseconds until the limit; `None` if there is none.
+    pub(crate) fn left_ms(&self) -> Option<u64> {
+        let limit_ms = Some(self.limit_ms.get()).filter(|limit_ms| *limit_ms != NEVER)?;
+        Some(limit_ms.saturating_sub(self.now_ms()))
     }
 
     /// From now on no deadline is later than `at_ms` of the worker's clock, until
@@ -181,6 +220,7 @@ impl Drop for Watch {
         let mut slots = self.deadlines.slots.borrow_mut();
         slots[self.index].at_ms.set(NEVER);
         slots[self.index].idle.set(false);
+        slots[self.index].endpoint.set(NOBODY);
         slots[self.index].waker = None;
         self.deadlines.free.borrow_mut().push(self.index);
     }
@@ -219,6 +259,22 @@ mod tests {
         watch.unlimit();
         watch.set(1000);
         assert!(!watch.is_over() && !watch.is_limit_over());
+    }
+
+    #[tokio::test]
+    async fn only_who_waits_for_an_endpoint_gives_it_up() {
+        let deadlines = Rc::new(Deadlines::new(Instant::now()));
+        let waits = Watch::new(Rc::clone(&deadlines)).await;
+        let other = Watch::new(Rc::clone(&deadlines)).await;
+        for watch in [&waits, &other] {
+            watch.set(1000);
+            watch.expect(7);
+        }
+        other.expect_nobody();
+        deadlines.give_up(8);
+        assert!(!waits.is_over());
+        deadlines.give_up(7);
+        assert!(waits.is_over() && !other.is_over());
     }
 
     #[tokio::test]

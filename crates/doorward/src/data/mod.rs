@@ -4,6 +4,8 @@
 //! What is not HTTP: listen -> tcp (upstream, relay) -> account.
 
 mod account;
+mod attempt;
+mod balance;
 mod buffer;
 mod call;
 pub(crate) mod connection;

@@ -10,14 +10,15 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use rules::Fault;
+use rules::balance::{Ask, Outcome};
 use rules::tcp::{Beginning, TcpId};
 use tokio::net::TcpStream;
 use wire::hello::postgres::{self, Asks, TLS_REQUEST};
 use wire::hello::{Alert, ClientHello, HelloScan, NotHello};
 use wire::proxy_protocol;
 
+use super::balance::Attempt;
 use super::deadline::Watch;
-use super::forward::{ENDPOINTS_TRIED_MAX, REST_MS};
 use super::listen::Listener;
 use super::proxied;
 use super::relay::Relay;
@@ -57,6 +58,8 @@ struct Way {
     upstream: Side,
     /// Keeps the instance from being stopped.
     _endpoint: Arc<Endpoint>,
+    /// Counts as a request there.
+    _attempt: Attempt,
     /// What the service is told first.
     head: Vec<u8>,
     idle_ms: u64,
@@ -249,11 +252,11 @@ impl Carriage {
     /// Opens a connection to an endpoint of the entry's service.
     async fn connect(&mut self, snapshot: &Pinned, id: TcpId) -> Result<Way, Fault> {
         let entry = snapshot.rules.tcp().entry(id);
-        let index = entry.service.0 as usize;
-        let service = &*snapshot.services[index];
+        let service = &*snapshot.services[entry.service.0 as usize];
         let counters = &service.metrics.shards[self.worker.index];
-        let connected = self.try_endpoints(service, index).await;
-        let (upstream, endpoint) = connected.inspect_err(|_| counters.failures.add(1))?;
+        let connected = self.try_endpoints(service).await;
+        let (upstream, attempt) = connected.inspect_err(|_| counters.failures.add(1))?;
+        let endpoint = Arc::clone(&service.endpoints[attempt.at]);
         self.seen.endpoint = endpoint.shown();
         let mut head = Vec::new();
         if entry.proxy_protocol {
@@ -267,33 +270,37 @@ impl Carriage {
             head.clear();
         }
         let idle_ms = entry.idle.map_or(snapshot.limits.upgrade_idle_ms, milliseconds);
-        Ok(Way { upstream, _endpoint: endpoint, head, idle_ms })
+        Ok(Way { upstream, _endpoint: endpoint, _attempt: attempt.unmeasured(), head, idle_ms })
     }
 
-    async fn try_endpoints(
-        &mut self,
-        service: &Service,
-        index: usize,
-    ) -> Result<(Side, Arc<Endpoint>), Fault> {
+    async fn try_endpoints(&mut self, service: &Service) -> Result<(Side, Attempt), Fault> {
         let counters = &service.metrics.shards[self.worker.index];
-        let turn = self.worker.turn(index);
-        let now_ms = self.worker.deadlines.now_ms();
+        let policy = &service.rules.policy.retry;
+        let mut tried = Vec::new();
         let mut last = if service.is_started { Fault::Starting } else { Fault::NoEndpoint };
-        for tried in 0..ENDPOINTS_TRIED_MAX {
-            let passed_over = service.passed_over(now_ms);
-            let (at, _) = rules::balance::pick(service.endpoints.len(), turn, tried, passed_over)
-                .ok_or(last)?;
-            let endpoint = &service.endpoints[at];
+        while tried.len() < policy.attempts_max as usize {
+            let ask = Ask {
+                now_ns: self.worker.now_ns(),
+                random: self.worker.draw(),
+                tried: &tried,
+                ..Ask::default()
+            };
+            let (attempt, pick) = Attempt::begin(&self.worker, service, &ask).ok_or(last)?;
+            let endpoint = &service.endpoints[pick.at];
             match upstream::connect(endpoint, service.times.connect_ms, &self.watch).await {
                 Ok(side) => {
                     counters.connects.add(1);
-                    return Ok((side, Arc::clone(endpoint)));
+                    return Ok((side, attempt));
                 }
                 Err(fault) => {
                     counters.connect_failures.add(1);
-                    endpoint.rest_until(now_ms + REST_MS);
+                    attempt.end(service, self.worker.now_ns(), Outcome::Refused);
                     last = fault;
                 }
+            }
+            tried.push(pick.id);
+            if pick.is_again || !policy.on_connect {
+                break;
             }
         }
         Err(last)

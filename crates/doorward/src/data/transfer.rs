@@ -206,6 +206,8 @@ pub(crate) struct Transfer {
     pub(crate) begun: bool,
     /// A copy of what was carried so far, for sending it again.
     copy: Option<Carried>,
+    /// The most bytes that it may have.
+    copy_bytes_max: usize,
     /// What the body becomes on its way, if it becomes another.
     recoding: Option<Recoding>,
     /// What comes behind the data that waits to be written.
@@ -219,9 +221,6 @@ struct Carried {
     data: Vec<u8>,
     trailers: Option<Box<Fields>>,
 }
-
-/// The most body bytes that are kept for sending a request again.
-const COPY_BYTES_MAX: usize = 64 * 1024;
 
 impl Transfer {
     /// `from` is how the body arrives, `to` how it leaves towards `end`; `head` is written before
@@ -249,17 +248,18 @@ impl Transfer {
             progress: 0,
             begun: false,
             copy: None,
+            copy_bytes_max: 0,
             recoding: None,
             last: None,
             grpc_status: None,
         }
     }
 
-    /// Keeps a copy of the data, if there is any and as long as it is small, for
+    /// Keeps a copy of the data, if there is any and as long as it has no more than `bytes_max`, for
     /// [`Transfer::rewind`].
-    pub(crate) fn keep_copy(&mut self) {
+    pub(crate) fn keep_copy(&mut self, bytes_max: usize) {
         if !self.read_all {
-            self.copy = Some(Carried::default());
+            (self.copy, self.copy_bytes_max) = (Some(Carried::default()), bytes_max);
         }
     }
 
@@ -427,7 +427,7 @@ impl Transfer {
             return Err(Broken::TooLarge);
         }
         if let Some(copy) = &mut self.copy {
-            if copy.data.len() + data.len() <= COPY_BYTES_MAX {
+            if copy.data.len() + data.len() <= self.copy_bytes_max {
                 copy.data.extend_from_slice(data);
             } else {
                 self.copy = None;

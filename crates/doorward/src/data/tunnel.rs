@@ -10,9 +10,9 @@ use rules::{Fault, RouteId};
 use wire::Known;
 use wire::h1::{self, BodyLimits, Framing, ToClient};
 
+use super::attempt;
 use super::connection::{After, Connection};
 use super::end::End;
-use super::forward;
 use super::respond;
 use super::scratch::Scratch;
 use super::serve::Done;
@@ -115,7 +115,7 @@ pub(super) fn would_mislead(scratch: &Scratch) -> bool {
 /// another one). Not every wish of a client is passed on.
 fn was_offered(scratch: &Scratch, protocol: &[u8]) -> bool {
     let framing = h1::request_framing(&scratch.request).unwrap_or_default();
-    let offered = forward::upgrade(scratch, framing).unwrap_or_default();
+    let offered = attempt::upgrade(scratch, framing).unwrap_or_default();
     offered
         .split(|&byte| byte == b',')
         .any(|offered| offered.trim_ascii().eq_ignore_ascii_case(protocol))

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use super::balance::{self, Balances};
 use super::buffer;
 use super::deadline::{Deadlines, SWEEP};
 use super::h2::client::Links;
@@ -53,7 +54,7 @@ pub(crate) struct Worker {
     scratch: RefCell<Vec<Box<Scratch>>>,
     started: Instant,
     random_state: Cell<u64>,
-    turns: RefCell<Vec<usize>>,
+    pub(crate) balances: Balances,
     date: RefCell<DateLine>,
     /// Whether connections are to end as soon as they can.
     pub(crate) draining: Cell<bool>,
@@ -89,7 +90,7 @@ impl Worker {
             trails,
             scratch: RefCell::default(),
             random_state: Cell::new(RandomState::new().hash_one(index)),
-            turns: RefCell::default(),
+            balances: Balances::default(),
             date: RefCell::new(DateLine::now()),
             draining: Cell::new(false),
         })
@@ -123,22 +124,13 @@ impl Worker {
         u128::from(self.draw()) << 64 | u128::from(self.draw())
     }
 
-    fn draw(&self) -> u64 {
+    /// 64 random bits.
+    pub(crate) fn draw(&self) -> u64 {
         let state = self.random_state.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
         self.random_state.set(state);
         let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ mixed >> 31
-    }
-
-    /// A number that is one higher each time, for the service at `index`.
-    pub(crate) fn turn(&self, index: usize) -> usize {
-        let mut turns = self.turns.borrow_mut();
-        if turns.len() <= index {
-            turns.resize(index + 1, self.index);
-        }
-        turns[index] = turns[index].wrapping_add(1);
-        turns[index]
     }
 
     pub(crate) fn take_scratch(&self) -> Box<Scratch> {
@@ -168,6 +160,7 @@ impl Worker {
                 self.rest().await;
             }
             self.deadlines.sweep(self.now_ns() / 1_000_000);
+            balance::sweep(&self, &self.pin());
             sweeps += 1;
             if sweeps.is_multiple_of(10) {
                 self.date.borrow_mut().renew();

@@ -13,7 +13,6 @@ mod ring;
 mod sticky;
 #[cfg(test)]
 mod tests;
-mod turn;
 
 pub use key::HashBy;
 pub use load::{Load, Loads, Outcome, is_failure};
@@ -21,7 +20,6 @@ pub use pick::{Ask, Pick};
 pub use plan::Balancer;
 pub use ring::{Hasher, hash};
 pub use sticky::{Claim, MAC_BYTES, Sticky};
-pub use turn::pick;
 
 /// How endpoints are chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -130,8 +130,14 @@ impl Balancer {
     }
 
     /// Lays out anew who takes requests. To be called when anything changed, and every second or so
-    /// besides, since time alone ends slow starts.
-    pub fn renew(&mut self, loads: &mut Loads, now_ns: u64, standing: impl Fn(u32) -> Standing) {
+    /// besides, since time alone ends slow starts. `standing` is asked about each member, in their
+    /// order.
+    pub fn renew(
+        &mut self,
+        loads: &mut Loads,
+        now_ns: u64,
+        mut standing: impl FnMut(u32) -> Standing,
+    ) {
         for (member, known) in self.members.iter_mut().zip(&mut self.standings) {
             let before = std::mem::replace(known, standing(member.id));
             loads.know(member.id);

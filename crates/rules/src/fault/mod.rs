@@ -7,6 +7,8 @@ pub(crate) mod tests;
 use wire::h1::Malformed;
 use wire::hello::NotHello;
 
+use crate::retry::Failure;
+
 pub(crate) use render::quality;
 pub use render::{Asker, proxy_status};
 
@@ -161,18 +163,6 @@ impl Side {
     }
 }
 
-/// Whether the request may be tried again, as far as this fault says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Retry {
-    /// No.
-    Never,
-    /// If the connection had served a request before, and the request is idempotent or not one byte
-    /// of an answer came: the endpoint may have closed it while idle (RFC 9112, 9.3.1).
-    IfReused,
-    /// Yes: not one byte of it was sent, or looked at.
-    Safe,
-}
-
 impl Fault {
     /// Where in its life the request was.
     #[must_use]
@@ -263,9 +253,10 @@ impl Fault {
         }
     }
 
-    /// Whether another attempt may be made.
+    /// What it means for sending the request again, if that can help at all; `is_stale` if it happened
+    /// on a connection that had served a request before, and not one byte of an answer came.
     #[must_use]
-    pub const fn retry(self) -> Retry {
+    pub const fn failure(self, is_stale: bool) -> Option<Failure> {
         match self {
             Self::DnsFailed
             | Self::DnsTimeout
@@ -273,8 +264,14 @@ impl Fault {
             | Self::ConnectTimeout
             | Self::Unreachable
             | Self::ConnectFailed
-            | Self::StreamRefused => Retry::Safe,
-            Self::SendFailed | Self::UpstreamClosed => Retry::IfReused,
+            | Self::StreamRefused => Some(Failure::Unseen),
+            // The endpoint may have closed it while it was idle (RFC 9112, 9.3.1).
+            Self::SendFailed | Self::UpstreamClosed if is_stale => Some(Failure::Stale),
+            Self::SendFailed | Self::UpstreamClosed | Self::UpstreamTruncated => {
+                Some(Failure::Reset)
+            }
+            Self::SendTimeout | Self::FirstByteTimeout => Some(Failure::Timeout),
+            // It is the client's or our own doing, the same anywhere, or too late.
             Self::Malformed(_)
             | Self::BodyMalformed(_)
             | Self::HeadTimeout
@@ -302,13 +299,10 @@ impl Fault {
             | Self::Starting
             | Self::UpstreamBusy
             | Self::SocketsExhausted
-            | Self::SendTimeout
-            | Self::FirstByteTimeout
             | Self::UpstreamMalformed(_)
             | Self::UpgradeFailed
             | Self::BetweenBytesTimeout
-            | Self::UpstreamTruncated
-            | Self::Bug => Retry::Never,
+            | Self::Bug => None,
         }
     }
 

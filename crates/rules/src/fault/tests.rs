@@ -4,7 +4,7 @@ use expect_test::{Expect, expect};
 use wire::h1::Malformed;
 use wire::hello::NotHello;
 
-use super::{Asker, Fault, Retry, Side};
+use super::{Asker, Fault, Side};
 
 #[track_caller]
 fn check(fault: Fault, accept: Option<&str>, expect: Expect) {
@@ -162,7 +162,7 @@ fn the_table_is_sound() {
             Side::Client => assert!(status < 500 || status == 501 || status == 502, "{fault:?}"),
             Side::Upstream | Side::Ours => assert!(status >= 500, "{fault:?}"),
         }
-        if fault.retry() != Retry::Never {
+        if fault.failure(false).is_some() {
             assert_eq!(fault.side(), Side::Upstream, "{fault:?}");
         }
     }
@@ -178,54 +178,54 @@ fn the_whole_table() {
             fault.status(),
             fault.stage().name(),
             fault.side().name(),
-            format!("{:?}", fault.retry()),
+            fault.failure(true).map_or("-".to_owned(), |failure| format!("{failure:?}")),
             fault.proxy_error().unwrap_or("-"),
         );
     }
     expect![[r#"
-        malformed              400 head      client   Never    http_request_error
-        body-malformed         400 body      client   Never    http_request_error
-        head-timeout           408 head      client   Never    http_request_error
-        body-too-large         413 body      client   Never    http_request_error
-        body-idle              408 body      client   Never    http_request_error
-        body-too-slow          408 body      client   Never    http_request_error
-        client-gone            499 deliver   client   Never    -
-        client-stalled         499 deliver   client   Never    -
-        hello-malformed        400 head      client   Never    tls_protocol_error
-        unrecognized-name      421 route     client   Never    destination_not_found
-        connection-idle        504 deliver   ours     Never    connection_read_timeout
-        deadline-malformed     400 head      client   Never    http_request_error
-        deadline-exceeded      504 deliver   upstream Never    connection_read_timeout
-        connect                501 head      client   Never    http_request_error
-        loop                   502 head      client   Never    proxy_loop_detected
-        too-early              425 head      client   Never    http_request_error
-        no-route               404 route     client   Never    destination_not_found
-        method-not-allowed     405 route     client   Never    http_request_denied
-        file-not-found         404 files     client   Never    -
-        file-unreadable        500 files     ours     Never    -
-        too-many-connections   503 accept    ours     Never    connection_limit_reached
-        draining               503 accept    ours     Never    proxy_internal_response
-        overloaded             503 accept    ours     Never    proxy_internal_response
-        no-endpoint            503 endpoint  upstream Never    destination_unavailable
-        starting               503 endpoint  upstream Never    destination_unavailable
-        upstream-busy          503 endpoint  ours     Never    connection_limit_reached
-        sockets-exhausted      503 connect   ours     Never    proxy_internal_response
-        dns-failed             502 connect   upstream Safe     dns_error
-        dns-timeout            504 connect   upstream Safe     dns_timeout
-        connect-refused        502 connect   upstream Safe     connection_refused
-        connect-timeout        504 connect   upstream Safe     connection_timeout
-        unreachable            502 connect   upstream Safe     destination_ip_unroutable
-        connect-failed         502 connect   upstream Safe     connection_terminated
-        send-timeout           504 send      upstream Never    connection_write_timeout
-        send-failed            502 send      upstream IfReused connection_terminated
-        first-byte-timeout     504 wait      upstream Never    connection_read_timeout
-        upstream-closed        502 wait      upstream IfReused connection_terminated
-        stream-refused         502 wait      upstream Safe     connection_terminated
-        upstream-malformed     502 receive   upstream Never    http_response_header_section_size
-        upgrade-failed         502 receive   upstream Never    http_upgrade_failed
-        between-bytes-timeout  504 receive   upstream Never    connection_read_timeout
-        upstream-truncated     502 receive   upstream Never    http_response_incomplete
-        bug                    500 deliver   ours     Never    proxy_internal_error
+        malformed              400 head      client   -        http_request_error
+        body-malformed         400 body      client   -        http_request_error
+        head-timeout           408 head      client   -        http_request_error
+        body-too-large         413 body      client   -        http_request_error
+        body-idle              408 body      client   -        http_request_error
+        body-too-slow          408 body      client   -        http_request_error
+        client-gone            499 deliver   client   -        -
+        client-stalled         499 deliver   client   -        -
+        hello-malformed        400 head      client   -        tls_protocol_error
+        unrecognized-name      421 route     client   -        destination_not_found
+        connection-idle        504 deliver   ours     -        connection_read_timeout
+        deadline-malformed     400 head      client   -        http_request_error
+        deadline-exceeded      504 deliver   upstream -        connection_read_timeout
+        connect                501 head      client   -        http_request_error
+        loop                   502 head      client   -        proxy_loop_detected
+        too-early              425 head      client   -        http_request_error
+        no-route               404 route     client   -        destination_not_found
+        method-not-allowed     405 route     client   -        http_request_denied
+        file-not-found         404 files     client   -        -
+        file-unreadable        500 files     ours     -        -
+        too-many-connections   503 accept    ours     -        connection_limit_reached
+        draining               503 accept    ours     -        proxy_internal_response
+        overloaded             503 accept    ours     -        proxy_internal_response
+        no-endpoint            503 endpoint  upstream -        destination_unavailable
+        starting               503 endpoint  upstream -        destination_unavailable
+        upstream-busy          503 endpoint  ours     -        connection_limit_reached
+        sockets-exhausted      503 connect   ours     -        proxy_internal_response
+        dns-failed             502 connect   upstream Unseen   dns_error
+        dns-timeout            504 connect   upstream Unseen   dns_timeout
+        connect-refused        502 connect   upstream Unseen   connection_refused
+        connect-timeout        504 connect   upstream Unseen   connection_timeout
+        unreachable            502 connect   upstream Unseen   destination_ip_unroutable
+        connect-failed         502 connect   upstream Unseen   connection_terminated
+        send-timeout           504 send      upstream Timeout  connection_write_timeout
+        send-failed            502 send      upstream Stale    connection_terminated
+        first-byte-timeout     504 wait      upstream Timeout  connection_read_timeout
+        upstream-closed        502 wait      upstream Stale    connection_terminated
+        stream-refused         502 wait      upstream Unseen   connection_terminated
+        upstream-malformed     502 receive   upstream -        http_response_header_section_size
+        upgrade-failed         502 receive   upstream -        http_upgrade_failed
+        between-bytes-timeout  504 receive   upstream -        connection_read_timeout
+        upstream-truncated     502 receive   upstream Reset    http_response_incomplete
+        bug                    500 deliver   ours     -        proxy_internal_error
     "#]]
     .assert_eq(&text);
 }

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 
 use config::{At, Period, Report};
 
+use super::retry;
 use super::text::{Instances, ServiceConfig};
-use super::{Endpoint, Health, HostField, Pool, Run, Service, Source, Timeouts};
+use super::{Endpoint, Health, HostField, Policy, Pool, Run, Service, Source, Timeouts};
 
 /// The most instances of one service on one machine; beyond that the number is a slip.
 const INSTANCES_MAX: u32 = 256;
@@ -21,6 +22,7 @@ impl Service {
             None => Some(None),
             Some(health) => Health::build(health, &config.protocol, report).map(Some),
         };
+        let retry = retry::build(config.retry.as_ref(), report);
         if !named {
             return None;
         }
@@ -32,6 +34,7 @@ impl Service {
             pool: Pool { idle: (*config.idle).into(), idle_connections: *config.idle_connections },
             host: host?,
             health: health?,
+            policy: Policy { retry: retry?, ..Policy::default() },
         })
     }
 }

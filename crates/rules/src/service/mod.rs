@@ -2,6 +2,8 @@
 
 mod build;
 mod health;
+mod policy;
+mod retry;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -11,6 +13,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use health::{Ask, Get, Health, HealthConfig};
+pub use policy::Policy;
+pub use retry::RetryConfig;
 pub use text::{Instances, Protocol, ServiceConfig};
 
 /// The place of a service in [`Rules::services`](crate::Rules::services).
@@ -18,7 +22,7 @@ pub use text::{Instances, Protocol, ServiceConfig};
 pub struct ServiceId(pub u32);
 
 /// A service, ready to be called.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Service {
     /// Its name in the configuration.
     pub name: Box<str>,
@@ -34,6 +38,8 @@ pub struct Service {
     pub host: HostField,
     /// How to find out whether an endpoint is well.
     pub health: Option<Health>,
+    /// What becomes of its requests among its endpoints.
+    pub policy: Policy,
 }
 
 /// Where a service is, or how to start it.

@@ -84,6 +84,43 @@ fn a_service_that_runs_already() {
                         healthy_after: 2,
                     },
                 ),
+                policy: Policy {
+                    balance: Policy {
+                        algorithm: Fastest,
+                        running_max: 4294967295,
+                        slow_start_ns: 10000000000,
+                        panic: 0.3,
+                    },
+                    passive: Some(
+                        Passive {
+                            failures_in_a_row: 5,
+                            error_share: 0.2,
+                            latency_factor: 5.0,
+                            base_ms: 5000,
+                            most_ms: 300000,
+                            share_max: 0.5,
+                        },
+                    ),
+                    retry: Policy {
+                        attempts_max: 3,
+                        on_connect: true,
+                        on_reset: true,
+                        on_timeout: true,
+                        on_status: [
+                            502,
+                            503,
+                            504,
+                        ],
+                        base_ms: 10,
+                        most_ms: 250,
+                        replay_bytes_max: 65536,
+                        budget: BudgetPolicy {
+                            share: 0.2,
+                            floor_per_s: 10.0,
+                        },
+                        hedge: None,
+                    },
+                },
             }
         "#]],
     );
@@ -144,6 +181,43 @@ fn a_service_that_is_started() {
                     "example.com",
                 ),
                 health: None,
+                policy: Policy {
+                    balance: Policy {
+                        algorithm: Fastest,
+                        running_max: 4294967295,
+                        slow_start_ns: 10000000000,
+                        panic: 0.3,
+                    },
+                    passive: Some(
+                        Passive {
+                            failures_in_a_row: 5,
+                            error_share: 0.2,
+                            latency_factor: 5.0,
+                            base_ms: 5000,
+                            most_ms: 300000,
+                            share_max: 0.5,
+                        },
+                    ),
+                    retry: Policy {
+                        attempts_max: 3,
+                        on_connect: true,
+                        on_reset: true,
+                        on_timeout: true,
+                        on_status: [
+                            502,
+                            503,
+                            504,
+                        ],
+                        base_ms: 10,
+                        most_ms: 250,
+                        replay_bytes_max: 65536,
+                        budget: BudgetPolicy {
+                            share: 0.2,
+                            floor_per_s: 10.0,
+                        },
+                        hedge: None,
+                    },
+                },
             }
         "#]],
     );
@@ -400,6 +474,37 @@ fn what_is_wrong_with_a_service_is_said() {
         doorward.toml:6:21: `2xx` are no statuses
            6 | health = { status = '2xx' }
              |                     ^^^^^ write such as "200" or "200-299, 401"
+    "#]],
+    );
+    check(
+        "endpoints = ['h:1']\nretry = { attempts = 0, on = ['reset', 'luck'], statuses = [200, 503], pause = '2m' }",
+        expect![[r#"
+            doorward.toml:6:40: `luck` is not one of "connect", "reset", "timeout"
+               6 | retry = { attempts = 0, on = ['reset', 'luck'], statuses = [200, 503], pause = '2m' }
+                 |                                        ^^^^^^
+        "#]],
+    );
+    check(
+        "endpoints = ['h:1']\nretry = { statuses = [200], attempts = 9, replay = '1GiB' }",
+        expect![[r#"
+            doorward.toml:6:23: `statuses = 200` is too small
+               6 | retry = { statuses = [200], attempts = 9, replay = '1GiB' }
+                 |                       ^^^ write at least 400
+            doorward.toml:6:40: `attempts = 9` is too large
+               6 | retry = { statuses = [200], attempts = 9, replay = '1GiB' }
+                 |                                        ^ write at most 8
+            doorward.toml:6:52: `replay = "1GiB"` is too large
+               6 | retry = { statuses = [200], attempts = 9, replay = '1GiB' }
+                 |                                                    ^^^^^^ write at most "16MiB"
+        "#]],
+    );
+    check(
+        "endpoints = ['h:1']\nretry = { pause = '1s', pause-max = '500ms' }",
+        expect![[r#"
+        doorward.toml:6:37: `pause-max = "500ms"` is less than `pause`
+           6 | retry = { pause = '1s', pause-max = '500ms' }
+             |                                     ^^^^^^^
+             = that is at doorward.toml:6:19
     "#]],
     );
     check(

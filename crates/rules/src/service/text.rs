@@ -10,6 +10,7 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::health::HealthConfig;
+use super::retry::RetryConfig;
 
 /// A service: what is called, as a whole. It has either `endpoints` or `run`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -44,6 +45,9 @@ pub struct ServiceConfig {
     /// How to find out whether an endpoint is well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health: Option<At<HealthConfig>>,
+    /// When requests are sent again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<At<RetryConfig>>,
     /// What it speaks.
     #[serde(default)]
     pub protocol: At<Protocol>,
@@ -83,6 +87,7 @@ impl Default for ServiceConfig {
             directory: None,
             stop_grace: None,
             health: None,
+            retry: None,
             protocol: At::default(),
             host: preserve(),
             connect: connect(),

@@ -174,7 +174,7 @@ fn chunks_that_are_not_chunks() {
 
 #[test]
 fn answers_that_break_off_before_they_begin() {
-    let pass = Pass::new("");
+    let pass = Pass::new("retry = { attempts = 1 }\n");
     for (request, answer, end) in [
         ("GET", "", End::Closed),
         ("GET", "", End::Reset),

@@ -210,7 +210,7 @@ const RUNS: usize = 1_000;
 
 fn door(upstream: &Upstream) -> Door {
     Door::start(&format!(
-        "{}first-byte = \"500ms\"\n[[route]]\npath = \"/own\"\nrespond = {{ body = \"own\" }}\n\
+        "{}first-byte = \"500ms\"\nretry = {{ attempts = 1 }}\n[[route]]\npath = \"/own\"\nrespond = {{ body = \"own\" }}\n\
          [limits]\nbody-idle = \"300ms\"\nheader-time = \"300ms\"\nupgrade-idle = \"1s\"\n",
         to(upstream)
     ))

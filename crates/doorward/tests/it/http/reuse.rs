@@ -4,6 +4,9 @@ use super::{Pass, to};
 use crate::door::{Door, End, Folder, Upstream, Wire};
 use crate::wire::{Refusing, Service, UnixUpstream, field, ok, text};
 
+/// Only what HTTP itself asks for is sent again.
+const ONCE: &str = "retry = { attempts = 1 }\n";
+
 fn request(method: &str, path: &str) -> String {
     format!("{method} {path} HTTP/1.1\r\nHost: h\r\n\r\n")
 }
@@ -35,7 +38,7 @@ fn closes(pass: &Pass, request: &str) -> (Wire, String) {
 
 #[test]
 fn an_idempotent_request_is_tried_again() {
-    let pass = Pass::new("");
+    let pass = Pass::new(ONCE);
     let chunked = "PUT /two HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n\
                    5\r\nhello\r\n0\r\n\r\n";
     let trailers = chunked.replace("0\r\n\r\n", "0\r\nX-Sum: 1\r\n\r\n");
@@ -64,7 +67,7 @@ fn an_idempotent_request_is_tried_again() {
 
 #[test]
 fn no_other_request_is() {
-    let pass = Pass::new("");
+    let pass = Pass::new(ONCE);
     for refused in [
         request("POST", "/two"),
         with_body("POST", "hello"),
@@ -91,7 +94,7 @@ fn no_other_request_is() {
 
 #[test]
 fn nothing_is_tried_a_third_time() {
-    let pass = Pass::new("");
+    let pass = Pass::new(ONCE);
     let (mut client, _) = closes(&pass, &request("GET", "/two"));
     let mut service = pass.upstream.accept();
     service.read_request();
@@ -192,7 +195,7 @@ fn clients_share_connections() {
 }
 
 #[test]
-fn endpoints_take_turns_and_one_that_refuses_is_passed_over() {
+fn endpoints_share_the_requests_and_one_that_refuses_is_passed_over() {
     let services = [Service::saying("a"), Service::saying("b")];
     let refusing = Refusing::new();
     let door = Door::start(&format!(
@@ -211,7 +214,7 @@ fn endpoints_take_turns_and_one_that_refuses_is_passed_over() {
     }
     let counts = services.map(|service| service.take_received().len());
     assert_eq!(counts.iter().sum::<usize>(), 20);
-    assert!(counts.iter().all(|count| *count >= 5), "{counts:?}");
+    assert!(counts.iter().all(|count| *count >= 1), "{counts:?}");
     for _ in 0..2 {
         let response = door.ask(request("POST", "/gone"));
         assert!(response.starts_with("HTTP/1.1 502 "), "{response}");

@@ -284,7 +284,7 @@ fn sum(family: &Family, name: &str, wanted: &[(&str, &str)]) -> f64 {
 fn requests_faults_and_bytes_are_counted_right() {
     let upstream = Upstream::new();
     let door = Door::start(&format!(
-        "[service.it]\nendpoints = [\"{}\"]\n\
+        "[service.it]\nendpoints = [\"{}\"]\nretry = {{ attempts = 1 }}\n\
          [[route]]\nname = \"a \\\"quoted\\\\\\\" name\"\npath = \"/api/*\"\nservice = \"it\"\n\
          [[route]]\npath = \"/fixed\"\nrespond = {{ status = 204 }}\n",
         upstream.address()

@@ -195,7 +195,7 @@ fn status_is_a_table_for_people_and_json_for_programs() {
         "\n● good  1 of 1 ready\n    1  ready  127.0.0.1:",
         "\n✗ bad  0 of 1 ready\n    1  ",
         "exited with status 3\n      the disk is full\n",
-        "\n● else  2 endpoints\n    127.0.0.1:7001\n    127.0.0.1:7002\n",
+        "\n● else  2 endpoints\n    127.0.0.1:7001  well\n    127.0.0.1:7002  well\n",
     ] {
         assert!(table.contains(words), "{words:?} in\n{table}");
     }

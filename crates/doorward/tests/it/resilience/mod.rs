@@ -1,6 +1,7 @@
 //! Services that fail, slow down and come back, and clients that are to notice nothing.
 
 mod endpoints;
+mod failing;
 mod health;
 mod names;
 

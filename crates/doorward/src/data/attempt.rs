@@ -1,0 +1,394 @@
+//! Sends a request to one endpoint after the other until one answers, as far as rules allow.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::{Duration, SystemTime};
+
+use rules::Fault;
+use rules::balance::{Ask, Outcome, is_failure};
+use rules::fault::Side as Doing;
+use rules::retry::{Facts, Failure, Verdict};
+use rules::service::{HostField, Protocol};
+use wire::h1::{self, Framing, ToUpstream};
+use wire::{Known, Version};
+
+use super::balance::Attempt;
+use super::call::{self, Recoding};
+use super::connection::Connection;
+use super::end::End;
+use super::h2::client::{self, Link};
+use super::respond;
+use super::scratch::Scratch;
+use super::serve::Body;
+use super::stream::Stream;
+use super::transfer::{Side, Transfer};
+use super::upstream::{self, Exchange};
+use super::worker::Pinned;
+use crate::control::snapshot::{Endpoint, Service};
+
+/// The most endpoints that one request remembers to have been at. More attempts than that help
+/// nobody, and the configuration allows no more.
+const TRIED_MAX: usize = 8;
+
+/// The most interim responses for one request. Early hints come once or twice.
+const INTERIM_MAX: u32 = 16;
+
+/// What is to be sent, beside what is in scratch.
+#[derive(Clone, Copy)]
+pub(super) struct Sending<'s> {
+    pub(super) snapshot: &'s Pinned,
+    pub(super) service: &'s Service,
+    pub(super) body: Body,
+    pub(super) body_bytes_max: u64,
+}
+
+/// What one request has been through.
+struct Course {
+    tried: [u32; TRIED_MAX],
+    attempts: usize,
+    /// Whether it may be done twice.
+    may_repeat: bool,
+    /// Whether an idle connection may be used.
+    pooled: bool,
+    /// What was sent of it before.
+    carried: Option<Transfer>,
+}
+
+impl Course {
+    fn tried(&self) -> &[u32] {
+        &self.tried[..self.attempts.min(TRIED_MAX)]
+    }
+
+    fn note(&mut self, id: u32) {
+        if let Some(place) = self.tried.get_mut(self.attempts) {
+            *place = id;
+        }
+        self.attempts += 1;
+    }
+}
+
+/// Sends the request until an endpoint answers with a final head, which is then in
+/// `scratch.response`. Also when that came.
+pub(super) async fn send<'s>(
+    connection: &mut Connection,
+    scratch: &mut Scratch,
+    sending: Sending<'s>,
+    slot: &mut Option<Exchange>,
+) -> Result<(&'s Endpoint, u64), Fault> {
+    let service = sending.service;
+    let worker = Rc::clone(&connection.worker);
+    worker.balances.arrive(service, scratch.cx.now_ns);
+    let mut course = Course {
+        tried: [0; TRIED_MAX],
+        attempts: 0,
+        may_repeat: scratch.request.method.is_idempotent(),
+        pooled: true,
+        carried: None,
+    };
+    let mut now_ns = scratch.cx.now_ns;
+    loop {
+        let ask = Ask {
+            now_ns,
+            random: worker.draw(),
+            tried: course.tried(),
+            may_repeat: course.may_repeat,
+            ..Ask::default()
+        };
+        let (attempt, pick) = Attempt::begin(&worker, service, &ask)
+            .ok_or(if service.is_started { Fault::Starting } else { Fault::NoEndpoint })?;
+        let endpoint = &*service.endpoints[pick.at];
+        scratch.cx.note("endpoint", &endpoint.text);
+        scratch.cx.record("balance", "pick", pick.why);
+        course.note(pick.id);
+        let tried = try_once(connection, scratch, sending, endpoint, &mut course, slot).await;
+        connection.watch.expect_nobody();
+        now_ns = worker.now_ns();
+        let failure = match tried {
+            Ok(()) => {
+                let status = scratch.response.status;
+                let failed = is_failure(status);
+                let outcome = if failed { Outcome::Failed } else { Outcome::Answered };
+                attempt.end(service, now_ns, outcome);
+                match failed {
+                    true => Failure::Status(status),
+                    false => return Ok((endpoint, now_ns)),
+                }
+            }
+            Err(fault) => {
+                scratch.cx.record("upstream", "failed", fault.reason());
+                // Once is chance; a second time it is the endpoint.
+                let is_stale =
+                    course.pooled && slot.as_ref().is_some_and(|one| one.reused && !one.answered);
+                let failure = fault.failure(is_stale);
+                let outcome = outcome(connection, fault, failure);
+                attempt.end(service, now_ns, outcome);
+                failure.ok_or(fault)?
+            }
+        };
+        if failure == Failure::Stale {
+            // It was no attempt that the endpoint could have known of.
+            course.attempts -= 1;
+        }
+        let again = judge(connection, scratch, service, &course, failure, slot.as_ref());
+        let Some(pause_ms) = again else {
+            return tried.map(|()| (endpoint, now_ns));
+        };
+        course.pooled = false;
+        if let Some(exchange) = slot.take() {
+            course.carried = Some(exchange.request);
+        }
+        if pause_ms > 0 {
+            Box::pin(pause(connection, pause_ms)).await?;
+            now_ns = worker.now_ns();
+        }
+    }
+}
+
+/// Sends the request to `endpoint`, and reads the head of its answer.
+async fn try_once(
+    connection: &mut Connection,
+    scratch: &mut Scratch,
+    sending: Sending<'_>,
+    endpoint: &Endpoint,
+    course: &mut Course,
+    slot: &mut Option<Exchange>,
+) -> Result<(), Fault> {
+    let Sending { snapshot, service, body, body_bytes_max } = sending;
+    let policy = &service.rules.policy.retry;
+    // Who still has to hear of the client's body has to be waited for.
+    if course.may_repeat
+        && !body.framing.has_body()
+        && course.attempts < policy.attempts_max as usize
+    {
+        connection.watch.expect(endpoint.id());
+    }
+    let reached = connect(connection, service, endpoint, course.pooled).await?;
+    let reused = reached.is_reused();
+    call::pass_deadline_on(connection, scratch)?;
+    let recoding = Recoding::of_request(scratch.cx.grpc.as_deref());
+    let to = if recoding.is_some() { Framing::Chunked } else { body.framing };
+    let (side, head) = begin(reached, scratch, service, endpoint, to)?;
+    let limits = &snapshot.limits;
+    let transfer = match course.carried.take() {
+        Some(transfer) => transfer.rewind(head),
+        None => {
+            let framing = body.framing;
+            let mut transfer = Transfer::new(framing, &side, to, limits.body, body_bytes_max, head);
+            // A stream may be refused whatever the method.
+            if side.is_framed() || course.may_repeat {
+                transfer.keep_copy(policy.replay_bytes_max);
+            }
+            if let Some(recoding) = recoding {
+                transfer.recode(recoding);
+            }
+            transfer
+        }
+    };
+    let (pace, times) = call::patience(connection, scratch, limits, service.times);
+    let exchange = slot.insert(Exchange::new(side, transfer, pace, times, reused));
+    exchange.awaits_continue = body.awaits_continue;
+    final_head(connection, scratch, exchange).await?;
+    scratch.cx.note("status", scratch.response.status);
+    scratch.cx.note("connection", if reused { "reused" } else { "new" });
+    scratch.cx.record("upstream", "answer", "the endpoint answered");
+    Ok(())
+}
+
+/// What `fault` says about the endpoint.
+fn outcome(connection: &Connection, fault: Fault, failure: Option<Failure>) -> Outcome {
+    match failure {
+        // It goes away in good order, or lost a race.
+        Some(Failure::Stale) => Outcome::Abandoned,
+        Some(Failure::Unseen) if fault == Fault::StreamRefused => Outcome::Abandoned,
+        Some(Failure::Unseen) => Outcome::Refused,
+        // The client's time is over, not the endpoint's.
+        Some(Failure::Timeout) if connection.watch.is_limit_over() => Outcome::Abandoned,
+        Some(Failure::Reset | Failure::Timeout | Failure::Status(_)) => Outcome::Failed,
+        None if fault.side() == Doing::Upstream && fault != Fault::DeadlineExceeded => {
+            Outcome::Failed
+        }
+        None => Outcome::Abandoned,
+    }
+}
+
+/// After which pause the request is sent again, if it may be.
+fn judge(
+    connection: &Connection,
+    scratch: &mut Scratch,
+    service: &Service,
+    course: &Course,
+    failure: Failure,
+    exchange: Option<&Exchange>,
+) -> Option<u64> {
+    let worker = &connection.worker;
+    let policy = &service.rules.policy.retry;
+    let retry_after_ms = match failure {
+        Failure::Status(_) => retry_after_ms(scratch),
+        _ => None,
+    };
+    let facts = Facts {
+        failure,
+        attempts: u32::try_from(course.attempts).unwrap_or(u32::MAX),
+        is_idempotent: course.may_repeat,
+        has_idempotency_key: false,
+        can_replay: exchange.is_none_or(|exchange| exchange.request.can_rewind()),
+        is_other_left: course.tried().len() < service.endpoints.len(),
+        retry_after_ms,
+        left_ms: connection.watch.left_ms(),
+        random: worker.draw(),
+    };
+    let counters = &service.metrics.shards[worker.index];
+    let (pause_ms, why) = match policy.judge(&facts) {
+        Verdict::Again { pause_ms, why } => (pause_ms, why),
+        Verdict::No { why } => {
+            scratch.cx.record("retry", "no", why);
+            return None;
+        }
+    };
+    // A connection that was closed while it was idle is no failure that an outage could multiply.
+    let workers = worker.metrics.client_workers().len();
+    if failure != Failure::Stale && !worker.balances.take_retry(service, workers, worker.now_ns()) {
+        counters.retries_denied.add(1);
+        scratch.cx.record("retry", "no", "the budget for retries is spent");
+        return None;
+    }
+    counters.retries.add(1);
+    scratch.cx.note("pause", format_args!("{pause_ms} ms"));
+    scratch.cx.record("retry", "again", why);
+    Some(pause_ms)
+}
+
+/// What the answer says of when to come again (RFC 9110, 10.2.3).
+fn retry_after_ms(scratch: &Scratch) -> Option<u64> {
+    let value = std::str::from_utf8(scratch.response.fields.get(Known::RetryAfter)?).ok()?.trim();
+    if let Ok(seconds) = value.parse::<u64>() {
+        return Some(seconds.saturating_mul(1000));
+    }
+    let until = httpdate::parse_http_date(value).ok()?;
+    let left = until.duration_since(SystemTime::now()).unwrap_or_default();
+    Some(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Waits before the next attempt, as long as the client does.
+async fn pause(connection: &mut Connection, pause_ms: u64) -> Result<(), Fault> {
+    // The sweep is too coarse for it, and this is rare enough for a timer.
+    let mut sleeping = pin!(tokio::time::sleep(Duration::from_millis(pause_ms)));
+    connection.watch.set(u64::MAX);
+    poll_fn(|cx| {
+        if sleeping.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        if connection.client.poll_gone(cx).is_ready() {
+            return Poll::Ready(Err(Fault::ClientGone));
+        }
+        if connection.watch.is_limit_over() {
+            return Poll::Ready(Err(Fault::DeadlineExceeded));
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// A connection that takes a request.
+enum Reached {
+    /// An idle one, which had been used.
+    Idle(Side),
+    New(Side),
+    /// One for many requests, and whether it had been there.
+    Link(Link, bool),
+}
+
+impl Reached {
+    fn is_reused(&self) -> bool {
+        matches!(self, Self::Idle(_) | Self::Link(_, true))
+    }
+}
+
+/// A connection to `endpoint`: an idle one, a new one, or a shared one.
+async fn connect(
+    connection: &mut Connection,
+    service: &Service,
+    endpoint: &Endpoint,
+    pooled: bool,
+) -> Result<Reached, Fault> {
+    let worker = &*connection.worker;
+    let counters = &service.metrics.shards[worker.index];
+    let reached = if service.rules.protocol == Protocol::H2 {
+        let linking = client::link(worker, service, endpoint, &connection.watch);
+        Box::pin(linking).await.map(|(link, reused)| Reached::Link(link, reused))
+    } else if pooled && let Some(side) = worker.pools.take(endpoint.index) {
+        Ok(Reached::Idle(side))
+    } else {
+        let connecting = upstream::connect(endpoint, service.times.connect_ms, &connection.watch);
+        // Rare and large: kept out of every connection's future.
+        Box::pin(connecting).await.map(Reached::New)
+    };
+    match &reached {
+        Ok(reached) if reached.is_reused() => counters.reuses.add(1),
+        Ok(_) => counters.connects.add(1),
+        Err(_) => counters.connect_failures.add(1),
+    }
+    reached
+}
+
+/// Begins the request there: sends its head, or returns it to be sent with the body.
+fn begin(
+    reached: Reached,
+    scratch: &mut Scratch,
+    service: &Service,
+    endpoint: &Endpoint,
+    framing: Framing,
+) -> Result<(End, Vec<u8>), Fault> {
+    let mut out = std::mem::take(&mut scratch.out);
+    out.clear();
+    let authority = match &service.rules.host {
+        HostField::Preserve if !scratch.request.authority().is_empty() => {
+            scratch.request.authority()
+        }
+        HostField::Preserve | HostField::Endpoint => endpoint.text.as_bytes(),
+        HostField::Literal(text) => text.as_bytes(),
+    };
+    let to = ToUpstream {
+        authority,
+        framing,
+        upgrade: upgrade(scratch, framing),
+        but: rules::forward::REWRITTEN,
+        extra: &[&scratch.lines],
+    };
+    match reached {
+        Reached::Idle(side) | Reached::New(side) => {
+            h1::encode_request(&scratch.request, &to, &mut out);
+            Ok((End::H1(side), out))
+        }
+        Reached::Link(link, _) => {
+            let stream = client::ask(link, &scratch.request, &to, false)?;
+            Ok((End::Stream(Box::new(Stream::H2(stream))), out))
+        }
+    }
+}
+
+/// The protocol that the request asks for. One with a body asks in vain: a server may always
+/// ignore `Upgrade` (RFC 9110, 7.8).
+pub(super) fn upgrade(scratch: &Scratch, framing: Framing) -> Option<&[u8]> {
+    let request = &scratch.request;
+    let possible = !framing.has_body() && request.version != Version::Http10;
+    request.connection.upgrade_protocol(&request.fields).filter(|_| possible)
+}
+
+/// Reads heads into `scratch.response` until one is final; passes the others on.
+async fn final_head(
+    connection: &mut Connection,
+    scratch: &mut Scratch,
+    exchange: &mut Exchange,
+) -> Result<(), Fault> {
+    for _ in 0..=INTERIM_MAX {
+        exchange.head(connection, &mut scratch.response).await?;
+        if scratch.response.status >= 200 || scratch.response.status == 101 {
+            return Ok(());
+        }
+        respond::interim(connection, scratch).await?;
+    }
+    Err(Fault::UpstreamMalformed(h1::Malformed::StatusLine))
+}

@@ -1,0 +1,301 @@
+//! What one worker knows of services and their endpoints, and whom it therefore chooses.
+//!
+//! Rules decide (`rules::balance`, `rules::health`, `rules::retry`); this keeps their states from
+//! request to request. Nothing of it is shared between workers, but for what they found out about an
+//! endpoint: its moment of rest and its ejection ([`Endpoint::judge`]).
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use rules::balance::{Ask, Balancer, Loads, Member, Outcome, Pick, Standing};
+use rules::health::Suspicion;
+use rules::retry::Budget;
+
+use super::worker::Worker;
+use crate::control::snapshot::{Endpoint, Service, Snapshot};
+use crate::observe::log;
+
+/// How old a plan may be when it is used: the sweep renews those of services that have requests
+/// twice as often.
+const PLAN_NS_MAX: u64 = 100_000_000;
+
+/// How often endpoints are compared with each other: outcomes must have come in meanwhile.
+const COMPARE_EVERY_NS: u64 = 500_000_000;
+
+/// How long an endpoint that refused a connection is passed over while others are there.
+const REST_MS: u64 = 1_000;
+
+/// Everything that one worker knows so.
+#[derive(Default)]
+pub(crate) struct Balances {
+    loads: RefCell<Loads>,
+    /// By the index of the service.
+    services: RefCell<Vec<Known>>,
+}
+
+/// What is known of one service.
+struct Known {
+    /// Of the service that the balancer was made for; zero is none.
+    generation: u64,
+    balancer: Balancer,
+    budget: Budget,
+    renewed_ns: u64,
+    compared_ns: u64,
+    /// Requests that are at any of its endpoints.
+    running: u32,
+    /// Whether any came since the last sweep.
+    used: bool,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self {
+            generation: 0,
+            balancer: Balancer::new(rules::balance::Policy::default(), &[]),
+            budget: Budget::default(),
+            renewed_ns: 0,
+            compared_ns: 0,
+            running: 0,
+            used: false,
+        }
+    }
+}
+
+impl Known {
+    #[inline]
+    fn keep_up(&mut self, service: &Service, loads: &mut Loads, now_ns: u64) {
+        if self.generation != service.generation {
+            self.begin(service);
+        } else if now_ns.saturating_sub(self.renewed_ns) <= PLAN_NS_MAX {
+            return;
+        }
+        self.renew(service, loads, now_ns);
+    }
+
+    #[cold]
+    fn begin(&mut self, service: &Service) {
+        let member = |endpoint: &std::sync::Arc<Endpoint>| Member {
+            id: endpoint.id(),
+            hash: endpoint.hash,
+            weight: 1.0,
+            tier: 0,
+            is_near: true,
+            since_ns: endpoint.since_ns,
+        };
+        let members: Vec<Member> = service.endpoints.iter().map(member).collect();
+        self.generation = service.generation;
+        self.balancer = Balancer::new(service.rules.policy.balance, &members);
+    }
+
+    #[cold]
+    fn renew(&mut self, service: &Service, loads: &mut Loads, now_ns: u64) {
+        self.renewed_ns = now_ns;
+        let now_ms = now_ns / 1_000_000;
+        let mut endpoints = service.endpoints.iter();
+        self.balancer.renew(loads, now_ns, |_| {
+            // The members are the endpoints, in their order.
+            endpoints.next().map_or(Standing::Leaving, |endpoint| endpoint.standing(now_ms))
+        });
+    }
+}
+
+impl Balances {
+    fn with<T>(
+        &self,
+        service: &Service,
+        now_ns: u64,
+        act: impl FnOnce(&mut Known, &mut Loads) -> T,
+    ) -> T {
+        let mut services = self.services.borrow_mut();
+        if services.len() <= service.index {
+            services.resize_with(service.index + 1, Known::default);
+        }
+        let (known, loads) = (&mut services[service.index], &mut *self.loads.borrow_mut());
+        known.keep_up(service, loads, now_ns);
+        act(known, loads)
+    }
+
+    /// A request for `service` comes.
+    pub(crate) fn arrive(&self, service: &Service, now_ns: u64) {
+        self.with(service, now_ns, |known, _| known.budget.live(now_ns));
+    }
+
+    /// Whether one more attempt is within the budget of `service`; if so, it is taken.
+    pub(crate) fn take_retry(&self, service: &Service, workers: usize, now_ns: u64) -> bool {
+        let policy = &service.rules.policy.retry.budget;
+        self.with(service, now_ns, |known, _| known.budget.take(policy, workers, now_ns))
+    }
+}
+
+/// A request at an endpoint. It counts there until it has ended.
+pub(crate) struct Attempt {
+    worker: Rc<Worker>,
+    service: usize,
+    id: u32,
+    /// Its place among the endpoints of the service.
+    pub(crate) at: usize,
+    begun_ns: u64,
+    ended: bool,
+    measured: bool,
+}
+
+impl Attempt {
+    /// Chooses an endpoint of `service`, where a request begins; `None` if there is none. Also why.
+    #[inline]
+    pub(crate) fn begin(
+        worker: &Rc<Worker>,
+        service: &Service,
+        ask: &Ask<'_>,
+    ) -> Option<(Self, Pick)> {
+        let pick = worker.balances.with(service, ask.now_ns, |known, loads| {
+            let pick = known.balancer.pick(loads, ask)?;
+            loads.at_mut(pick.id).begin(ask.now_ns);
+            known.running += 1;
+            known.used = true;
+            Some(pick)
+        })?;
+        let attempt = Self {
+            worker: Rc::clone(worker),
+            service: service.index,
+            id: pick.id,
+            at: pick.at,
+            begun_ns: ask.now_ns,
+            ended: false,
+            measured: true,
+        };
+        Some((attempt, pick))
+    }
+
+    /// How long it lasts says nothing about the endpoint.
+    pub(crate) fn unmeasured(mut self) -> Self {
+        self.measured = false;
+        self
+    }
+
+    fn leave(&mut self, now_ns: u64, outcome: Outcome) {
+        self.ended = true;
+        if !self.measured {
+            self.begun_ns = now_ns;
+        }
+        let balances = &self.worker.balances;
+        balances.loads.borrow_mut().at_mut(self.id).end(self.begun_ns, now_ns, outcome);
+        if let Some(known) = balances.services.borrow_mut().get_mut(self.service) {
+            known.running = known.running.saturating_sub(1);
+        }
+    }
+
+    /// The request has its answer, or will have none there. What that says about the endpoint is
+    /// noted for all.
+    pub(crate) fn end(mut self, service: &Service, now_ns: u64, outcome: Outcome) {
+        self.leave(now_ns, outcome);
+        let now_ms = now_ns / 1_000_000;
+        if outcome == Outcome::Refused {
+            service.endpoints[self.at].rest_until(now_ms + REST_MS);
+        }
+        let Some(passive) = &service.rules.policy.passive else {
+            if outcome == Outcome::Refused {
+                self.renew(service, now_ns);
+            }
+            return;
+        };
+        let id = self.id;
+        let (suspicion, is_acquitted) =
+            self.worker.balances.with(service, now_ns, |known, loads| {
+                let suspicion = match outcome {
+                    Outcome::Failed | Outcome::Refused => {
+                        passive.after_failure(id, &known.balancer, loads)
+                    }
+                    Outcome::Answered | Outcome::Abandoned => None,
+                };
+                let is_acquitted = known.balancer.is_on_trial(id)
+                    && passive.is_acquitted(id, &known.balancer, loads);
+                (suspicion, is_acquitted)
+            });
+        if let Some(suspicion) = suspicion {
+            eject(&self.worker, service, id, suspicion, now_ns);
+        } else if is_acquitted {
+            let endpoint = &service.endpoints[self.at];
+            endpoint.judge(passive.acquit(endpoint.ejections(), now_ms));
+            say(service, endpoint, "is well again: it answered while on trial");
+        } else if outcome != Outcome::Refused {
+            return;
+        }
+        self.renew(service, now_ns);
+    }
+
+    fn renew(&self, service: &Service, now_ns: u64) {
+        self.worker.balances.with(service, now_ns, |known, loads| {
+            known.renew(service, loads, now_ns);
+        });
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.leave(self.worker.now_ns(), Outcome::Abandoned);
+        }
+    }
+}
+
+/// Leaves the endpoint `id` alone for a while, unless too many are already.
+fn eject(worker: &Worker, service: &Service, id: u32, suspicion: Suspicion, now_ns: u64) -> bool {
+    let Some(passive) = &service.rules.policy.passive else { return false };
+    let now_ms = now_ns / 1_000_000;
+    let is_out = |endpoint: &&std::sync::Arc<Endpoint>| {
+        endpoint.ejections().standing(now_ms) == Standing::Ejected
+    };
+    let out = service.endpoints.iter().filter(is_out).count();
+    let endpoint = service.endpoints.iter().find(|endpoint| endpoint.id() == id);
+    let Some(endpoint) = endpoint else { return false };
+    let counts = (out, service.endpoints.len());
+    let random = worker.random() as u64;
+    let Some(ejections) = passive.eject(endpoint.ejections(), counts, now_ms, random) else {
+        return false;
+    };
+    endpoint.judge(ejections);
+    service.metrics.shards[worker.index].ejections[suspicion as usize].add(1);
+    let seconds = ejections.until_ms.saturating_sub(now_ms) as f32 / 1000.0;
+    say(service, endpoint, &format!("is left alone for {seconds:.1} s: {}", suspicion.reason()));
+    true
+}
+
+fn say(service: &Service, endpoint: &Endpoint, what: &str) {
+    log::warn("balance", format!("`{}`: {} {what}", service.rules.name, endpoint.shown()));
+}
+
+/// Renews the plans of services that have requests, and finds endpoints that stand out. To be called
+/// with each sweep.
+pub(crate) fn sweep(worker: &Worker, snapshot: &Snapshot) {
+    let now_ns = worker.now_ns();
+    for service in &snapshot.services {
+        let found = {
+            let mut services = worker.balances.services.borrow_mut();
+            let Some(known) = services.get_mut(service.index) else { continue };
+            let in_use = known.used || known.running > 0;
+            known.used = false;
+            if !in_use || known.generation != service.generation {
+                continue;
+            }
+            let loads = &mut *worker.balances.loads.borrow_mut();
+            known.renew(service, loads, now_ns);
+            let due = now_ns.saturating_sub(known.compared_ns) >= COMPARE_EVERY_NS;
+            let Some(passive) = service.rules.policy.passive.as_ref().filter(|_| due) else {
+                continue;
+            };
+            known.compared_ns = now_ns;
+            passive.compare(&known.balancer, loads, now_ns)
+        };
+        if let Some((id, suspicion)) = found
+            && eject(worker, service, id, suspicion, now_ns)
+        {
+            worker.balances.with(service, now_ns, |known, loads| {
+                known.renew(service, loads, now_ns);
+            });
+            if matches!(suspicion, Suspicion::Silent | Suspicion::FailedTrial) {
+                // What waits there in vain and may be sent elsewhere need not wait for its time-out.
+                worker.deadlines.give_up(id);
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! When requests to a service are sent again: what the text says.
+
+use config::{At, Period, Report, Share, Size};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::retry::{BudgetPolicy, Policy};
+
+/// When requests are sent again. `{ attempts = 1 }` is never.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct RetryConfig {
+    /// How often a request is sent at most, the first time included; from 1 to 8.
+    pub attempts: At<u32>,
+    /// Behind what: `"connect"` is a connection that cannot be made, `"reset"` one that breaks before
+    /// the answer, `"timeout"` an answer that does not begin in time.
+    pub on: At<Vec<At<Condition>>>,
+    /// Behind which statuses of an answer.
+    pub statuses: At<Vec<At<u16>>>,
+    /// The first pause is anything up to this, by chance; each doubles it.
+    pub pause: At<Period>,
+    /// The longest pause.
+    pub pause_max: At<Period>,
+    /// How much of a request's body is kept, so that it can be sent again.
+    pub replay: At<Size>,
+    /// The largest share of requests that may be repeats. Ten a second may be in any case.
+    pub budget: At<Share>,
+}
+
+/// What may go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Condition {
+    /// No connection, or a stream that was refused: nobody looked at the request.
+    Connect,
+    /// The connection broke before the answer.
+    Reset,
+    /// No answer in time.
+    Timeout,
+}
+
+impl Default for RetryConfig {
+    fn default() -> Self {
+        let policy = Policy::default();
+        let all = [Condition::Connect, Condition::Reset, Condition::Timeout];
+        Self {
+            attempts: policy.attempts_max.into(),
+            on: all.map(At::from).to_vec().into(),
+            statuses: policy
+                .on_status
+                .iter()
+                .map(|&status| status.into())
+                .collect::<Vec<_>>()
+                .into(),
+            pause: Period::from_millis(policy.base_ms).into(),
+            pause_max: Period::from_millis(policy.most_ms).into(),
+            replay: Size::from_bytes(policy.replay_bytes_max as u64).into(),
+            budget: Share::from_percent(20).into(),
+        }
+    }
+}
+
+/// More attempts than this help nobody.
+const ATTEMPTS_MAX: u32 = 8;
+
+/// A minute of waiting is no retry but another request.
+const PAUSE_MAX: Period = Period::from_secs(60);
+
+/// Bodies are kept in memory, one for each request under way.
+const REPLAY_MAX: Size = Size::from_mib(16);
+
+pub(super) fn build(config: Option<&At<RetryConfig>>, report: &mut Report) -> Option<Policy> {
+    let Some(config) = config else { return Some(Policy::default()) };
+    let RetryConfig { attempts, on, statuses, pause, pause_max, replay, budget } = &**config;
+    let mut whole = report.within("attempts", attempts, 1..=ATTEMPTS_MAX);
+    for status in &**statuses {
+        whole &= report.within("statuses", status, 400..=599);
+    }
+    whole &= report.within("pause", pause, Period::ZERO..=PAUSE_MAX);
+    whole &= report.within("pause-max", pause_max, Period::ZERO..=PAUSE_MAX);
+    whole &= report.within("replay", replay, Size::from_bytes(0)..=REPLAY_MAX);
+    if whole && pause_max < pause {
+        let text = format!("`pause-max = \"{}\"` is less than `pause`", **pause_max);
+        report.error(pause_max, text).other(pause, "that is at");
+        whole = false;
+    }
+    let has = |condition| on.iter().any(|one| **one == condition);
+    let ms = |period: Period| period.as_ns() / 1_000_000;
+    whole.then(|| Policy {
+        attempts_max: **attempts,
+        on_connect: has(Condition::Connect),
+        on_reset: has(Condition::Reset),
+        on_timeout: has(Condition::Timeout),
+        on_status: statuses.iter().map(|status| **status).collect(),
+        base_ms: ms(**pause),
+        most_ms: ms(**pause_max),
+        replay_bytes_max: replay.as_usize(),
+        budget: BudgetPolicy { share: budget.fraction() as f32, ..BudgetPolicy::default() },
+        hedge: None,
+    })
+}
