@@ -3,6 +3,7 @@
 //! Nothing here sees a socket, a clock, a file or a thread: facts come in as arguments, decisions
 //! go out as data, and every decision carries its reason. The engine does what was decided.
 
+pub mod acme;
 pub mod balance;
 pub mod breaker;
 pub mod cache;
