@@ -21,6 +21,7 @@ use wire::{Known, Method};
 
 pub(crate) use cache::PurgeOrder;
 
+use crate::control::acme::KeeperStatus;
 use crate::control::certificates::Certificates;
 use crate::control::explain::{Question, explain};
 use crate::control::process::Supervision;
@@ -47,6 +48,7 @@ pub(crate) struct Admin {
     pub(crate) trails: Trails,
     pub(crate) store: Arc<Store>,
     pub(crate) certificates: Arc<Certificates>,
+    pub(crate) acme: watch::Receiver<KeeperStatus>,
     pub(crate) status: watch::Receiver<ConfigStatus>,
 }
 
@@ -99,6 +101,7 @@ impl Admin {
                     &self.published.current(),
                     &self.store,
                     &self.certificates,
+                    &self.acme.borrow(),
                 );
                 Reply::status(200)
                     .header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
@@ -264,6 +267,7 @@ impl Admin {
             "tcp": self.tcp(&snapshot),
             "certificates": self.certificates(),
             "certificate-problems": self.certificate_problems(),
+            "acme": *self.acme.borrow(),
         })
     }
 }

@@ -10,6 +10,7 @@ use rules::flood::Flood;
 use rules::grpc::Status;
 use rules::health::Suspicion;
 
+use crate::control::acme::{CertificateState, KeeperStatus};
 use crate::control::certificates::{Certificates, Source};
 use crate::control::health::Standing;
 use crate::control::snapshot::{Endpoint, Service, Snapshot};
@@ -26,6 +27,7 @@ pub(crate) fn render(
     snapshot: &Snapshot,
     store: &Store,
     certificates: &Certificates,
+    keeper: &KeeperStatus,
 ) -> String {
     let mut out = String::with_capacity(64 * 1024);
     process(&mut out, metrics);
@@ -33,6 +35,7 @@ pub(crate) fn render(
     if snapshot.tls.is_some() {
         tls(&mut out, metrics, certificates);
     }
+    acme(&mut out, keeper);
     routes(&mut out, snapshot);
     services(&mut out, metrics, snapshot);
     tcp(&mut out, snapshot);
@@ -136,6 +139,31 @@ fn tls(out: &mut String, metrics: &Metrics, certificates: &Certificates) {
         let first = certificate.names.first().map_or("", |name| name);
         let labels = [("name", first), ("from", &*certificate.origin)];
         line(out, name, &labels, certificate.not_after_unix.max(0).cast_unsigned());
+    }
+}
+
+fn acme(out: &mut String, keeper: &KeeperStatus) {
+    if keeper.certificates.is_empty() && keeper.trouble.is_none() {
+        return;
+    }
+    let name = "doorward_acme_orders_total";
+    family(out, name, "counter", "Certificates ordered from an authority, by how it went.");
+    line(out, name, &[("result", "issued")], keeper.issued);
+    line(out, name, &[("result", "failed")], keeper.failed);
+    let name = "doorward_acme_stuck";
+    family(out, name, "gauge", "1 while nothing can be ordered at all: the log says why.");
+    line(out, name, &[], u64::from(keeper.trouble.is_some()));
+    let name = "doorward_acme_failures";
+    family(out, name, "gauge", "Attempts in vain since a certificate was last issued.");
+    let first = |one: &CertificateState| one.names.first().cloned().unwrap_or_default();
+    for certificate in &keeper.certificates {
+        let failures = u64::from(certificate.failures);
+        line(out, name, &[("name", &first(certificate))], failures);
+    }
+    let name = "doorward_acme_next_order_seconds";
+    family(out, name, "gauge", "When a certificate is ordered next, in seconds since 1970.");
+    for certificate in &keeper.certificates {
+        line(out, name, &[("name", &first(certificate))], certificate.next_unix);
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-use wire::h1::{BodyDecoder, BodyLimits, HeadLimits, HeadScan, response_framing};
+use wire::h1::read_answer;
 use wire::{Method, ResponseHead};
 
 use super::Failure;
@@ -53,28 +53,6 @@ pub(crate) fn send(
     stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).map_err(unreachable)?;
     read_answer(answer, Method::of(method.as_bytes()))
         .map_err(|malformed| Failure::new(format!("{authority}: {}", malformed.reason())))
-}
-
-fn read_answer(
-    mut answer: Vec<u8>,
-    method: Method,
-) -> Result<(ResponseHead, Vec<u8>), wire::h1::Malformed> {
-    let mut head = ResponseHead::default();
-    loop {
-        let mut scan = HeadScan::of_response();
-        let end = head
-            .read(&answer, &mut scan, &HeadLimits::MAX)?
-            .ok_or(wire::h1::Malformed::Truncated)?;
-        answer.drain(..end);
-        if head.status >= 200 {
-            break;
-        }
-    }
-    let framing = response_framing(&head, method)?;
-    let mut decoder = BodyDecoder::new(framing.body, BodyLimits::default());
-    let decoded = decoder.decode(&mut answer)?;
-    decoder.close()?;
-    Ok((head, answer[decoded.data].to_vec()))
 }
 
 fn with_port(authority: &str) -> String {

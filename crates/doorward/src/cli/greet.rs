@@ -24,7 +24,11 @@ pub(crate) fn greet(running: &Running, loader: &Loader, began: Instant) {
         rows.push(vec![strong("clients"), (Look::Link, format!("http://{address}/"))]);
     }
     for address in &running.listening_https {
-        rows.push(vec![strong("clients"), (Look::Link, format!("https://{address}/"))]);
+        // A certificate is for names; nobody calls this machine by another one here.
+        let local = address.ip().is_loopback() || address.ip().is_unspecified();
+        let host =
+            if local { format!("localhost:{}", address.port()) } else { address.to_string() };
+        rows.push(vec![strong("clients"), (Look::Link, format!("https://{host}/"))]);
     }
     rows.push(vec![strong("operators"), (Look::Link, format!("http://{}/", running.admin))]);
     if let Some(path) = &running.token_path {
@@ -34,6 +38,13 @@ pub(crate) fn greet(running: &Running, loader: &Loader, began: Instant) {
     if !running.waiting.is_empty() {
         let names = running.waiting.join(", ");
         rows.push(vec![strong("not ready"), (Look::Odd, names)]);
+    }
+    if let Some(root) =
+        running.untrusted_root.as_ref().filter(|_| !running.listening_https.is_empty())
+    {
+        rows.push(vec![strong("authority"), (Look::Plain, root.display().to_string())]);
+        let advice = "`doorward trust` makes this machine and its browsers trust it".to_owned();
+        rows.push(vec![strong(""), (Look::Faint, advice)]);
     }
     text += &paint.columns("  ", &rows);
     text += &format!("\n{}\n", paint.paint(Look::Strong, "try"));

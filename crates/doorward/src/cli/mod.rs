@@ -10,6 +10,7 @@ pub(crate) mod proxy;
 pub(crate) mod purge;
 pub(crate) mod start;
 pub(crate) mod status;
+pub(crate) mod trust;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -72,6 +73,8 @@ enum Command {
     Cache(cache::CacheArgs),
     /// Makes the running one forget cached responses, at once
     Purge(purge::PurgeArgs),
+    /// Makes this machine trust the local authority of `dev`
+    Trust(trust::TrustArgs),
     /// Writes completions for a shell to standard output
     #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions {
@@ -136,6 +139,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Status(args) => status::status(&args),
         Command::Cache(args) => cache::cache(&args),
         Command::Purge(args) => purge::purge(&args),
+        Command::Trust(args) => trust::trust(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "doorward", &mut script);

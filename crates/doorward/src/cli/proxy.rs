@@ -11,6 +11,7 @@ const EXAMPLES: &str = "\
 Examples:
   doorward proxy --to localhost:3000
   doorward proxy --to 3000 --to 3001                   in turn
+  doorward proxy --to 3000 --https 127.0.0.1:8443      https://localhost:8443 too
   doorward proxy --to unix:/run/app.sock --listen 0.0.0.0:80";
 
 /// Runs without a file, in front of one or several addresses of a service, and prints the file that
@@ -24,6 +25,9 @@ pub(crate) struct ProxyArgs {
     /// Where clients connect
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     listen: SocketAddr,
+    /// Where clients connect over TLS, with certificates of the local authority: see `doorward trust`
+    #[arg(long, value_name = "ADDRESS")]
+    https: Option<SocketAddr>,
     /// Where operators connect
     #[arg(long, default_value = "127.0.0.1:9900", value_name = "ADDRESS")]
     admin: SocketAddr,
@@ -42,8 +46,9 @@ fn config(args: &ProxyArgs) -> String {
     let endpoints = args.to.iter().map(|text| endpoint(text));
     let endpoints: Vec<String> =
         endpoints.map(|text| toml::Value::from(text).to_string()).collect();
+    let https = args.https.map_or(String::new(), |address| format!("https = \"{address}\"\n"));
     format!(
-        "[listen]\nhttp = \"{}\"\n\n[admin]\nlisten = \"{}\"\n\n\
+        "[listen]\nhttp = \"{}\"\n{https}\n[admin]\nlisten = \"{}\"\n\n\
          [service.app]\nendpoints = [{}]\n\n[[route]]\npath = \"/*\"\nservice = \"app\"\n",
         args.listen,
         args.admin,

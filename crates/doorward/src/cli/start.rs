@@ -11,6 +11,7 @@ use super::greet::greet;
 use super::paint::Paint;
 use super::{EXIT_CONFIG, Failure};
 use crate::control::load::Loader;
+use crate::control::model::Purpose;
 use crate::control::start::{Greeting, Running, start as start_all};
 
 pub(crate) const DEV_EXAMPLES: &str = "\
@@ -44,8 +45,9 @@ pub(crate) fn start(args: &StartArgs, dev: bool) -> Result<ExitCode, Failure> {
 }
 
 /// Runs what `loader` loads, until the process is told to stop.
-pub(crate) fn run(mut loader: Loader, dev: bool) -> Result<ExitCode, Failure> {
+pub(crate) fn run(loader: Loader, dev: bool) -> Result<ExitCode, Failure> {
     let began = Instant::now();
+    let mut loader = loader.to(if dev { Purpose::Develop } else { Purpose::Run });
     let loaded = loader.load();
     let color = Paint::on(&io::stderr()).is_colourful();
     let style = Style { color, ..Style::default() };

@@ -167,7 +167,34 @@ fn table(status: &Value, paint: Paint) -> String {
     for problem in status["certificate-problems"].as_array().into_iter().flatten() {
         out += &format!("    {}\n", paint.paint(Look::Bad, word(problem)));
     }
+    out + &acme(&status["acme"], paint)
+}
+
+/// How certificates of an authority stand.
+fn acme(keeper: &Value, paint: Paint) -> String {
+    let certificates = keeper["certificates"].as_array().map_or(&[][..], Vec::as_slice);
+    let mut out = String::new();
+    if !certificates.is_empty() {
+        let rows: Vec<_> = certificates.iter().map(row_of_order).collect();
+        let title = paint.paint(Look::Strong, "from the authority");
+        out += &format!("\n{title}\n{}", paint.columns("    ", &rows));
+    }
     out
+}
+
+fn row_of_order(certificate: &Value) -> Vec<(Look, String)> {
+    let names: Vec<&str> =
+        certificate["names"].as_array().into_iter().flatten().map(word).collect();
+    let state = word(&certificate["state"]);
+    let look = if state == "valid" { Look::Good } else { Look::Bad };
+    let next = certificate["next-unix"].as_u64().unwrap_or_default().saturating_sub(unix_now());
+    let next = match certificate["ordering"] == true {
+        true => "being ordered".to_owned(),
+        false => {
+            format!("ordered next in {}: {}", duration(next), word(&certificate["next-reason"]))
+        }
+    };
+    vec![(Look::Strong, names.join(", ")), (look, state.to_owned()), (Look::Plain, next)]
 }
 
 fn row_of_certificate(certificate: &Value) -> Vec<(Look, String)> {

@@ -1,7 +1,7 @@
 //! From the typed model to what workers use.
 
 use std::io::{self, IsTerminal};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +11,10 @@ use rules::Rules;
 use rules::service::Source;
 use wire::h1::{BodyLimits, HeadLimits};
 
+use super::acme;
 use super::health::Checked;
 use super::listeners::{ListenSpec, Speaks};
+use super::load::Compiled;
 use super::model::{Access, Config, Listener};
 use super::process::{BuildSpec, CommandLine, ServiceSpec};
 use super::registry::milliseconds;
@@ -81,6 +83,28 @@ pub(crate) fn dns(config: &Config) -> Dns {
     Dns { servers: config.dns.servers.iter().map(|server| server.0).collect() }
 }
 
+/// What is wanted of an authority. In `dev` nothing is: Doorward has one of its own there.
+pub(crate) fn acme(compiled: &Compiled, folder: &Path, dev: bool) -> Option<acme::Settings> {
+    let settings = acme::Settings::of(&compiled.config, &compiled.rules, folder);
+    settings.filter(|_| !dev)
+}
+
+/// The names that the local authority of a developer certifies besides this machine's own.
+pub(crate) fn local_names(compiled: &Compiled) -> Vec<String> {
+    let hosts = compiled.rules.routes().iter().flat_map(|route| route.hosts());
+    let mut hosts: Vec<String> = hosts.collect();
+    hosts.sort_unstable();
+    hosts.dedup();
+    hosts
+}
+
+/// The addresses that clients call over TLS.
+pub(crate) fn local_addresses(compiled: &Compiled) -> Vec<IpAddr> {
+    let listeners = compiled.config.listen.https.iter().flat_map(|https| &https.0);
+    let addresses = listeners.map(|listener| listener.address.0.ip());
+    addresses.filter(|ip| !ip.is_unspecified() && !ip.is_loopback()).collect()
+}
+
 /// The peers whose word about others is taken.
 pub(crate) fn trust(config: &Config) -> Arc<[Network]> {
     config.forwarding.trust.as_slice().into()
@@ -104,7 +128,7 @@ pub(crate) fn door_url(bound: Option<SocketAddr>) -> String {
     };
     let host = match bound.ip() {
         ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
-        std::net::IpAddr::V6(ip) => format!("[{ip}]"),
+        IpAddr::V6(ip) => format!("[{ip}]"),
         ip => ip.to_string(),
     };
     format!("http://{host}:{}", bound.port())

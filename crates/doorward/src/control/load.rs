@@ -14,8 +14,9 @@ use rules::Rules;
 use rules::route::{Route, RouteConfig};
 use rules::service::{Service, ServiceConfig};
 
+use super::acme;
 use super::certificates::files::{InFiles, Which};
-use super::model::{Config, Tcp};
+use super::model::{Config, Purpose, Tcp};
 use super::run::{folder_of, unix_now};
 use super::watch::{Stamp, Stamps};
 
@@ -31,6 +32,7 @@ pub(crate) struct Loader {
     routes: Memo<Arc<Route>>,
     /// The first file, if it is on no disk.
     text: Option<Arc<str>>,
+    purpose: Purpose,
     /// What the last reading looked at, as it was just before.
     seen: Stamps,
 }
@@ -66,12 +68,23 @@ impl Loader {
     /// For the configuration in the file `path`, or in the folder `path`.
     pub(crate) fn new(path: &Path) -> Self {
         let path = if path.is_dir() { path.join(FILE_NAME) } else { path.to_owned() };
-        Self { path, routes: Memo::default(), text: None, seen: Stamps::new() }
+        Self {
+            path,
+            routes: Memo::default(),
+            text: None,
+            purpose: Purpose::Look,
+            seen: Stamps::new(),
+        }
     }
 
     /// For a configuration that stands in no file; `name` is what problems call it.
     pub(crate) fn of_text(name: &str, text: &str) -> Self {
         Self { text: Some(text.into()), ..Self::new(Path::new(name)) }
+    }
+
+    /// The same, to be read for `purpose`.
+    pub(crate) fn to(self, purpose: Purpose) -> Self {
+        Self { purpose, ..self }
     }
 
     /// Whether the configuration stands in a file.
@@ -124,7 +137,7 @@ impl Loader {
         let whole = report.problems().len() == problems;
         config.check(&mut report);
         if whole {
-            config.check_together(&mut report);
+            config.check_together(self.purpose, &mut report);
         }
         let certificates = load_certificates(&config, &folder, &mut report);
         let routes: Vec<_> =
@@ -136,6 +149,10 @@ impl Loader {
             rules.secure = secure;
             Arc::new(rules)
         });
+        if let Some(rules) = &rules {
+            acme::check(&config, rules, &folder, &mut report);
+        }
+        let rules = rules.filter(|_| !report.has_errors());
         Loaded { report, config: Config { service, ..config }, rules, certificates }
     }
 

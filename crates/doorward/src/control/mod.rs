@@ -1,5 +1,7 @@
 //! Everything that happens off the path of a request: loading, compiling, exchanging.
 
+pub(crate) mod acme;
+pub(crate) mod authority;
 pub(crate) mod certificates;
 mod compile;
 pub(crate) mod endpoints;

@@ -11,6 +11,7 @@ use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::acme::Keeper;
 use super::certificates::TlsServer;
 use super::compile;
 use super::endpoints::{Standing, Telling, Vain};
@@ -157,6 +158,7 @@ pub(crate) struct Control {
     pub(crate) supervision: Supervision,
     pub(crate) explain_token: Arc<str>,
     pub(crate) tls: TlsServer,
+    pub(crate) keeper: Keeper,
     /// How handshakes with clients are made at the moment.
     pub(crate) https: Option<Arc<rustls::ServerConfig>>,
     pub(crate) dev: bool,
@@ -298,6 +300,11 @@ impl Control {
         self.compiled = compiled;
         self.https = https;
         self.tls.certificates.set_files(&self.compiled.certificates);
+        if let Some(local) = self.tls.certificates.local() {
+            local.rename(compile::local_names(&self.compiled));
+        }
+        let folder = folder_of(self.loader.path());
+        self.keeper.apply(compile::acme(&self.compiled, &folder, self.dev));
         log::set_level(self.compiled.config.log.level);
         self.store.resize(&self.compiled.config.cache);
         self.start_services();
@@ -375,6 +382,7 @@ impl Control {
             trust: compile::trust(config),
             access: compile::access(config, self.dev),
             tls: self.https.clone(),
+            http_answers: self.keeper.answers(),
             explain_token: Arc::clone(&self.explain_token),
         }
     }

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use wire::h1::{BodyLimits, HeadLimits};
 
+use super::acme::HttpAnswers;
 use super::health::{Findings, Standing};
 use crate::metrics::{RouteCounters, ServiceMetrics, TcpMetrics};
 use crate::observe::access::AccessFormat;
@@ -31,6 +32,8 @@ pub(crate) struct Snapshot {
     pub(crate) access: AccessFormat,
     /// How handshakes with clients are made, if there is a listener for HTTPS.
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
+    /// What authorities that certify our names want to be answered on plain HTTP.
+    pub(crate) http_answers: Option<Arc<HttpAnswers>>,
     /// Who presents this may see the trail of a request.
     pub(crate) explain_token: Arc<str>,
 }

@@ -14,6 +14,8 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
+use super::acme::Keeper;
+use super::authority::{self, Authority};
 use super::certificates::TlsServer;
 use super::health::Checker;
 use super::listeners::{Listeners, Speaks, Unavailable};
@@ -28,6 +30,7 @@ use super::snapshot::{Published, Snapshot};
 use super::workers::{Shared, Workers, runtime};
 use super::{compile, notify, token};
 use crate::admin::Admin;
+use crate::cli::trust;
 use crate::data::listen::{self, Listener, PerClient};
 use crate::data::store::Store;
 use crate::metrics::Metrics;
@@ -43,6 +46,8 @@ pub(crate) struct Running {
     /// The same for HTTPS.
     pub(crate) listening_https: Vec<SocketAddr>,
     pub(crate) admin: SocketAddr,
+    /// The root of the local authority, if it is used and this machine does not trust it.
+    pub(crate) untrusted_root: Option<PathBuf>,
     /// Where the token is kept, if it was made.
     pub(crate) token_path: Option<PathBuf>,
     /// The services that were started and are not ready yet.
@@ -76,7 +81,7 @@ pub(crate) fn start(
     let runtime = runtime()?;
     let ran = runtime.block_on(async move {
         let assembling = assemble(loader, compiled, count, metrics, shown, greeting);
-        assembling.await
+        Box::pin(assembling).await
     });
     // What is still running here is killed with it, such as services that were not waited for.
     drop(runtime);
@@ -122,6 +127,12 @@ async fn assemble(
 
     let tls = TlsServer::new(Arc::default()).map_err(io::Error::other)?;
     tls.certificates.set_files(&compiled.certificates);
+    let untrusted_root = match dev && authority::is_wanted(&compiled.config) {
+        true => local_authority(&compiled, &tls)?,
+        false => None,
+    };
+    let keeper = Keeper::start(Arc::clone(&tls.certificates));
+    keeper.apply(compile::acme(&compiled, &folder_of(loader.path()), dev));
     let mut registry = Registry::new(count + 1, metrics.started);
     let found = Found::default();
     let snapshot = Snapshot {
@@ -134,6 +145,7 @@ async fn assemble(
         trust: compile::trust(&compiled.config),
         access: compile::access(&compiled.config, dev),
         tls: tls.config(&compiled.config)?,
+        http_answers: keeper.answers(),
         explain_token: Arc::clone(&token),
     };
     let store = Arc::new(Store::new(&compiled.config.cache));
@@ -174,6 +186,7 @@ async fn assemble(
         trails: shared.trails.clone(),
         store: Arc::clone(&store),
         certificates: Arc::clone(&tls.certificates),
+        acme: keeper.status.clone(),
         status: status_seen,
     };
     let (stop_admin, admin_address) = serve_admin(&shared, count, admin, admin_socket)?;
@@ -182,6 +195,7 @@ async fn assemble(
         listening: listeners.bound(Speaks::Http),
         listening_https: listeners.bound(Speaks::Https),
         admin: admin_address,
+        untrusted_root,
         token_path,
         waiting: Vec::new(),
     };
@@ -204,6 +218,7 @@ async fn assemble(
         supervision,
         explain_token: token,
         tls,
+        keeper,
         https,
         dev,
         version: 1,
@@ -229,6 +244,27 @@ async fn assemble(
     control.run(received, signals).await;
     stop_admin.send_replace(true);
     Ok(())
+}
+
+/// Has the local authority certify what is asked for; where its root is, if that is not trusted yet.
+fn local_authority(compiled: &Compiled, tls: &TlsServer) -> io::Result<Option<PathBuf>> {
+    let root = authority::Root::open().map_err(io::Error::other)?;
+    let path = (!trust::is_trusted(&root)).then(|| root.path.clone());
+    for name in compile::local_names(compiled) {
+        if !authority::can_certify(&name) {
+            log::warn(
+                "authority",
+                format!(
+                    "clients will not believe its certificate for {name}: it may certify only names that \
+                     are reserved, such as those below `.test` or `.localhost`"
+                ),
+            );
+        }
+    }
+    let local =
+        Authority::new(root, compile::local_names(compiled), compile::local_addresses(compiled));
+    tls.certificates.set_local(Some(Arc::new(local.map_err(io::Error::other)?)));
+    Ok(path)
 }
 
 async fn bind_admin(address: SocketAddr) -> io::Result<TcpListener> {

@@ -87,6 +87,11 @@ async fn answer(
     if let Some(admin) = connection.listener.admin.clone() {
         return Box::pin(admin.answer(connection, scratch, body)).await;
     }
+    if let Some(content) = authority_asks(connection, snapshot, scratch) {
+        scratch.cx.record("acme", "reply", "an authority looks whether the name leads here");
+        let reply = Reply::status(200).header("Content-Type", "text/plain").body(content);
+        return respond::reply(connection, scratch, None, &reply, body).await;
+    }
     match hops::count(&mut scratch.request) {
         Hops::GoOn => {}
         Hops::Last => {
@@ -122,6 +127,17 @@ async fn answer(
             respond::fault(connection, scratch, route, fault, allow.as_deref()).await
         }
     }
+}
+
+/// What an authority wants to be answered that looks whether a name leads here (RFC 8555, 8.3): before
+/// any route, which may send all of plain HTTP elsewhere.
+fn authority_asks(
+    connection: &Connection,
+    snapshot: &Pinned,
+    scratch: &Scratch,
+) -> Option<Vec<u8>> {
+    let answers = snapshot.http_answers.as_ref().filter(|_| !connection.peer.https)?;
+    answers.find(scratch.request.path()).map(String::into_bytes)
 }
 
 /// Lets the route's filters see the response, whoever made it.

@@ -1,5 +1,6 @@
 //! The program as its users meet it: one binary of tests, since each extra one links the world again.
 
+mod acme;
 mod config;
 #[allow(dead_code, reason = "each topic takes what it needs")]
 mod door;

@@ -1,9 +1,10 @@
 //! What an authority's refusal means, and what to do about it, in words.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How it is shown to an authority that a name leads here.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Challenge {
     /// By an answer over plain HTTP, on port 80.

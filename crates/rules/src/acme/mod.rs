@@ -166,7 +166,7 @@ fn order(history: &History, chance: u32, now: u64) -> (u64, &'static str) {
 
 /// `chance`'s share of `whole`.
 fn share(whole: u64, chance: u32) -> u64 {
-    (u128::from(whole) * u128::from(chance) >> 32) as u64
+    ((u128::from(whole) * u128::from(chance)) >> 32) as u64
 }
 
 impl History {

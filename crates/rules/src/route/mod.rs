@@ -50,6 +50,13 @@ pub struct Route {
     wants_params: bool,
 }
 
+impl Route {
+    /// The hosts that it is for, wildcards as in `*.example.com`; none for every host.
+    pub fn hosts(&self) -> impl Iterator<Item = String> {
+        self.matching.hosts.iter().map(ToString::to_string)
+    }
+}
+
 /// Which requests a route is for.
 #[derive(Debug)]
 struct Matching {
@@ -172,10 +179,7 @@ impl fmt::Display for Matching {
         }
         for (index, host) in self.hosts.iter().enumerate() {
             let comma = if index > 0 { "," } else { "" };
-            match host {
-                HostPattern::Exact(name) => write!(f, "{comma}{name}")?,
-                HostPattern::Wildcard(rest) => write!(f, "{comma}*.{rest}")?,
-            }
+            write!(f, "{comma}{host}")?;
         }
         f.write_str(&self.path_text)?;
         for (mark, conditions) in [("", &self.headers), ("?", &self.queries)] {

@@ -1,5 +1,7 @@
 //! What a route says about host and path, read into patterns.
 
+use std::fmt;
+
 use config::{At, Report};
 
 use crate::percent;
@@ -253,6 +255,15 @@ pub(super) enum HostPattern {
     Exact(Box<str>),
     /// Any host that has one or more labels before this: of `*.example.com` it is `example.com`.
     Wildcard(Box<str>),
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(name) => f.write_str(name),
+            Self::Wildcard(rest) => write!(f, "*.{rest}"),
+        }
+    }
 }
 
 impl HostPattern {

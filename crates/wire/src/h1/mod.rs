@@ -22,6 +22,7 @@ pub use encode::{
 pub use framing::{Connection, Framing, ResponseFraming, request_framing, response_framing};
 pub use malformed::Malformed;
 pub use request::wants_continue;
+pub use response::read_answer;
 pub use scan::{HeadLimits, HeadScan, Scanned};
 
 /// Feeds arbitrary bytes to every reader of this module; what the fuzz targets call.

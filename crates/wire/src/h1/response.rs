@@ -1,8 +1,36 @@
 //! Reads a response head (RFC 9112, 4).
 
 use super::lines::{line_end, read_fields};
-use super::{Connection, HeadLimits, HeadScan, Malformed};
+use super::{
+    BodyDecoder, BodyLimits, Connection, HeadLimits, HeadScan, Malformed, response_framing,
+};
+use crate::Method;
 use crate::head::{ResponseHead, Version};
+
+/// Reads all that a server sent until it closed the connection: the answer to one request with
+/// `method`, as its head and its body.
+///
+/// # Errors
+/// Whatever is malformed, and [`Malformed::Truncated`] for an answer that is not whole.
+pub fn read_answer(
+    mut answer: Vec<u8>,
+    method: Method,
+) -> Result<(ResponseHead, Vec<u8>), Malformed> {
+    let mut head = ResponseHead::default();
+    loop {
+        let mut scan = HeadScan::of_response();
+        let end = head.read(&answer, &mut scan, &HeadLimits::MAX)?.ok_or(Malformed::Truncated)?;
+        answer.drain(..end);
+        if head.status >= 200 {
+            break;
+        }
+    }
+    let framing = response_framing(&head, method)?;
+    let mut decoder = BodyDecoder::new(framing.body, BodyLimits::default());
+    let decoded = decoder.decode(&mut answer)?;
+    decoder.close()?;
+    Ok((head, answer[decoded.data].to_vec()))
+}
 
 impl ResponseHead {
     /// Reads the head that `bytes` begin with and returns where it ends; `None` if more bytes are

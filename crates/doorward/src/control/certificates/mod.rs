@@ -9,6 +9,7 @@ mod server;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use super::authority::Authority;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{CipherSuite, SignatureAlgorithm};
@@ -24,6 +25,8 @@ pub(crate) use server::TlsServer;
 pub(crate) enum Source {
     /// Files that the configuration names.
     Files,
+    /// An authority that speaks ACME.
+    Acme,
 }
 
 /// How many sources there are.
@@ -31,12 +34,13 @@ const SOURCES: usize = Source::ALL.len();
 
 impl Source {
     /// All of them, in the order of their numbers.
-    pub(crate) const ALL: [Self; 1] = [Self::Files];
+    pub(crate) const ALL: [Self; 2] = [Self::Files, Self::Acme];
 
     /// The label of metrics.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Files => "files",
+            Self::Acme => "acme",
         }
     }
 }
@@ -156,6 +160,8 @@ struct Table {
     by_name: HashMap<Box<str>, Vec<Arc<Certificate>>>,
     /// Of the first certificate's first name.
     default: Vec<Arc<Certificate>>,
+    /// Makes one for whoever asks for a name that has none.
+    local: Option<Arc<Authority>>,
     /// What certificate authorities want to see (RFC 8737), by name.
     challenges: HashMap<Box<str>, Arc<CertifiedKey>>,
 }
@@ -171,7 +177,6 @@ impl Certificates {
 
     /// From now on a certificate authority that looks for a challenge for `name` (TLS-ALPN-01, RFC 8737)
     /// is shown `key`; with `None` no longer.
-    #[cfg_attr(not(test), expect(dead_code, reason = "nothing asks for certificates yet"))]
     pub(crate) fn challenge(&self, name: &str, key: Option<Arc<CertifiedKey>>) {
         let name = name.to_ascii_lowercase().into_boxed_str();
         self.change(|table| match key {
@@ -200,6 +205,21 @@ impl Certificates {
         self.set(Source::Files, files.iter().map(|file| Arc::clone(&file.current)).collect());
         let problems = files.iter().filter_map(|file| file.problem.clone());
         self.set_problems(Source::Files, problems.collect());
+    }
+
+    /// Takes away what authorities are shown.
+    pub(crate) fn clear_challenges(&self) {
+        self.change(|table| table.challenges.clear());
+    }
+
+    /// From now on, names that have none get one of this authority.
+    pub(crate) fn set_local(&self, local: Option<Arc<Authority>>) {
+        self.change(|table| table.local = local);
+    }
+
+    /// The authority of [`Self::set_local`].
+    pub(crate) fn local(&self) -> Option<Arc<Authority>> {
+        self.table().local.clone()
     }
 
     /// All of them, by source.
@@ -260,6 +280,11 @@ impl ResolvesServerCert for Certificates {
             return table.challenges.get(hello.server_name()?).cloned();
         }
         let named = hello.server_name().and_then(|name| table.find(name));
+        if named.is_none()
+            && let Some(local) = &table.local
+        {
+            return local.find(hello.server_name());
+        }
         let candidates = named.unwrap_or(&table.default);
         let suitable = candidates.iter().find(|certificate| certificate.suits(&hello));
         suitable.or(candidates.first()).map(|certificate| Arc::clone(&certificate.key))

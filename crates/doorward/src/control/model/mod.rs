@@ -2,6 +2,7 @@
 //!
 //! Left out is what is the default. The same model as JSON is the machine spelling.
 
+mod acme;
 mod admin;
 mod cache;
 mod dns;
@@ -18,6 +19,7 @@ use rules::service::ServiceConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use acme::{Acme, KeyKind, eab_key};
 pub(crate) use admin::{Admin, Secret};
 pub(crate) use cache::Cache;
 pub(crate) use dns::Dns;
@@ -133,6 +135,18 @@ pub(crate) struct Forwarding {
     pub(crate) trust: Vec<Network>,
 }
 
+/// What a configuration is read for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To look at it.
+    #[default]
+    Look,
+    /// To run it on the machine of a developer, who has an authority of their own.
+    Develop,
+    /// To run it in production.
+    Run,
+}
+
 impl Config {
     /// Reports what is wrong with well-formed values, each for itself.
     pub(crate) fn check(&self, report: &mut Report) {
@@ -141,6 +155,9 @@ impl Config {
             tls.check(report);
         }
         self.admin.check(report);
+        if let Some(acme) = self.tls.as_ref().and_then(|tls| tls.acme.as_ref()) {
+            Acme::check(acme, report);
+        }
         if let Some(workers) = &self.runtime.workers {
             report.within("workers", workers, 1..=1024);
         }
@@ -152,9 +169,9 @@ impl Config {
 
     /// Reports what is wrong with values beside each other. Not to be asked while one is left out for
     /// being wrong: the default in its stead would be blamed.
-    pub(crate) fn check_together(&self, report: &mut Report) {
+    pub(crate) fn check_together(&self, purpose: Purpose, report: &mut Report) {
         self.listen.check_together(report);
-        tls::check_together(self.tls.as_ref(), &self.listen, report);
+        tls::check_together(self.tls.as_ref(), &self.listen, purpose, report);
         self.admin.check_together(&self.listen, report);
         self.limits.check_together(report);
         self.cache.check_together(report);
@@ -174,7 +191,7 @@ mod tests {
             report.read(&value).expect("all keys may be left out")
         };
         read.check(&mut report);
-        read.check_together(&mut report);
+        read.check_together(Purpose::Run, &mut report);
         assert!(report.is_clean(), "{report}");
         assert_eq!(serde_json::json!(read), serde_json::json!(Config::default()));
     }

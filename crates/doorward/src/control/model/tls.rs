@@ -5,7 +5,7 @@ use rules::secure::{self, Secure};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Listen;
+use super::{Acme, Listen, Purpose};
 
 /// TLS with clients of `[listen] https`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -16,6 +16,9 @@ pub(crate) struct Tls {
     /// one with an RSA key for old clients: a client gets what it can check. Files that change are read
     /// again by themselves.
     pub(crate) certificates: Vec<Certificate>,
+    /// Certificates from an authority, which renew themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) acme: Option<At<Acme>>,
     /// The oldest version that clients may use.
     pub(crate) min_version: TlsVersion,
     /// Redirects requests that come without TLS to HTTPS, at this port of the same host: `443`, or
@@ -106,14 +109,43 @@ pub(crate) struct Certificate {
     pub(crate) key: At<String>,
 }
 
-/// Reports listeners for HTTPS that have no certificate to show.
-pub(super) fn check_together(tls: Option<&At<Tls>>, listen: &Listen, report: &mut Report) {
-    let has_source = tls.is_some_and(|tls| !tls.certificates.is_empty());
-    if let Some(https) = listen.https.as_ref().filter(|https| !https.0.is_empty())
-        && !has_source
-    {
-        report
-            .error(https, "`https` has no certificate to show")
-            .help("write `[tls]` with `certificates = [{ cert = \"FILE\", key = \"FILE\" }]`");
+impl Tls {
+    /// Whether certificates come from anywhere.
+    fn has_source(&self) -> bool {
+        !self.certificates.is_empty() || self.acme.is_some()
+    }
+}
+
+/// Reports listeners for HTTPS that have no certificate to show, and what is at odds with them.
+pub(super) fn check_together(
+    tls: Option<&At<Tls>>,
+    listen: &Listen,
+    purpose: Purpose,
+    report: &mut Report,
+) {
+    if let Some(acme) = tls.and_then(|tls| tls.acme.as_ref()) {
+        Acme::check_together(acme, listen, report);
+    }
+    let Some(https) = listen.https.as_ref().filter(|https| !https.0.is_empty()) else {
+        return;
+    };
+    if tls.is_some_and(|tls| tls.has_source()) {
+        return;
+    }
+    let help = "write `[tls.acme]` with `accept-terms = true`, or `[tls]` with `certificates = [{ cert \
+                = \"FILE\", key = \"FILE\" }]`";
+    match purpose {
+        Purpose::Develop => {}
+        Purpose::Look => {
+            report
+                .warning(
+                    https,
+                    "`https` has no certificate to show: only `doorward dev` makes its own",
+                )
+                .help(help);
+        }
+        Purpose::Run => {
+            report.error(https, "`https` has no certificate to show").help(help);
+        }
     }
 }

@@ -1,9 +1,11 @@
 //! Certificates whose files change while the door is open.
 
 use std::fs;
+use std::process::Stdio;
 
 use super::client::{Made, Wants};
 use super::secure_door;
+
 use crate::door::{Door, Folder};
 
 #[test]
@@ -77,7 +79,10 @@ fn a_reload_with_a_broken_certificate_is_refused_as_a_whole() {
 fn https_without_a_certificate_does_not_start() {
     let folder = Folder::new();
     folder.write("doorward.toml", "[listen]\nhttps = \"127.0.0.1:0\"\n");
-    let output = Door::command(&folder, &["check"]).output().expect("the program is built");
+    let output = Door::command(&folder, &["run"])
+        .stderr(Stdio::piped())
+        .output()
+        .expect("the program is built");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("`https` has no certificate to show"), "{said}");
     assert_eq!(output.status.code(), Some(2));
