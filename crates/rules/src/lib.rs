@@ -25,6 +25,7 @@ mod percent;
 pub mod retry;
 pub mod route;
 mod rules;
+pub mod scale;
 pub mod secure;
 pub mod service;
 pub mod store;

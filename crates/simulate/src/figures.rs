@@ -165,6 +165,28 @@ pub struct Figures {
 }
 
 impl Figures {
+    /// The worse of two runs, figure by figure.
+    #[must_use]
+    pub fn worse(self, other: &Self) -> Self {
+        let less = f64::min;
+        // What was never answered has no latency, which is worse than any.
+        let more = |a: f64, b: f64| if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) };
+        let served = [0, 1, 2].map(|at| less(self.served[at], other.served[at]));
+        Self {
+            goodput_per_s: less(self.goodput_per_s, other.goodput_per_s),
+            errors: more(self.errors, other.errors),
+            shed: more(self.shed, other.shed),
+            served,
+            p50_ms: more(self.p50_ms, other.p50_ms),
+            p99_ms: more(self.p99_ms, other.p99_ms),
+            p999_ms: more(self.p999_ms, other.p999_ms),
+            retries: more(self.retries, other.retries),
+            hedges: more(self.hedges, other.hedges),
+            wasted: more(self.wasted, other.wasted),
+            ..self
+        }
+    }
+
     /// As one JSON object.
     pub fn json(&self) -> String {
         let mut out = String::from("{");

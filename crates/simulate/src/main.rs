@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use rules::retry::HedgePolicy;
 use simulate::doorward::Settings;
 use simulate::figures::Figures;
 use simulate::scenario::{CAPACITY_PER_S, Scenario, Which};
@@ -10,12 +11,15 @@ use simulate::scenario::{CAPACITY_PER_S, Scenario, Which};
 const HELP: &str = "\
 Plays bad days against Doorward's rules, and against round robin with plain retries.
 
-    cargo run --release -p simulate -- [SCENARIO...] [--seed N] [--seeds N] [--seconds N] [--json]
+    cargo run --release -p simulate -- [SCENARIO...] [--seed N] [--seeds N] [--seconds N]
+        [--workers N] [--hedge] [--json]
 
     --seed N      the first seed; 1 if left out
-    --seeds N     how many seeds to play, one after the other; 1 if left out
+    --seeds N     how many seeds to play; shown is the worst of each figure; 1 if left out
     --seconds N   how long each runs behind a warm-up of three seconds; 30 if left out
-    --json        one object a line
+    --workers N   how many workers Doorward has, each of which learns by itself; 4 if left out
+    --hedge       Doorward sends a second request beside one that takes unusually long
+    --json        one object a line, for each seed
 
 ";
 
@@ -44,14 +48,16 @@ struct Options {
     seed: u64,
     seeds: u64,
     seconds: u64,
+    settings: Settings,
     json: bool,
 }
 
 impl Options {
     /// The error is what is wrong; nothing, if help is wanted.
     fn read(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
+        let settings = Settings::default();
         let mut options =
-            Self { scenarios: Vec::new(), seed: 1, seeds: 1, seconds: 30, json: false };
+            Self { scenarios: Vec::new(), seed: 1, seeds: 1, seconds: 30, settings, json: false };
         while let Some(word) = words.next() {
             let mut number = || {
                 let word = words.next().unwrap_or_default();
@@ -61,6 +67,8 @@ impl Options {
                 "--seed" => options.seed = number()?,
                 "--seeds" => options.seeds = number()?,
                 "--seconds" => options.seconds = number()?.max(1),
+                "--workers" => options.settings.workers = number()?.clamp(1, 256) as usize,
+                "--hedge" => options.settings.retry.hedge = Some(HedgePolicy::default()),
                 "--json" => options.json = true,
                 "--help" | "-h" => return Err(String::new()),
                 name => {
@@ -82,7 +90,8 @@ fn run(options: &Options, out: &mut impl Write) -> io::Result<()> {
     if !options.json {
         writeln!(
             out,
-            "ten endpoints, {CAPACITY_PER_S} requests a second at most; {} s, seeds {} to {}\n",
+            "ten endpoints, {CAPACITY_PER_S} requests a second at most; {} s; \
+             each figure is the worst of seeds {} to {}\n",
             options.seconds,
             options.seed,
             options.seed + options.seeds.max(1) - 1,
@@ -93,7 +102,7 @@ fn run(options: &Options, out: &mut impl Write) -> io::Result<()> {
             writeln!(out, "{}: {}", scenario.name(), scenario.about())?;
             writeln!(
                 out,
-                "  {:<22} {:>9} {:>9} {:>8} {:>24} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}",
+                "  {:<9} {:>9} {:>9} {:>8} {:>24} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}",
                 "",
                 "goodput/s",
                 "errors",
@@ -107,10 +116,13 @@ fn run(options: &Options, out: &mut impl Write) -> io::Result<()> {
                 "wasted"
             )?;
         }
-        for seed in options.seed..options.seed + options.seeds.max(1) {
-            for (name, door) in
-                [("doorward", Which::Doorward(Settings::default())), ("plain", Which::Plain)]
-            {
+        for name in ["doorward", "plain"] {
+            let mut worst: Option<Figures> = None;
+            for seed in options.seed..options.seed + options.seeds.max(1) {
+                let door = match name {
+                    "doorward" => Which::Doorward(options.settings.clone()),
+                    _ => Which::Plain,
+                };
                 let figures = scenario.play(door, seed, options.seconds);
                 if options.json {
                     writeln!(
@@ -119,9 +131,14 @@ fn run(options: &Options, out: &mut impl Write) -> io::Result<()> {
                         scenario.name(),
                         figures.json()
                     )?;
-                } else {
-                    write_row(out, &format!("{name}, seed {seed}"), &figures)?;
                 }
+                worst = Some(match worst {
+                    Some(worst) => worst.worse(&figures),
+                    None => figures,
+                });
+            }
+            if let Some(worst) = worst.filter(|_| !options.json) {
+                write_row(out, name, &worst)?;
             }
         }
         if !options.json {
@@ -136,7 +153,7 @@ fn write_row(out: &mut impl Write, name: &str, figures: &Figures) -> io::Result<
     let served = figures.served.map(|share| percent(share, 2)).join(" ");
     writeln!(
         out,
-        "  {name:<22} {:>9.0} {:>9} {:>8} {served:>24} {:>8.1} {:>8.1} {:>8.1} {:>8} {:>8} {:>8}",
+        "  {name:<9} {:>9.0} {:>9} {:>8} {served:>24} {:>8.1} {:>8.1} {:>8.1} {:>8} {:>8} {:>8}",
         figures.goodput_per_s,
         percent(figures.errors, 4),
         percent(figures.shed, 2),

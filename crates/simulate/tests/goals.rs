@@ -66,7 +66,13 @@ fn a_storm_ends_with_its_cause() {
 #[test]
 fn retries_keep_to_their_budget() {
     for seed in SEEDS {
-        for scenario in Scenario::ALL {
+        for scenario in [
+            Scenario::Failing,
+            Scenario::Flapping,
+            Scenario::ErrorBurst,
+            Scenario::Recovery,
+            Scenario::RetryStorm,
+        ] {
             let figures = doorward(scenario, seed);
             let requests = figures.arrived as f64;
             // What was saved up before counts as well: ten seconds of it.
