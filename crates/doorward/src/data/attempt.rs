@@ -17,7 +17,7 @@ use wire::{Known, Version};
 use super::balance::Attempt;
 use super::call::{self, Recoding};
 use super::connection::Connection;
-use super::end::End;
+use super::end::{End, Speech};
 use super::h2::client::{self, Link};
 use super::respond;
 use super::scratch::Scratch;
@@ -140,7 +140,12 @@ pub(super) async fn send<'s>(
             course.carried = Some(exchange.request);
         }
         if pause_ms > 0 {
-            Box::pin(pause(connection, pause_ms)).await?;
+            let was_read = match &course.carried {
+                Some(carried) => carried.has_read_all(),
+                None => !sending.body.framing.has_body(),
+            };
+            let speech = Speech::of(&scratch.request, was_read);
+            Box::pin(pause(connection, (pause_ms, speech))).await?;
             now_ns = worker.now_ns();
         }
     }
@@ -189,6 +194,7 @@ async fn try_once(
     let (pace, times) = call::patience(connection, scratch, limits, service.times);
     let exchange = slot.insert(Exchange::new(side, transfer, pace, times, reused));
     exchange.awaits_continue = body.awaits_continue;
+    exchange.speech = Speech::of(&scratch.request, true);
     final_head(connection, scratch, exchange).await?;
     scratch.cx.note("status", scratch.response.status);
     scratch.cx.note("connection", if reused { "reused" } else { "new" });
@@ -272,7 +278,10 @@ fn retry_after_ms(scratch: &Scratch) -> Option<u64> {
 }
 
 /// Waits before the next attempt, as long as the client does.
-async fn pause(connection: &mut Connection, pause_ms: u64) -> Result<(), Fault> {
+async fn pause(
+    connection: &mut Connection,
+    (pause_ms, speech): (u64, Speech),
+) -> Result<(), Fault> {
     // The sweep is too coarse for it, and this is rare enough for a timer.
     let mut sleeping = pin!(tokio::time::sleep(Duration::from_millis(pause_ms)));
     connection.watch.set(u64::MAX);
@@ -280,7 +289,7 @@ async fn pause(connection: &mut Connection, pause_ms: u64) -> Result<(), Fault> 
         if sleeping.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Ok(()));
         }
-        if connection.client.poll_gone(cx).is_ready() {
+        if connection.client.poll_gone(speech, cx).is_ready() {
             return Poll::Ready(Err(Fault::ClientGone));
         }
         if connection.watch.is_limit_over() {

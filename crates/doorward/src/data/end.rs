@@ -1,6 +1,8 @@
 //! One end of an exchange: a client, or an endpoint of a service.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+
+use wire::RequestHead;
 
 use super::stream::{Stream, Why};
 use super::transfer::Side;
@@ -13,6 +15,28 @@ pub(crate) enum End {
     Stream(Box<Stream>),
     /// Nobody is there any more, or somebody else talks to them.
     Closed,
+}
+
+/// How far a client of HTTP/1 has come with what it has to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speech {
+    /// Its request is still being read, by who will notice its end.
+    Within,
+    /// Its request is whole, and others may follow: if it ends its side instead, it has left.
+    Paused,
+    /// It said that this request is its last. It may end its side, and wait for the answer.
+    Over,
+}
+
+impl Speech {
+    /// That of a client whose request has this head, and `was_read` or not.
+    pub(crate) fn of(request: &RequestHead, was_read: bool) -> Self {
+        match (was_read, request.connection.persists(request.version)) {
+            (false, _) => Self::Within,
+            (true, true) => Self::Paused,
+            (true, false) => Self::Over,
+        }
+    }
 }
 
 impl End {
@@ -29,9 +53,18 @@ impl End {
         }
     }
 
-    /// Ready when nobody waits for an answer any more. A connection of HTTP/1 does not tell.
-    pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready when nobody waits for an answer any more. Costs no system call until something comes.
+    pub(crate) fn poll_gone(&mut self, speech: Speech, cx: &mut Context<'_>) -> Poll<()> {
         match self {
+            Self::H1(side) if speech != Speech::Within && side.incoming.is_empty() => {
+                ready!(side.socket.poll_stirs(cx));
+                match ready!(side.poll_fill(cx)) {
+                    // The next request.
+                    Ok(1..) => Poll::Pending,
+                    Ok(0) if speech == Speech::Over => Poll::Pending,
+                    Ok(0) | Err(_) => Poll::Ready(()),
+                }
+            }
             Self::H1(_) | Self::Closed => Poll::Pending,
             Self::Stream(stream) => stream.poll_gone(cx),
         }

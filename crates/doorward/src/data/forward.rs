@@ -209,7 +209,7 @@ async fn relay(
                         Wait::Read => Fault::BetweenBytesTimeout,
                     }));
                 }
-                if connection.client.poll_gone(cx).is_ready() {
+                if exchange.poll_client_gone(connection, cx).is_ready() {
                     return Poll::Ready(Err(Fault::ClientGone));
                 }
                 if connection.watch.is_limit_over() {

@@ -83,6 +83,11 @@ impl Socket {
         on!(self, stream => Pin::new(stream).poll_shutdown(cx), tls => tls.poll_shutdown(cx))
     }
 
+    /// Ready when something may wait to be read, if only the end. Makes no system call.
+    pub(crate) fn poll_stirs(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        on!(self, stream => stream.poll_read_ready(cx).map(drop), tls => tls.poll_stirs(cx))
+    }
+
     /// Whether nothing waits to be read: no bytes, no end, no error. Costs no system call unless
     /// the last read filled its buffer to the brim.
     pub(crate) fn is_quiet(&mut self) -> bool {

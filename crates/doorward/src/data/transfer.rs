@@ -270,6 +270,11 @@ impl Transfer {
         self.copy = None;
     }
 
+    /// Whether nothing more is to be read of it.
+    pub(crate) fn has_read_all(&self) -> bool {
+        self.read_all
+    }
+
     /// Whether what was carried so far is still known.
     pub(crate) fn can_rewind(&self) -> bool {
         self.bytes == 0 || self.copy.is_some()

@@ -12,7 +12,7 @@ use wire::h1::{Framing, HeadLimits, HeadScan, Malformed, ResponseFraming};
 
 use super::connection::Connection;
 use super::deadline::Watch;
-use super::end::End;
+use super::end::{End, Speech};
 use super::pace::Pace;
 use super::socket::Socket;
 use super::transfer::{Broken, Side, Transfer, Wait};
@@ -87,6 +87,8 @@ pub(crate) struct Exchange {
     pub(crate) reused: bool,
     /// Whether the service stopped taking the request. It may have answered all the same (413).
     pub(crate) refused_body: bool,
+    /// How far the client has come once all of its request was read.
+    pub(crate) speech: Speech,
     /// Whether a byte of an answer came.
     pub(crate) answered: bool,
     /// Whether the client waits to be asked for the body: it is the service's turn.
@@ -111,6 +113,7 @@ impl Exchange {
             times,
             reused,
             refused_body: false,
+            speech: Speech::Over,
             answered: false,
             awaits_continue: false,
             request_done: false,
@@ -152,13 +155,23 @@ impl Exchange {
                     }
                     Poll::Ready(Err(fault))
                 }
-                Poll::Pending if connection.client.poll_gone(cx).is_ready() => {
+                Poll::Pending if self.poll_client_gone(connection, cx).is_ready() => {
                     Poll::Ready(Err(Fault::ClientGone))
                 }
                 polled => polled,
             }
         })
         .await
+    }
+
+    /// Ready when the client does not wait for the answer any more.
+    pub(crate) fn poll_client_gone(
+        &self,
+        connection: &mut Connection,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        let speech = if self.request.has_read_all() { self.speech } else { Speech::Within };
+        connection.client.poll_gone(speech, cx)
     }
 
     /// The next head of the answer.

@@ -153,6 +153,15 @@ impl Tls {
 
     /// Whether no data waits to be read, and no end and no error. Records that carry none, such as
     /// tickets, are taken in.
+    /// Ready when records may wait to be read. What was read of them has been taken by then: a head is
+    /// read until there is no more.
+    pub(crate) fn poll_stirs(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.received.is_empty() {
+            true => self.below.poll_stirs(cx),
+            false => Poll::Ready(()),
+        }
+    }
+
     pub(crate) fn is_quiet(&mut self) -> bool {
         let cx = &mut Context::from_waker(Waker::noop());
         loop {

@@ -162,9 +162,12 @@ fn faults_keep_the_connection_if_the_request_was_sound() {
 }
 
 #[test]
-fn a_client_may_end_its_side_and_still_be_answered() {
+fn a_client_may_end_its_side_behind_its_last_request_and_still_be_answered() {
     let (door, _service) = echo();
-    for request in [get("/a"), post("/a", "b"), get("/a").replace("1.1", "1.0"), get("/own")] {
+    let last = |request: String| request.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+    for request in
+        [last(get("/a")), last(post("/a", "b")), get("/a").replace("1.1", "1.0"), get("/own")]
+    {
         let mut client = door.connect();
         client.send(&request);
         client.end();

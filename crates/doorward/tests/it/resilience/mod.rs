@@ -3,6 +3,7 @@
 mod endpoints;
 mod failing;
 mod health;
+mod leaving;
 mod names;
 
 use std::net::SocketAddr;
