@@ -61,15 +61,18 @@ impl PurgeOrder {
 }
 
 /// Purges what `content` orders.
-pub(super) fn purge(store: &Store, content: &[u8]) -> Reply {
+pub(super) async fn purge(store: &Store, content: &[u8]) -> Reply {
     let order = serde_json::from_slice::<PurgeOrder>(content).map_err(|error| error.to_string());
     let scopes = order.and_then(|order| Ok((order.scopes()?, order.soft)));
     let (scopes, soft) = match scopes {
         Ok(scopes) => scopes,
         Err(why) => return json_reply(400, &problem(400, &why)),
     };
-    let receipts: Vec<Receipt> = scopes.iter().map(|scope| store.purge(scope, soft)).collect();
-    let last = receipts.last().expect("an order without a scope was refused");
+    let (last, before) = scopes.split_last().expect("an order without a scope was refused");
+    let mut receipts: Vec<Receipt> = before.iter().map(|scope| store.purge(scope, soft)).collect();
+    // They are noted in order: with the last, all are.
+    receipts.push(store.purge_durably(last, soft).await);
+    let last = receipts.last().expect("it was pushed");
     let widened = receipts.iter().any(|receipt| receipt.widened);
     json_reply(
         200,
@@ -100,6 +103,7 @@ pub(super) async fn show(store: &Arc<Store>) -> Reply {
         json!({
             "node": node(),
             "memory": store.stats(),
+            "disk": store.disk_stats(),
             "largest": store.top(By::Bytes, SHOWN, now_ms),
             "hottest": store.top(By::Hits, SHOWN, now_ms),
             "stale": store.top(By::Staleness, SHOWN, now_ms),

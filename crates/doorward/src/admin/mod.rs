@@ -127,7 +127,7 @@ impl Admin {
             },
             (Method::Post, "explain") => self.explain(content),
             (Method::Get | Method::Head, "cache") => cache::show(&self.store).await,
-            (Method::Post, "purge") => cache::purge(&self.store, content),
+            (Method::Post, "purge") => cache::purge(&self.store, content).await,
             (Method::Get | Method::Head, trail) if trail.starts_with("trails/") => {
                 match self.trails.find(&trail[7..]) {
                     Some(explained) => json_reply(200, &explained),

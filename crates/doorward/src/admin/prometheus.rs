@@ -389,6 +389,33 @@ fn cache(out: &mut String, store: &Store) {
     family(out, name, "counter", "Responses that might have been stored, and were not.");
     line(out, name, &[("reason", "too-large")], stats.refused_too_large);
     line(out, name, &[("reason", "purged-on-the-way")], stats.refused_purged);
+    let Some(disk) = store.disk_stats() else {
+        return;
+    };
+    for (name, kind, about, value) in [
+        ("doorward_cache_disk_up", "gauge", "1 while the disk is in use.", u64::from(disk.up)),
+        ("doorward_cache_disk_objects", "gauge", "Responses on the disk.", disk.objects),
+        ("doorward_cache_disk_bytes", "gauge", "What the files take.", disk.bytes),
+        ("doorward_cache_disk_limit_bytes", "gauge", "What they may take.", disk.limit_bytes),
+        ("doorward_cache_disk_hits_total", "counter", "Responses that were read.", disk.hits),
+        (
+            "doorward_cache_disk_written_total",
+            "counter",
+            "Responses that were written.",
+            disk.written,
+        ),
+        (
+            "doorward_cache_disk_dropped_total",
+            "counter",
+            "Not written: it was too slow.",
+            disk.dropped,
+        ),
+        ("doorward_cache_disk_corrupt_total", "counter", "Records that were wrong.", disk.corrupt),
+        ("doorward_cache_disk_errors_total", "counter", "Errors of the disk.", disk.errors),
+    ] {
+        family(out, name, kind, about);
+        line(out, name, &[], value);
+    }
 }
 
 fn histogram<'d>(

@@ -55,6 +55,28 @@ fn table(shown: &Value, paint: Paint) -> String {
         number("evicted"),
         number("purges"),
     );
+    let disk = &shown["disk"];
+    if !disk.is_null() {
+        let number = |key: &str| disk[key].as_u64().unwrap_or_default();
+        let mut text = format!(
+            "{}  {} objects  {} of {}  {} read  {} written",
+            paint.paint(Look::Strong, "disk"),
+            number("objects"),
+            size(number("bytes")),
+            size(number("limit-bytes")),
+            number("hits"),
+            number("written"),
+        );
+        for key in ["dropped", "corrupt", "errors"] {
+            if number(key) > 0 {
+                text += &paint.paint(Look::Odd, format!("  {} {key}", number(key)));
+            }
+        }
+        if disk["up"] == false {
+            text = paint.paint(Look::Bad, "the disk failed: see the log");
+        }
+        out += &format!("{text}\n");
+    }
     for (key, title) in [("hottest", "most used"), ("largest", "largest"), ("stale", "stale")] {
         let objects = shown[key].as_array().map_or(&[][..], Vec::as_slice);
         if !objects.is_empty() {

@@ -119,6 +119,7 @@ pub(crate) struct Fixed {
     workers: Option<u16>,
     admin: SocketAddr,
     token: Option<Secret>,
+    cache_disk: Option<String>,
 }
 
 impl Fixed {
@@ -127,6 +128,7 @@ impl Fixed {
             workers: config.runtime.workers.as_ref().map(|workers| **workers),
             admin: config.admin.listen.0,
             token: config.admin.token.as_deref().cloned(),
+            cache_disk: config.cache.disk.as_ref().map(|disk| disk.path.clone()),
         }
     }
 
@@ -136,6 +138,7 @@ impl Fixed {
             (self.workers != wanted.workers, "[runtime] workers"),
             (self.admin != wanted.admin, "[admin] listen"),
             (self.token != wanted.token, "[admin] token"),
+            (self.cache_disk != wanted.cache_disk, "[cache] disk"),
         ];
         let changed = changes.into_iter().filter(|(changed, _)| *changed);
         changed.map(|(_, name)| name).collect()

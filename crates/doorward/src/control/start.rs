@@ -148,7 +148,7 @@ async fn assemble(
         http_answers: keeper.answers(),
         explain_token: Arc::clone(&token),
     };
-    let store = Arc::new(Store::new(&compiled.config.cache));
+    let store = Arc::new(Store::new(&compiled.config.cache, &folder_of(loader.path())));
     let https = snapshot.tls.clone();
     let shared = Shared {
         published: Arc::new(Published::new(snapshot)),

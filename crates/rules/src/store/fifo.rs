@@ -186,6 +186,12 @@ impl<V> Fifo<V> {
         Ok(())
     }
 
+    /// Whether there is an object under `hash` that is `wanted`. It does not count as used.
+    #[must_use]
+    pub fn contains(&self, hash: u64, wanted: impl Fn(&V) -> bool) -> bool {
+        self.position(hash, wanted).is_some()
+    }
+
     /// Takes out the object under `hash` that is `wanted`.
     pub fn remove(&mut self, hash: u64, wanted: impl Fn(&V) -> bool) -> Option<V> {
         let at = self.position(hash, wanted)?;

@@ -173,6 +173,11 @@ impl Purges {
         self.note(scope, generation, soft);
     }
 
+    /// Goes on from `generation`, if it is not beyond it.
+    pub fn advance(&self, generation: u64) {
+        self.current.fetch_max(generation, Ordering::Release);
+    }
+
     fn note(&self, scope: &Scope, generation: u64, soft: bool) -> Receipt {
         let widened = match scope {
             Scope::All => {

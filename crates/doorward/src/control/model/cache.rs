@@ -1,5 +1,7 @@
 //! Where cached responses lie.
 
+use std::path::{Path, PathBuf};
+
 use config::{At, Report, Size};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,11 +17,31 @@ pub(crate) struct Cache {
     /// Default: `"1MiB"`, or that eighth if it is less.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) object: Option<At<Size>>,
+    /// A directory where responses are kept, too: they outlive a restart, and there may be more of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) disk: Option<At<CacheDisk>>,
+}
+
+/// Where cached responses lie that outlive a restart. A change of `path` takes a restart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct CacheDisk {
+    /// The directory, relative to the configuration file; made if it is not there. Of this process alone.
+    pub(crate) path: String,
+    /// How large all files in it may be, from `"64MiB"` to `"1024TiB"`.
+    pub(crate) size: At<Size>,
+}
+
+impl CacheDisk {
+    /// The directory, seen from the process.
+    pub(crate) fn path(&self, folder: &Path) -> PathBuf {
+        folder.join(&self.path)
+    }
 }
 
 impl Default for Cache {
     fn default() -> Self {
-        Self { memory: Size::from_mib(256).into(), object: None }
+        Self { memory: Size::from_mib(256).into(), object: None, disk: None }
     }
 }
 
@@ -41,6 +63,12 @@ impl Cache {
         report.within("memory", &self.memory, memory);
         if let Some(object) = &self.object {
             report.within("object", object, Size::from_kib(1)..=Size::from_mib(1 << 20));
+        }
+        if let Some(disk) = &self.disk {
+            report.within("size", &disk.size, Size::from_mib(64)..=Size::from_mib(1 << 30));
+            if disk.path.is_empty() {
+                report.error(disk, "`path` is empty").help("name a directory for the cache alone");
+            }
         }
     }
 

@@ -22,6 +22,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) use acme::{Acme, KeyKind, eab_key};
 pub(crate) use admin::{Admin, Secret};
 pub(crate) use cache::Cache;
+#[cfg(test)]
+pub(crate) use cache::CacheDisk;
 pub(crate) use dns::Dns;
 pub(crate) use limits::Limits;
 pub(crate) use listen::{Listen, Listener};

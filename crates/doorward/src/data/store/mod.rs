@@ -7,15 +7,18 @@
 //! object that is being sent needs no lock: it is counted, immutable, and its bytes go out from where
 //! they lie.
 
+mod disk;
 mod object;
 mod show;
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rules::cache::{Stored, hash};
 use rules::store::{Fifo, Purged, Purges, Receipt, Scope};
 
+pub(crate) use disk::{Disk, DiskStats};
 pub(crate) use object::{Body, Object};
 pub(crate) use show::By;
 
@@ -65,6 +68,7 @@ pub(crate) struct Store {
     /// Of the configuration in use.
     memory_bytes: AtomicU64,
     object_bytes_max: AtomicUsize,
+    disk: Option<Disk>,
     counts: Counts,
 }
 
@@ -84,15 +88,22 @@ impl Counts {
 }
 
 impl Store {
-    /// An empty store as large as `config` says.
-    pub(crate) fn new(config: &CacheConfig) -> Self {
+    /// A store as large as `config` says: empty, but for what lies on the disk. `folder` is the
+    /// configuration's.
+    pub(crate) fn new(config: &CacheConfig, folder: &Path) -> Self {
         let fitting = config.memory.as_bytes() / (config.object_bytes_max() * LARGEST_PER_SHARD);
         let count = usize::try_from(fitting).unwrap_or(SHARDS_MAX).clamp(1, SHARDS_MAX);
         // A power of two, rounded down: a hash finds its shard by its upper bits.
         let count = 1 << count.ilog2();
+        let purges = Purges::default();
+        let disk = config
+            .disk
+            .as_ref()
+            .map(|disk| Disk::open(disk.path(folder), disk.size.as_bytes(), &purges));
         let store = Self {
             shards: (0..count).map(|_| Shard(Mutex::new(Fifo::new(0)))).collect(),
-            purges: Purges::default(),
+            purges,
+            disk,
             memory_bytes: AtomicU64::new(0),
             object_bytes_max: AtomicUsize::new(0),
             counts: Counts::default(),
@@ -107,6 +118,9 @@ impl Store {
         self.memory_bytes.store(memory_bytes, Ordering::Relaxed);
         let object_bytes_max = usize::try_from(config.object_bytes_max()).unwrap_or(usize::MAX);
         self.object_bytes_max.store(object_bytes_max, Ordering::Relaxed);
+        if let (Some(disk), Some(config)) = (&self.disk, &config.disk) {
+            disk.resize(config.size.as_bytes());
+        }
         let each = config.memory.as_usize() / self.shards.len();
         for shard in &self.shards {
             let mut left = Vec::new();
@@ -146,19 +160,57 @@ impl Store {
             Counts::add(&self.counts.purged_on_the_way);
             return Err(Refused::Purged);
         }
-        let hash = hash(&object.stored.key);
-        let mut left = Vec::new();
-        let same = Arc::clone(&object);
-        let same = |other: &Arc<Object>| same.stored.same_variant(&other.stored);
-        let inserted = self.shard(hash).lock().insert(hash, bytes, object, same, &mut left);
-        // Here nobody waits for the lock.
-        drop(left);
-        if inserted.is_err() {
+        if !self.keep(Arc::clone(&object), bytes, true) {
             Counts::add(&self.counts.too_large);
             return Err(Refused::TooLarge);
         }
         Counts::add(&self.counts.stored);
+        if let Some(disk) = &self.disk {
+            disk.write(&object);
+        }
         Ok(())
+    }
+
+    /// Keeps `object` in memory; false if it is too large. One that comes from the disk does not `replace`
+    /// what has come meanwhile.
+    fn keep(&self, object: Arc<Object>, bytes: usize, replace: bool) -> bool {
+        let hash = hash(&object.stored.key);
+        let mut left = Vec::new();
+        let same = Arc::clone(&object);
+        let same = |other: &Arc<Object>| same.stored.same_variant(&other.stored);
+        let mut shard = self.shard(hash).lock();
+        if !replace && shard.contains(hash, same) {
+            return true;
+        }
+        let inserted = shard.insert(hash, bytes, object, same, &mut left);
+        drop(shard);
+        // Here nobody waits for the lock.
+        drop(left);
+        inserted.is_ok()
+    }
+
+    /// As [`Store::find`], on the disk: to be asked when nothing was found in memory. What is found is
+    /// in memory from then on.
+    pub(crate) async fn find_on_disk(
+        &self,
+        hash: u64,
+        key: &[u8],
+        choose: impl FnMut(&Stored) -> bool,
+    ) -> Option<Arc<Object>> {
+        let disk = self.disk.as_ref()?;
+        let object = disk.find(hash, key, choose).await?;
+        if self.purged(&object) == Purged::Hard {
+            disk.forget(&object);
+            return None;
+        }
+        self.keep(Arc::clone(&object), object.heap_bytes(), false);
+        Some(object)
+    }
+
+    /// Whether it is worth to ask [`Store::find_on_disk`].
+    #[inline]
+    pub(crate) fn has_disk(&self) -> bool {
+        self.disk.as_ref().is_some_and(Disk::is_up)
     }
 
     /// Forgets `object`, if it is still what is stored.
@@ -166,6 +218,9 @@ impl Store {
         let hash = hash(&object.stored.key);
         let removed = self.shard(hash).lock().remove(hash, |other| Arc::ptr_eq(other, object));
         drop(removed);
+        if let Some(disk) = &self.disk {
+            disk.forget(object);
+        }
     }
 
     /// The number of the newest purge; to be asked *before* a request goes to the service, and kept in
@@ -198,8 +253,31 @@ impl Store {
 
     /// Purges `scope`. When this returns, no worker finds what it touched any more.
     pub(crate) fn purge(&self, scope: &Scope, soft: bool) -> Receipt {
+        let receipt = self.purge_in_memory(scope, soft);
+        if let Some(disk) = &self.disk {
+            drop(disk.note(&receipt, scope));
+        }
+        receipt
+    }
+
+    /// As [`Store::purge`], and when it is ready, no restart undoes it.
+    pub(crate) async fn purge_durably(&self, scope: &Scope, soft: bool) -> Receipt {
+        let receipt = self.purge_in_memory(scope, soft);
+        if let Some(disk) = &self.disk {
+            // If the disk fails, what lies there is not believed after a restart.
+            let _ = disk.note(&receipt, scope).await;
+        }
+        receipt
+    }
+
+    fn purge_in_memory(&self, scope: &Scope, soft: bool) -> Receipt {
         Counts::add(&self.counts.purges);
         self.purges.purge(scope, soft)
+    }
+
+    /// How it is with the disk, if there is to be one.
+    pub(crate) fn disk_stats(&self) -> Option<DiskStats> {
+        self.disk.as_ref().map(Disk::stats)
     }
 }
 

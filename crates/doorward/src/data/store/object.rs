@@ -67,12 +67,14 @@ const CHUNK_BYTES: usize = 64 * 1024;
 
 /// The bytes of a body. Cloning one copies nothing.
 #[derive(Clone, Debug)]
-pub(crate) enum Body {
-    /// In memory, in order.
-    Memory(Box<[Bytes]>),
-}
+pub(crate) struct Body(Box<[Bytes]>);
 
 impl Body {
+    /// The body in `chunks`, each with an allocation of its own.
+    pub(crate) fn of(chunks: Vec<Bytes>) -> Self {
+        Self(chunks.into())
+    }
+
     /// A body of its own memory: what it is made of may be small parts of large buffers.
     pub(crate) fn copy_of(parts: &[Bytes]) -> Self {
         let mut left: usize = parts.iter().map(Bytes::len).sum();
@@ -93,7 +95,7 @@ impl Body {
         if !chunk.is_empty() {
             chunks.push(chunk.freeze());
         }
-        Self::Memory(chunks.into())
+        Self(chunks.into())
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -101,9 +103,7 @@ impl Body {
     }
 
     pub(crate) fn chunks(&self) -> &[Bytes] {
-        match self {
-            Self::Memory(chunks) => chunks,
-        }
+        &self.0
     }
 
     fn heap_bytes(&self) -> usize {

@@ -9,13 +9,13 @@ use wire::ResponseHead;
 
 use super::*;
 
-fn config(memory: &str, object: &str) -> CacheConfig {
+pub(super) fn config(memory: &str, object: &str) -> CacheConfig {
     let size = |text: &str| text.parse::<config::Size>().expect("a size");
-    CacheConfig { memory: size(memory).into(), object: Some(size(object).into()) }
+    CacheConfig { memory: size(memory).into(), object: Some(size(object).into()), disk: None }
 }
 
 fn store() -> Store {
-    Store::new(&config("8MiB", "256KiB"))
+    Store::new(&config("8MiB", "256KiB"), Path::new("."))
 }
 
 /// A response to `http://h/PATH`, tagged `t`, whose fetch began at `generation`.

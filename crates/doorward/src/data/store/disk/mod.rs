@@ -1,0 +1,379 @@
+//! The disk tier: cached responses that outlive the process, and those for which memory is too small.
+//!
+//! What is stored in memory is also appended to a segment, by one thread with a bounded queue: no
+//! worker waits for a disk. What the queue has no room for is not written. Reading is done on the
+//! blocking pool of the worker that asks, a bounded number at once. An object is believed only
+//! if every sum is right (`record.rs`), so a crash at any byte costs what was being written and
+//! nothing else. When the segments are larger than allowed, the oldest goes; what was read since it
+//! was written is appended anew first. If the disk fails, the tier ends, loudly: the log, a metric and
+//! `doorward cache` say so.
+
+mod index;
+mod purges;
+mod record;
+mod segment;
+mod writer;
+
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+
+use bytes::Bytes;
+use rules::cache::Stored;
+use rules::store::{Purges, Receipt, Scope};
+use serde::Serialize;
+use tokio::sync::{Semaphore, oneshot};
+
+use self::index::{Entry, Index};
+use self::purges::Purge;
+use self::record::{HEADER_BYTES, Header, SUM_BYTES};
+use super::object::{Body, Object};
+use crate::observe::log;
+
+/// The bytes of objects that wait to be written. A disk that is slower than the services for longer
+/// than this lasts loses objects, not memory.
+const QUEUE_BYTES_MAX: usize = 32 << 20;
+
+/// Reads at once: enough to keep a disk busy, few enough for threads.
+const READS_MAX: usize = 32;
+
+/// The variants under one hash whose heads are read until one fits.
+const HEADS_READ_MAX: usize = 8;
+
+/// What is read at first: most heads, and whole small objects.
+const FIRST_READ_BYTES: usize = 16 * 1024;
+
+/// How it is with the disk.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct DiskStats {
+    /// Whether it is in use.
+    pub(crate) up: bool,
+    pub(crate) objects: u64,
+    pub(crate) bytes: u64,
+    pub(crate) limit_bytes: u64,
+    pub(crate) hits: u64,
+    pub(crate) written: u64,
+    /// Objects that were not written: the disk was too slow.
+    pub(crate) dropped: u64,
+    /// Records that were wrong when they were read.
+    pub(crate) corrupt: u64,
+    pub(crate) errors: u64,
+}
+
+#[derive(Default)]
+struct Counts {
+    bytes: AtomicU64,
+    limit_bytes: AtomicU64,
+    hits: AtomicU64,
+    written: AtomicU64,
+    dropped: AtomicU64,
+    corrupt: AtomicU64,
+    errors: AtomicU64,
+}
+
+enum Job {
+    Write(Arc<Object>),
+    Purge(Purge, oneshot::Sender<()>),
+    Resize(u64),
+    /// Everything before it is on its way to the disk.
+    #[cfg(test)]
+    Flushed(std::sync::mpsc::Sender<()>),
+    End,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    write_bytes: usize,
+    /// Nobody takes jobs any more.
+    closed: bool,
+}
+
+/// What the thread that writes and those who read share.
+struct Shared {
+    index: Mutex<Index>,
+    files: RwLock<HashMap<u32, Arc<File>>>,
+    queue: Mutex<Queue>,
+    work: Condvar,
+    up: AtomicBool,
+    /// Whether there are segments of earlier lives that were not looked at yet.
+    unread: AtomicBool,
+    counts: Counts,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    fn push(&self, job: Job) {
+        let mut queue = locked(&self.queue);
+        // A job that is dropped tells whoever waits for it that it will not be done.
+        if !queue.closed {
+            queue.jobs.push_back(job);
+            self.work.notify_one();
+        }
+    }
+
+    fn close(&self) {
+        let mut queue = locked(&self.queue);
+        queue.closed = true;
+        queue.jobs.clear();
+    }
+
+    /// Ends the use of the disk for `error`, which happened while `doing`.
+    fn fail(&self, doing: &str, error: &io::Error) {
+        self.counts.errors.fetch_add(1, Ordering::Relaxed);
+        locked(&self.index).clear();
+        self.files.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.counts.bytes.store(0, Ordering::Relaxed);
+        if self.up.swap(false, Ordering::Relaxed) {
+            let text = format!("{doing}: {error}; going on without the disk until the next start");
+            log::error("cache", text);
+        }
+    }
+}
+
+/// The disk tier.
+pub(crate) struct Disk {
+    shared: Arc<Shared>,
+    reads: Semaphore,
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+}
+
+impl Disk {
+    /// Opens the folder at `path`, tells `purges` what was purged in earlier lives, and goes on: what lies
+    /// there is found bit by bit, while clients are served.
+    pub(crate) fn open(path: PathBuf, bytes_max: u64, purges: &Purges) -> Self {
+        let shared = Arc::new(Shared {
+            index: Mutex::default(),
+            files: RwLock::default(),
+            queue: Mutex::default(),
+            work: Condvar::new(),
+            up: AtomicBool::new(true),
+            unread: AtomicBool::new(true),
+            counts: Counts::default(),
+        });
+        shared.counts.limit_bytes.store(bytes_max, Ordering::Relaxed);
+        let shown = path.display().to_string();
+        let started = writer::Writer::open(path, bytes_max, &shared).and_then(|(writer, found)| {
+            for purge in found {
+                match &purge.scope {
+                    Some(scope) => purges.replay(scope, purge.generation, purge.soft),
+                    None => purges.advance(purge.generation),
+                }
+            }
+            std::thread::Builder::new().name("cache-disk".to_owned()).spawn(move || writer.run())
+        });
+        let thread = match started {
+            Ok(thread) => Some(thread),
+            Err(error) => {
+                shared.close();
+                shared.fail(&format!("the cache's disk at {shown}"), &error);
+                None
+            }
+        };
+        Self { shared, reads: Semaphore::new(READS_MAX), thread: Mutex::new(thread) }
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.shared.up.load(Ordering::Relaxed)
+    }
+
+    /// Writes `object`, if there is time for it.
+    pub(super) fn write(&self, object: &Arc<Object>) {
+        if !self.is_up() {
+            return;
+        }
+        let bytes = object.heap_bytes();
+        let mut queue = locked(&self.shared.queue);
+        if queue.closed || queue.write_bytes + bytes > QUEUE_BYTES_MAX {
+            self.shared.counts.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        queue.write_bytes += bytes;
+        queue.jobs.push_back(Job::Write(Arc::clone(object)));
+        drop(queue);
+        self.shared.work.notify_one();
+    }
+
+    /// Notes a purge on the disk; ready when not even a power failure undoes it.
+    pub(super) fn note(&self, receipt: &Receipt, scope: &Scope) -> oneshot::Receiver<()> {
+        let (done, noted) = oneshot::channel();
+        if self.is_up() {
+            let Receipt { generation, soft, .. } = *receipt;
+            self.shared
+                .push(Job::Purge(Purge { generation, soft, scope: Some(scope.clone()) }, done));
+        }
+        noted
+    }
+
+    pub(super) fn resize(&self, bytes_max: u64) {
+        self.shared.counts.limit_bytes.store(bytes_max, Ordering::Relaxed);
+        self.shared.push(Job::Resize(bytes_max));
+    }
+
+    /// The newest object under `key` that `choose` takes.
+    pub(super) async fn find(
+        &self,
+        hash: u64,
+        key: &[u8],
+        mut choose: impl FnMut(&Stored) -> bool,
+    ) -> Option<Arc<Object>> {
+        let entries = match self.is_up() {
+            true => locked(&self.shared.index).find(hash),
+            false => return None,
+        };
+        for entry in entries.into_iter().take(HEADS_READ_MAX) {
+            let _permit = self.reads.acquire().await.ok()?;
+            let shared = Arc::clone(&self.shared);
+            let key: Box<[u8]> = key.into();
+            // A disk blocks; a worker must not.
+            let read = tokio::task::spawn_blocking(move || shared.read_head(entry, &key)).await;
+            let Some(found) = read.ok()? else {
+                continue;
+            };
+            if !choose(&found.stored) {
+                continue;
+            }
+            let shared = Arc::clone(&self.shared);
+            let read = tokio::task::spawn_blocking(move || shared.read_body(found)).await;
+            if let Some(object) = read.ok()? {
+                self.shared.counts.hits.fetch_add(1, Ordering::Relaxed);
+                return Some(Arc::new(object));
+            }
+        }
+        None
+    }
+
+    /// Forgets what is under `object`'s key and variant.
+    pub(super) fn forget(&self, object: &Object) {
+        let hash = rules::cache::hash(&object.stored.key);
+        let variant = record::variant(&object.stored);
+        let mut index = locked(&self.shared.index);
+        for entry in index.find(hash).into_iter().filter(|entry| entry.variant == variant) {
+            index.remove(hash, entry.place);
+        }
+    }
+
+    /// Waits until everything that was stored before is in a file.
+    #[cfg(test)]
+    pub(super) fn flush(&self) {
+        let (done, flushed) = std::sync::mpsc::channel();
+        self.shared.push(Job::Flushed(done));
+        let _ = flushed.recv();
+    }
+
+    pub(crate) fn stats(&self) -> DiskStats {
+        let counts = &self.shared.counts;
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        DiskStats {
+            up: self.is_up(),
+            objects: locked(&self.shared.index).len() as u64,
+            bytes: load(&counts.bytes),
+            limit_bytes: load(&counts.limit_bytes),
+            hits: load(&counts.hits),
+            written: load(&counts.written),
+            dropped: load(&counts.dropped),
+            corrupt: load(&counts.corrupt),
+            errors: load(&counts.errors),
+        }
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        self.shared.push(Job::End);
+        if let Some(thread) = locked(&self.thread).take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A record whose head was read.
+struct Found {
+    entry: Entry,
+    header: Header,
+    file: Arc<File>,
+    stored: Stored,
+    /// What was read behind the head.
+    behind: Vec<u8>,
+}
+
+impl Shared {
+    fn read_head(&self, entry: Entry, key: &[u8]) -> Option<Found> {
+        let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
+        let file = Arc::clone(files.get(&entry.place.segment)?);
+        drop(files);
+        let offset = u64::from(entry.place.offset);
+        let mut bytes = vec![0; FIRST_READ_BYTES.min(entry.bytes as usize)];
+        self.read_at(&file, &mut bytes, offset)?;
+        let Some(header) = Header::decode(&bytes, entry.place) else {
+            return self.corrupt(entry);
+        };
+        let head_end = HEADER_BYTES + header.head_bytes as usize + SUM_BYTES;
+        if head_end > bytes.len() {
+            let read = bytes.len();
+            if head_end > entry.bytes as usize {
+                return self.corrupt(entry);
+            }
+            bytes.resize(head_end, 0);
+            self.read_at(&file, &mut bytes[read..], offset + read as u64)?;
+        }
+        let Some(stored) = record::decode_head(&header, &bytes[HEADER_BYTES..]) else {
+            return self.corrupt(entry);
+        };
+        let behind = bytes.split_off(head_end);
+        // Two keys may have one hash.
+        (*stored.key == *key).then_some(Found { entry, header, file, stored, behind })
+    }
+
+    fn read_body(&self, found: Found) -> Option<Object> {
+        let Found { entry, header, file, stored, behind: mut bytes } = found;
+        let head_end = HEADER_BYTES + header.head_bytes as usize + SUM_BYTES;
+        let (read, whole) = (bytes.len(), header.record_bytes() as usize - head_end);
+        bytes.resize(whole, 0);
+        let offset = u64::from(entry.place.offset) + (head_end + read) as u64;
+        if read < whole {
+            self.read_at(&file, &mut bytes[read..], offset)?;
+        }
+        let mut chunks = Vec::with_capacity(whole.div_ceil(record::CHUNK_BYTES));
+        if !record::decode_body(&header, &bytes, |data| chunks.push(Bytes::copy_from_slice(data))) {
+            return self.corrupt(entry);
+        }
+        Some(Object::new(stored, Body::of(chunks)))
+    }
+
+    fn read_at(&self, file: &File, bytes: &mut [u8], offset: u64) -> Option<()> {
+        match file.read_exact_at(bytes, offset) {
+            Ok(()) => Some(()),
+            // A file that somebody cut short: no more than a wrong record.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                self.counts.corrupt.fetch_add(1, Ordering::Relaxed);
+                None
+            }
+            Err(error) => {
+                self.fail("reading the cache's disk", &error);
+                None
+            }
+        }
+    }
+
+    fn corrupt<T>(&self, entry: Entry) -> Option<T> {
+        if self.counts.corrupt.fetch_add(1, Ordering::Relaxed) == 0 {
+            let Entry { place, .. } = entry;
+            let text = format!("a wrong record in segment {} at {}", place.segment, place.offset);
+            log::warn("cache", format!("{text}: it is fetched anew, and so are others like it"));
+        }
+        locked(&self.index).remove(entry.hash, entry.place);
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests;
