@@ -250,9 +250,9 @@ def main() -> None:
         flood = FLOODS[name]()
         action = partial(attack, flood)
     else:
-        from .attack_handshakes import ATTACKS
+        from . import attack_handshakes, attack_quic
 
-        action = ATTACKS[name]()
+        action = (attack_handshakes.ATTACKS | attack_quic.ATTACKS)[name]()
     print("ready", flush=True)
     sys.stdin.readline()
     found = action(port, min(seconds, LONGEST_SECONDS))

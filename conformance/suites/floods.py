@@ -21,6 +21,8 @@ from kit.outcome import Outcome, Table, say
 
 PACKAGES = ("aioquic",)
 CALM = "GOAWAY ENHANCE_YOUR_CALM"
+#: H3_EXCESSIVE_LOAD (RFC 9114, 8.1).
+LOAD = "CLOSE 0x107"
 #: Memory that an attack may cost, beside what a connection costs anyway.
 GROWTH_MAX_BYTES = 64 << 20
 #: The most for the 99th of a hundred answers to the other client. Attacker, service and both clients share the CPUs.
@@ -59,6 +61,11 @@ EXPECTED = {
     "tls-hellos": Expected(listener="tls"),
     "tls-silence": Expected(("closed", "closed after an alert"), listener="tls"),
     "quic-initials": Expected(listener="h3"),
+    "h3-rapid-reset": Expected((LOAD,), listener="h3"),
+    "h3-ping": Expected((LOAD,), listener="h3"),
+    "h3-empty-data": Expected((LOAD,), listener="h3"),
+    "h3-priority-update": Expected((LOAD,), listener="h3"),
+    "h3-unknown-streams": Expected((LOAD,), listener="h3"),
 }
 AMPLIFICATION_MAX = 3
 
