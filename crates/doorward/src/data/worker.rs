@@ -175,6 +175,18 @@ impl Worker {
         }
     }
 
+    /// Waits until `look` finds something in the newest snapshot.
+    pub(crate) async fn find<T>(&self, look: impl Fn() -> Option<T>) -> T {
+        loop {
+            let mut changed = pin!(self.published.changed());
+            changed.as_mut().enable();
+            match look() {
+                Some(found) => return found,
+                None => changed.await,
+            }
+        }
+    }
+
     /// Waits until a connection comes. A snapshot that is replaced meanwhile is let go of.
     async fn rest(&self) {
         loop {

@@ -16,7 +16,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub(crate) struct Listen {
     /// Addresses for plain HTTP: one, or an array. Port 0 takes any free port.
     pub(crate) http: At<Listeners>,
-    /// Addresses for HTTPS, in the same forms: HTTP/1.1 and HTTP/2 behind TLS. Certificates are in
+    /// Addresses for HTTPS, in the same forms: HTTP/1.1 and HTTP/2 behind TLS, and
+    /// HTTP/3 on the UDP ports of the same numbers. Certificates are in
     /// `[tls]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) https: Option<At<Listeners>>,

@@ -35,7 +35,7 @@ pub(crate) async fn accept(
     listener: Rc<Listener>,
     place: Place,
     per_client: PerClient,
-    stop: watch::Receiver<bool>,
+    mut stop: watch::Receiver<bool>,
 ) {
     let Place { socket, crossing, arrivals } = place;
     let address = listener.address;
@@ -44,7 +44,12 @@ pub(crate) async fn accept(
     };
     let index = worker.index;
     let host = Host { worker, listener, crossing, per_client, terms: RefCell::default() };
-    let endpoint = host.terms().and_then(|terms| {
+    // A reload opens sockets first; the certificates come with the snapshot behind them.
+    let terms = tokio::select! {
+        terms = host.worker.find(|| host.terms()) => terms,
+        _ = stop.wait_for(|&stop| stop) => return,
+    };
+    let endpoint = terms.and_then(|terms| {
         let endpoint = Endpoint::new(socket, terms, host.crossing.clone(), index);
         endpoint.map_err(|error| error.to_string())
     });
@@ -72,7 +77,7 @@ impl Host {
         let counters = self.worker.counters();
         let unproven = endpoint.unproven();
         let terms = match self.terms() {
-            Ok(terms) if unproven < HANDSHAKES_MAX && !endpoint.is_stopped() => terms,
+            Some(Ok(terms)) if unproven < HANDSHAKES_MAX && !endpoint.is_stopped() => terms,
             _ => {
                 counters.refused_total.add(1);
                 endpoint.ignore(newcomer);
@@ -97,18 +102,19 @@ impl Host {
         tokio::task::spawn_local(server::run(worker, listener, link, open));
     }
 
-    /// The terms for clients that come now.
-    fn terms(&self) -> Result<Arc<ServerConfig>, String> {
+    /// The terms for clients that come now, if there are certificates.
+    fn terms(&self) -> Option<Result<Arc<ServerConfig>, String>> {
         let snapshot = self.worker.pin();
         let mut known = self.terms.borrow_mut();
         if let Some((version, terms)) = &*known
             && *version == snapshot.version
         {
-            return Ok(Arc::clone(terms));
+            return Some(Ok(Arc::clone(terms)));
         }
-        let tls = snapshot.tls.as_ref().ok_or("there are no certificates")?;
-        let terms = terms(tls, &snapshot.limits, &self.crossing)?;
-        *known = Some((snapshot.version, Arc::clone(&terms)));
-        Ok(terms)
+        let terms = terms(snapshot.tls.as_ref()?, &snapshot.limits, &self.crossing);
+        if let Ok(terms) = &terms {
+            *known = Some((snapshot.version, Arc::clone(terms)));
+        }
+        Some(terms)
     }
 }

@@ -6,8 +6,11 @@ use rustix::process::Signal;
 
 use super::Secure;
 use crate::door::LIMIT;
+use crate::http::to;
 use crate::ops::until;
+use crate::ops::{operate, status};
 use crate::quic::{Asked, DATA, GOAWAY, Quic, first_packets, frame, request};
+use crate::tls::client::tables;
 
 const NO_ERROR: u64 = 0x100;
 const REQUEST_REJECTED: u64 = 0x10b;
@@ -143,6 +146,39 @@ fn a_client_that_vanishes_costs_nothing_for_long() {
         socket.send_to(noise, door).expect("it is sent");
     }
     pass.is_next(&pass.connect());
+}
+
+#[test]
+fn a_listener_that_goes_says_goodbye_and_one_that_comes_is_there() {
+    let pass = Secure::new("");
+    let client = pass.connect();
+    let mut asked = client.open(&request("GET", "/", &[]), true);
+    let mut service = pass.upstream.accept();
+    service.read_request();
+    let config = format!("[listen]\nhttp = \"127.0.0.1:0\"\n{}", to(&pass.upstream));
+    pass.door.rewrite(&config);
+    assert_eq!(operate(&pass.door, "POST", "/api/reload", "").status, 200);
+    service.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+    assert_eq!(client.answer(&mut asked).expect("an answer").text(), "ok");
+    assert_eq!(client.ended(), NO_ERROR);
+    let listen = tables(&[&pass.made]);
+    pass.door.rewrite(&format!("{listen}{}", to(&pass.upstream)));
+    assert_eq!(operate(&pass.door, "POST", "/api/reload", "").status, 200);
+    let status = status(&pass.door);
+    let address = status["config"]["listening-https"][0].as_str().expect("an address");
+    pass.is_next(&Quic::connect(address.parse().expect("an address"), &pass.made));
+    // Where somebody else listens is told before anything changes.
+    let taken = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let port = taken.local_addr().expect("it is bound").port();
+    let listen =
+        listen.replace("https = \"127.0.0.1:0\"", &format!("https = \"127.0.0.1:{port}\""));
+    pass.door.rewrite(&format!("{listen}{}", to(&pass.upstream)));
+    let refused = operate(&pass.door, "POST", "/api/reload", "");
+    assert!(
+        refused.body.contains("for HTTP/3 (UDP): another program listens there"),
+        "{}",
+        refused.body
+    );
 }
 
 #[test]
