@@ -155,6 +155,7 @@ impl Admin {
             &snapshot.rules,
             trusts,
             &|at| shown_endpoints(&snapshot.services[at], self.metrics.now_ms()),
+            &self.certificates,
             &question,
         ) {
             Ok(explanation) => json_reply(200, &explanation),

@@ -4,10 +4,11 @@ use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
+use rustls::ClientConfig;
 use wire::h1::read_answer;
 use wire::{Method, ResponseHead};
 
-use super::Failure;
+use super::{Failure, https};
 
 /// Longest time for connecting and for each read.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
@@ -15,25 +16,30 @@ const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// The largest answer that is read.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// Sends a request to `authority` and reads the answer: its head and its body.
+/// Sends a request to `authority`, through TLS if there is a configuration for it, and reads the answer: its head and its body.
 ///
 /// # Errors
 /// What went wrong, in words.
 pub(crate) fn send(
     authority: &str,
+    tls: Option<ClientConfig>,
     method: &str,
     target: &str,
     headers: &[(String, String)],
     body: &[u8],
 ) -> Result<(ResponseHead, Vec<u8>), Failure> {
     let unreachable = |error: std::io::Error| Failure::new(format!("{authority}: {error}"));
-    let address = with_port(authority)
+    let address = with_port(authority, if tls.is_some() { 443 } else { 80 })
         .to_socket_addrs()
         .map_err(unreachable)?
         .next()
         .ok_or_else(|| Failure::new(format!("{authority} has no address")))?;
-    let mut stream = TcpStream::connect_timeout(&address, TIME_LIMIT).map_err(unreachable)?;
+    let stream = TcpStream::connect_timeout(&address, TIME_LIMIT).map_err(unreachable)?;
     stream.set_read_timeout(Some(TIME_LIMIT)).map_err(unreachable)?;
+    let mut stream: Box<dyn Stream> = match tls {
+        None => Box::new(stream),
+        Some(config) => Box::new(https::wrap(config, authority, stream)?),
+    };
     let host = if headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
         String::new()
     } else {
@@ -55,11 +61,16 @@ pub(crate) fn send(
         .map_err(|malformed| Failure::new(format!("{authority}: {}", malformed.reason())))
 }
 
-fn with_port(authority: &str) -> String {
+/// What can be read and written.
+trait Stream: Read + Write {}
+
+impl<T: Read + Write> Stream for T {}
+
+fn with_port(authority: &str, port: u16) -> String {
     let host_end = authority.rfind(']').unwrap_or(0);
     if authority[host_end..].contains(':') {
         authority.to_owned()
     } else {
-        format!("{authority}:80")
+        format!("{authority}:{port}")
     }
 }

@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 
 use super::paint::{Look, Paint};
 use super::status::AdminArgs;
-use super::{EXIT_CONFIG, Failure, client};
+use super::{EXIT_CONFIG, Failure, client, https};
+use crate::control::certificates::Certificates;
 use crate::control::explain::{Question, explain as decide};
 use crate::control::load::Loader;
 use crate::control::token;
@@ -22,6 +23,7 @@ Examples:
   doorward explain GET http://localhost:8080/api/v1/articles/7
   doorward explain POST http://shop.example.com/cart -H 'X-Beta: 1' --config shop.toml
   doorward explain GET http://localhost:8080/ --client 203.0.113.9
+  doorward explain GET https://shop.example.com/         with the certificate that is shown
   doorward explain GET http://localhost:8080/ --live     sends it, and shows what really happened
   doorward explain GET http://localhost:8080/ | jq       JSON when piped
   doorward explain tls://db.example.com:5432             a connection that is not HTTP; or tcp://HOST:PORT";
@@ -89,7 +91,10 @@ fn offline(args: &ExplainArgs) -> Result<Value, Failure> {
     let trust = &compiled.config.forwarding.trust;
     let trusts = |address| trust.iter().any(|network| network.contains(address));
     let rules = &compiled.rules;
-    let explanation = decide(rules, trusts, &|at| written_endpoints(rules, at), &question)
+    let certificates = Certificates::default();
+    certificates.set_files(&compiled.certificates);
+    let endpoints = |at| written_endpoints(rules, at);
+    let explanation = decide(rules, trusts, &endpoints, &certificates, &question)
         .map_err(|why| Failure { code: EXIT_CONFIG, ..Failure::new(why) })?;
     Ok(json!(explanation))
 }
@@ -107,10 +112,11 @@ fn written_endpoints(rules: &Rules, at: usize) -> Vec<(String, Standing)> {
 /// Sends the request with the token that opens a trail, then fetches the trail.
 fn live(args: &ExplainArgs) -> Result<Value, Failure> {
     let side = args.admin.side(&args.config)?;
-    let rest = args
-        .url
-        .strip_prefix("http://")
-        .ok_or_else(|| Failure::new("a live request takes a URL that begins with http://"))?;
+    let plain = args.url.strip_prefix("http://").map(|rest| (rest, None));
+    let secure = || Some((args.url.strip_prefix("https://")?, Some(https::trusting(&args.config))));
+    let (rest, tls) = plain.or_else(secure).ok_or_else(|| {
+        Failure::new("a live request takes a URL that begins with http:// or https://")
+    })?;
     let at = rest.find('/').unwrap_or(rest.len());
     let (authority, target) = rest.split_at(at);
     let target = if target.is_empty() { "/" } else { target };
@@ -118,7 +124,7 @@ fn live(args: &ExplainArgs) -> Result<Value, Failure> {
     let mut headers = args.headers.clone();
     headers.push(("X-Request-Id".to_owned(), id.clone()));
     headers.push(("Doorward-Explain".to_owned(), side.token.clone()));
-    let (head, _) = client::send(authority, &args.method, target, &headers, b"")?;
+    let (head, _) = client::send(authority, tls, &args.method, target, &headers, b"")?;
     let mut explained = side.ask("GET", &format!("/api/trails/{id}"), b"")?;
     let decisions = explained["lines"].take();
     let took = duration(explained["duration-us"].as_u64().unwrap_or_default());

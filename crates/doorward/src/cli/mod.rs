@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod client;
 pub(crate) mod explain;
 mod greet;
+mod https;
 pub(crate) mod paint;
 pub(crate) mod proxy;
 pub(crate) mod purge;

@@ -88,8 +88,8 @@ impl AdminSide {
     /// If it cannot be reached, refuses, or answers otherwise.
     pub(crate) fn ask(&self, method: &str, target: &str, body: &[u8]) -> Result<Value, Failure> {
         let headers = [("Authorization".to_owned(), format!("Bearer {}", self.token))];
-        let (head, body) =
-            client::send(&self.address, method, target, &headers, body).map_err(|failure| {
+        let (head, body) = client::send(&self.address, None, method, target, &headers, body)
+            .map_err(|failure| {
                 failure.hint("is Doorward running, and is this its `[admin] listen`?")
             })?;
         let value: Value = serde_json::from_slice(&body).unwrap_or_default();

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use wire::RequestHead;
 use wire::hello::NotHello;
 
+use super::certificates::Certificates;
+
 /// A request to be explained.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -48,6 +50,7 @@ pub(crate) fn explain(
     rules: &Rules,
     trusts: impl Fn(IpAddr) -> bool,
     endpoints: Endpoints<'_>,
+    certificates: &Certificates,
     question: &Question,
 ) -> Result<Explanation, String> {
     if let Some(connection) = Connection::of_url(&question.url) {
@@ -60,6 +63,9 @@ pub(crate) fn explain(
     cx.begin(0, 0);
     cx.trail = Some(Box::default());
     let peer = Peer { address: Some((client, 0).into()), trusted: trusts(client), https };
+    if https && let Some(trail) = cx.trail.as_mut() {
+        certificate(trail, certificates, &question.url);
+    }
     rules::forward::receive(&mut head, peer, &mut cx, trusts);
     let request = format!("{} {}", question.method, question.url);
     let outcome = match rules.decide(&mut head, &mut cx) {
@@ -79,6 +85,25 @@ pub(crate) fn explain(
     };
     let decisions = cx.trail.take().map(|trail| *trail).unwrap_or_default();
     Ok(Explanation { request, outcome, decisions })
+}
+
+/// Which certificate the client is shown; nothing if TLS ends elsewhere.
+fn certificate(trail: &mut Trail, certificates: &Certificates, url: &str) {
+    let authority = url.trim_start_matches("https://").split(['/', '?', '#']).next();
+    let authority = authority.unwrap_or_default();
+    let host = match authority.rsplit_once(':') {
+        Some((host, _)) if !authority.ends_with(']') => host,
+        _ => authority,
+    };
+    let Some((certificate, is_named)) = certificates.find(&host.to_ascii_lowercase()) else {
+        return;
+    };
+    trail.note("from", certificate.origin.to_string());
+    trail.note("names", certificate.names.join(", "));
+    match is_named {
+        true => trail.record("certificate", "choose", "it is for the name"),
+        false => trail.record("certificate", "odd", "none is for the name: this is the first"),
+    }
 }
 
 /// Which endpoint of `service` would be taken.

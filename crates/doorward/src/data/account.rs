@@ -41,6 +41,7 @@ pub(crate) fn record(
                 request: &scratch.request,
                 cx: &scratch.cx,
                 tls: connection.tls.as_deref(),
+                nth: connection.served,
                 done,
                 duration_us,
                 route,

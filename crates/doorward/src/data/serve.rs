@@ -157,6 +157,9 @@ fn begin(connection: &mut Connection, snapshot: &Pinned, scratch: &mut Scratch) 
         let asked = scratch.request.fields.get(Known::DoorwardExplain).unwrap_or_default();
         if snapshot.may_explain(asked) {
             scratch.cx.trail = Some(Box::default());
+            if let Some(tls) = &connection.tls {
+                tls.record(&mut scratch.cx);
+            }
         }
         // It is a secret between the caller and us.
         scratch.request.fields.remove(Known::DoorwardExplain);

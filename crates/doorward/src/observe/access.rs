@@ -79,6 +79,8 @@ pub(crate) struct Entry<'a> {
     pub(crate) cx: &'a Cx,
     /// How it was encrypted, if it was.
     pub(crate) tls: Option<&'a Secured>,
+    /// The number of the request on its connection.
+    pub(crate) nth: u64,
     pub(crate) done: &'a Done,
     pub(crate) duration_us: u64,
     pub(crate) route: &'a str,
@@ -181,7 +183,7 @@ impl Drop for AccessLog {
 }
 
 fn write_json(out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
-    let Entry { request, cx, tls, done, duration_us, route } = entry;
+    let Entry { request, cx, tls, nth, done, duration_us, route } = entry;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     write!(
         out,
@@ -208,6 +210,7 @@ fn write_json(out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
         ",\"status\":{},\"duration-us\":{duration_us},\"request-bytes\":{},\"response-bytes\":{}",
         done.status, done.request_bytes, done.response_bytes
     )?;
+    write!(out, ",\"nth\":{nth}")?;
     if let Some(tls) = tls {
         let Secured { version, cipher, resumed, .. } = tls;
         write!(out, ",\"tls\":\"{version}\"")?;
@@ -235,7 +238,7 @@ fn write_json(out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
 }
 
 fn write_text(out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
-    let Entry { request, cx, tls, done, duration_us, route } = entry;
+    let Entry { request, cx, tls, done, duration_us, route, .. } = entry;
     write!(out, "{} {} {} ", httpdate::fmt_http_date(SystemTime::now()), cx.client, done.status)?;
     out.extend_from_slice(request.method_text().as_bytes());
     out.push(b' ');

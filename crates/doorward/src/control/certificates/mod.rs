@@ -222,6 +222,15 @@ impl Certificates {
         self.table().local.clone()
     }
 
+    /// The best certificate for `name`, in lower case, and whether it is for that name; clients may have
+    /// to take another one.
+    pub(crate) fn find(&self, name: &str) -> Option<(Arc<Certificate>, bool)> {
+        let table = self.table();
+        let named = table.find(name);
+        let first = named.unwrap_or(&table.default).first()?;
+        Some((Arc::clone(first), named.is_some()))
+    }
+
     /// All of them, by source.
     pub(crate) fn all(&self) -> Vec<Arc<Certificate>> {
         self.table().sources.iter().flatten().cloned().collect()

@@ -11,6 +11,8 @@ use rustls::{
     ServerConnection,
 };
 
+use rules::Cx;
+
 use super::Tls;
 use crate::data::connection::{After, Connection};
 use crate::data::end::End;
@@ -274,6 +276,18 @@ async fn shake_hands(
 }
 
 impl Secured {
+    /// Tells the trail of a request.
+    pub(crate) fn record(&self, cx: &mut Cx) {
+        cx.note("version", self.version);
+        cx.note("cipher", self.cipher.unwrap_or("unknown"));
+        cx.note("server-name", self.server_name.as_deref().unwrap_or("none"));
+        let why = match self.resumed {
+            Some(true) => "the client came through TLS, in a session that it resumed",
+            _ => "the client came through TLS",
+        };
+        cx.record("tls", "agree", why);
+    }
+
     fn of(tls: &Tls) -> Self {
         let session = tls.session();
         let suite = session.negotiated_cipher_suite().map(|suite| suite.suite());

@@ -55,6 +55,29 @@ fn who_comes_without_tls_is_redirected_and_who_comes_with_it_told_to_stay() {
 }
 
 #[test]
+fn explain_knows_the_certificate_and_asks_through_tls() {
+    let (door, _made, _service) = secure_door();
+    let explain = |url: &str, more: &[&str]| {
+        let mut arguments = vec!["explain", "GET", url];
+        arguments.extend(more);
+        let output = Door::command(&door.folder, &arguments).output().expect("it is built");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let explained = explain("https://localhost/", &[]);
+    assert!(
+        explained.contains("it is for the name") && explained.contains("own.pem"),
+        "{explained}"
+    );
+    let explained = explain("https://other.test:8443/", &[]);
+    assert!(explained.contains("none is for the name"), "{explained}");
+    let url = format!("https://localhost:{}/", door.https[0].port());
+    let admin = door.admin.to_string();
+    let explained = explain(&url, &["--live", "--admin", &admin]);
+    assert!(explained.contains("the client came through TLS"), "{explained}");
+    assert!(explained.contains("answered 200"), "{explained}");
+}
+
+#[test]
 fn what_came_early_by_way_of_a_proxy_is_to_come_again() {
     let service = Service::saying("hello");
     let trusting = format!("[forwarding]\ntrust = [\"127.0.0.0/8\"]\n{}", route(&service));
