@@ -135,6 +135,9 @@ pub(crate) struct ServiceShard {
     /// Connections that were opened.
     pub(crate) connects: Counter,
     pub(crate) connect_failures: Counter,
+    /// Handshakes of TLS: full ones, and those that went on with an earlier session.
+    pub(crate) handshakes: [Counter; 2],
+    pub(crate) handshake_failures: Counter,
     /// Requests on a connection that had been used before.
     pub(crate) reuses: Counter,
     /// Requests that were sent once more.

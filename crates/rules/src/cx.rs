@@ -2,9 +2,11 @@
 
 use std::fmt::Display;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use crate::coding::{Coding, Encode};
 use crate::grpc::Call;
+use crate::identity::{Identity, Shown};
 use crate::trail::Trail;
 
 /// Facts about the request in flight. Time and randomness are facts, not calls.
@@ -22,6 +24,8 @@ pub struct Cx {
     pub client: IpAddr,
     /// Whether the client came by TLS.
     pub https: bool,
+    /// What the client showed when its connection was made, if that is by TLS.
+    pub shown: Option<Rc<Shown>>,
     /// What joins this request's traces in all logs.
     pub request_id: RequestId,
     /// What the path parameters of the route stand for, in the order of the route's names, as they
@@ -48,6 +52,7 @@ impl Cx {
             random: 0,
             client,
             https,
+            shown: None,
             request_id: RequestId::default(),
             params: Texts::default(),
             grpc: None,
@@ -63,12 +68,20 @@ impl Cx {
     pub fn begin(&mut self, now_ns: u64, random: u128) {
         self.now_ns = now_ns;
         self.random = random;
+        self.shown = None;
         self.request_id.bytes = 0;
         self.params.clear();
         self.grpc = None;
         self.coding = None;
         self.encode = None;
         self.trail = None;
+    }
+
+    /// Who the client is, if it has shown a certificate.
+    #[must_use]
+    #[inline]
+    pub fn identity(&self) -> Option<&Identity> {
+        self.shown.as_ref()?.identity.as_ref()
     }
 
     /// Attaches a detail to the decision being made. Formats nothing unless explained.

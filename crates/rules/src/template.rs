@@ -8,8 +8,8 @@ use std::io::Write;
 use config::{At, Report};
 use wire::RequestHead;
 
-use crate::Cx;
 use crate::percent::{self, QueryPart, is_unreserved};
+use crate::{Cx, Identity};
 
 /// A text with facts in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,7 @@ pub(crate) enum Part {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fact {
     ClientIp,
+    ClientIdentity,
     Host,
     Method,
     Path,
@@ -64,8 +65,9 @@ pub(crate) struct Scope<'a> {
 }
 
 /// What may stand in braces, but for path parameters.
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 10] = [
     "client.ip",
+    "client.identity",
     "host",
     "method",
     "path",
@@ -142,6 +144,7 @@ impl Scope<'_> {
     fn fact(&mut self, text: &At<String>, name: &str) -> Option<Fact> {
         let fact = match name {
             "client.ip" => Fact::ClientIp,
+            "client.identity" => Fact::ClientIdentity,
             "host" => Fact::Host,
             "method" => Fact::Method,
             "path" => Fact::Path,
@@ -181,6 +184,13 @@ impl Fact {
         match self {
             // Writing to a vector cannot fail.
             Self::ClientIp => drop(write!(out, "{}", cx.client)),
+            Self::ClientIdentity => {
+                let name = cx.identity().map_or("", Identity::name).as_bytes();
+                match into {
+                    Into::Field => out.extend_from_slice(name),
+                    Into::Url | Into::Path | Into::Query => encode(name.iter().copied(), out),
+                }
+            }
             Self::Host => out.extend_from_slice(head.host()),
             Self::Method => out.extend_from_slice(head.method_text().as_bytes()),
             Self::Path => from_path(head.path(), into, out),

@@ -241,10 +241,13 @@ fn services(out: &mut String, metrics: &Metrics, snapshot: &Snapshot) {
     let sum = |shards: &[ServiceShard], which: Which| -> u64 {
         shards.iter().map(|shard| which(shard).read()).sum()
     };
-    let families: [(&str, &str, Which); 5] = [
+    let families: [(&str, &str, Which); 6] = [
         ("doorward_upstream_connects_total", "Connections that were opened.", |s| &s.connects),
         ("doorward_upstream_connect_failures_total", "Connections that failed.", |s| {
             &s.connect_failures
+        }),
+        ("doorward_upstream_tls_handshake_failures_total", "Handshakes of TLS that failed.", |s| {
+            &s.handshake_failures
         }),
         ("doorward_upstream_reuses_total", "Requests on a used connection.", |s| &s.reuses),
         ("doorward_upstream_retries_total", "Requests that were sent again.", |s| &s.retries),
@@ -276,6 +279,17 @@ fn services(out: &mut String, metrics: &Metrics, snapshot: &Snapshot) {
         }
     }
     standings(out, services, metrics.now_ms());
+    let name = "doorward_upstream_tls_handshakes_total";
+    family(out, name, "counter", "Handshakes of TLS, by whether an earlier session went on.");
+    for service in services.iter().filter(|service| service.rules.tls.is_some()) {
+        let label = &service.metrics.label;
+        let resumed: [(&str, Which); 2] =
+            [("no", |s| &s.handshakes[0]), ("yes", |s| &s.handshakes[1])];
+        for (resumed, which) in resumed {
+            let count = sum(&service.metrics.shards, which);
+            line(out, name, &[("service", label), ("resumed", resumed)], count);
+        }
+    }
     let name = "doorward_upstream_endpoints";
     family(out, name, "gauge", "Endpoints that may be used.");
     for service in services {

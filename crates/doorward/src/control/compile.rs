@@ -20,6 +20,7 @@ use super::process::{BuildSpec, CommandLine, ServiceSpec};
 use super::registry::milliseconds;
 use super::resolve::Dns;
 use super::snapshot::Limits;
+use super::trust::ByService;
 use crate::observe::access::AccessFormat;
 
 /// The limits as workers compare them.
@@ -135,7 +136,12 @@ pub(crate) fn door_url(bound: Option<SocketAddr>) -> String {
 }
 
 /// The processes that `rules` wants, as the supervisor takes them.
-pub(crate) fn processes(rules: &Rules, folder: &Path, door_url: &str) -> Vec<ServiceSpec> {
+pub(crate) fn processes(
+    rules: &Rules,
+    tls: &ByService,
+    folder: &Path,
+    door_url: &str,
+) -> Vec<ServiceSpec> {
     let started = rules.services().iter().filter_map(|service| match &service.source {
         Source::Run(run) => Some((service, run)),
         Source::Endpoints(_) => None,
@@ -152,6 +158,7 @@ pub(crate) fn processes(rules: &Rules, folder: &Path, door_url: &str) -> Vec<Ser
             if let Some(health) = &service.health {
                 spec.checked.health.clone_from(health);
             }
+            spec.checked.tls = tls.get(&service.name).map(|tls| tls.endpoint("127.0.0.1"));
             spec.checked.directory.clone_from(&spec.directory);
             spec
         })

@@ -6,10 +6,11 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use config::{At, Document, Entry, Files, Memo, Reader, Report, Table, Value};
+use config::{At, Document, Entry, Files, Memo, Place, Reader, Report, Table, Value};
 use rules::Rules;
 use rules::route::{Route, RouteConfig};
 use rules::service::{Service, ServiceConfig};
@@ -18,6 +19,7 @@ use super::acme;
 use super::certificates::files::{InFiles, Which};
 use super::model::{Config, Purpose, Tcp};
 use super::run::{folder_of, unix_now};
+use super::trust::{self, ByService, ClientsTls, ServicesTls};
 use super::watch::{Stamp, Stamps};
 
 /// The file that is meant where a folder is named.
@@ -30,6 +32,8 @@ const FILE_BYTES_MAX: u64 = 256 << 20;
 pub(crate) struct Loader {
     path: PathBuf,
     routes: Memo<Arc<Route>>,
+    /// What did not change of it is kept.
+    pub(crate) services_tls: ServicesTls,
     /// The first file, if it is on no disk.
     text: Option<Arc<str>>,
     purpose: Purpose,
@@ -47,6 +51,10 @@ pub(crate) struct Loaded {
     pub(crate) rules: Option<Arc<Rules>>,
     /// The certificates that are in files.
     pub(crate) certificates: Vec<InFiles>,
+    /// How services are called by TLS.
+    pub(crate) services_tls: ByService,
+    /// Which certificates of clients are taken, by the address of the listener.
+    pub(crate) clients_tls: Vec<(SocketAddr, Arc<ClientsTls>)>,
 }
 
 /// A configuration that may be used.
@@ -54,13 +62,15 @@ pub(crate) struct Compiled {
     pub(crate) config: Config,
     pub(crate) rules: Arc<Rules>,
     pub(crate) certificates: Vec<InFiles>,
+    pub(crate) services_tls: ByService,
+    pub(crate) clients_tls: Vec<(SocketAddr, Arc<ClientsTls>)>,
 }
 
 impl Loaded {
     /// The configuration, if it may be used.
     pub(crate) fn compiled(self) -> Option<Compiled> {
-        let Self { config, rules, certificates, .. } = self;
-        rules.map(|rules| Compiled { config, rules, certificates })
+        let Self { config, rules, certificates, services_tls, clients_tls, .. } = self;
+        rules.map(|rules| Compiled { config, rules, certificates, services_tls, clients_tls })
     }
 }
 
@@ -71,6 +81,7 @@ impl Loader {
         Self {
             path,
             routes: Memo::default(),
+            services_tls: ServicesTls::default(),
             text: None,
             purpose: Purpose::Look,
             seen: Stamps::new(),
@@ -132,6 +143,10 @@ impl Loader {
         let mut rest = document.rest;
         let written = take_services(&mut rest);
         let (service, services) = load_services(written, &mut report);
+        let good = services
+            .iter()
+            .filter_map(|(name, compiled)| Some((service.get(name)?, &**compiled.as_ref()?)));
+        let services_tls = self.services_tls.load(good, &folder, &mut report);
         let problems = report.problems().len();
         let config = report.salvage::<Config>(&rest).unwrap_or_default();
         let whole = report.problems().len() == problems;
@@ -140,8 +155,12 @@ impl Loader {
             config.check_together(self.purpose, &mut report);
         }
         let certificates = load_certificates(&config, &folder, &mut report);
+        let clients_tls = load_clients(&config, &folder, &mut report);
         let routes: Vec<_> =
             document.items.into_iter().map(|item| (item.place, item.value)).collect();
+        if whole {
+            check_certificates(&config, &routes, &mut report);
+        }
         let tcp: Vec<_> = config.tcp.iter().map(Tcp::text).collect();
         let rules = Rules::build(&routes, &services, &tcp, &mut report);
         let secure = config.tls.as_ref().map(|tls| tls.secure()).unwrap_or_default();
@@ -153,7 +172,8 @@ impl Loader {
             acme::check(&config, rules, &folder, &mut report);
         }
         let rules = rules.filter(|_| !report.has_errors());
-        Loaded { report, config: Config { service, ..config }, rules, certificates }
+        let config = Config { service, ..config };
+        Loaded { report, config, rules, certificates, services_tls, clients_tls }
     }
 
     /// The routes as they are written now. Only the machine spelling needs them: compiled routes are
@@ -257,6 +277,37 @@ fn load_certificates(config: &Config, folder: &Path, report: &mut Report) -> Vec
         }
     }
     certificates
+}
+
+/// What is asked of clients, at each listener that asks for a certificate.
+fn load_clients(
+    config: &Config,
+    folder: &Path,
+    report: &mut Report,
+) -> Vec<(SocketAddr, Arc<ClientsTls>)> {
+    let asking = config.listen.asking();
+    let read = asking.filter_map(|(address, written)| {
+        Some((address, trust::load_clients(written, folder, unix_now(), report)?))
+    });
+    read.collect()
+}
+
+/// Reports routes that are for clients with certificates where no listener asks for any.
+fn check_certificates(config: &Config, routes: &[(Place, Arc<Route>)], report: &mut Report) {
+    if config.listen.asking().next().is_some() {
+        return;
+    }
+    if let Some((place, _)) = routes.iter().find(|(_, route)| route.wants_certificate) {
+        report
+            .error(
+                *place,
+                "this route is for clients with a certificate, and no listener asks for one",
+            )
+            .help(
+                "write `https = { address = \"0.0.0.0:8443\", client-certificate = { roots = \
+                 \"FILE\" } }` in `[listen]`",
+            );
+    }
 }
 
 type Configs = BTreeMap<At<String>, ServiceConfig>;

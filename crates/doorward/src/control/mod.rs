@@ -18,5 +18,6 @@ pub(crate) mod run;
 pub(crate) mod snapshot;
 pub(crate) mod start;
 pub(crate) mod token;
+pub(crate) mod trust;
 mod watch;
 pub(crate) mod workers;

@@ -12,6 +12,7 @@ use rules::{Route, Service as ServiceRules};
 use super::endpoints::Told;
 use super::resolve::{Located, Resolved};
 use super::snapshot::{Address, Endpoint, Service, Times};
+use super::trust::{EndpointTls, ServiceTls};
 use crate::metrics::{
     ROUTES_LABELLED_MAX, RouteCounters, RouteMetrics, ServiceMetrics, TcpMetrics,
 };
@@ -65,13 +66,16 @@ impl Found {
     }
 }
 
+/// What tells endpoints apart. A connection that was made in one way is never used in another.
+type Key = (Box<str>, Address, Option<EndpointTls>);
+
 /// The label of routes that have none of their own.
 const OTHER: &str = "other";
 
 /// Everything that is lent to each new snapshot.
 pub(crate) struct Registry {
     workers: usize,
-    endpoints: HashMap<(Box<str>, Address), Arc<Endpoint>>,
+    endpoints: HashMap<Key, Arc<Endpoint>>,
     /// The next endpoint's index. Indices are not used again: a worker may still hold connections
     /// under an old one.
     next_index: usize,
@@ -115,9 +119,14 @@ impl Registry {
     pub(crate) fn services(
         &mut self,
         services: &[Arc<ServiceRules>],
+        tls: &HashMap<Box<str>, Arc<ServiceTls>>,
         found: &Found,
     ) -> Box<[Arc<Service>]> {
-        let ready = services.iter().map(|rules| self.service(rules, found)).collect();
+        let ready = services.iter().map(|rules| {
+            let tls = tls.get(&rules.name).map(|tls| &**tls);
+            self.service(rules, tls, found)
+        });
+        let ready = ready.collect();
         if self.services.len() > services.len() {
             let named: HashSet<&str> = services.iter().map(|service| &*service.name).collect();
             self.services.retain(|name, _| named.contains(&**name));
@@ -126,10 +135,18 @@ impl Registry {
     }
 
     /// The service as it is now: the very one that was lent before, if nothing changed.
-    fn service(&mut self, rules: &Arc<ServiceRules>, found: &Found) -> Arc<Service> {
+    fn service(
+        &mut self,
+        rules: &Arc<ServiceRules>,
+        tls: Option<&ServiceTls>,
+        found: &Found,
+    ) -> Arc<Service> {
         let endpoints: Vec<_> = addresses(rules, found)
             .into_iter()
-            .map(|(address, text)| self.endpoint(&rules.name, address, &text))
+            .map(|(address, text)| {
+                let tls = tls.map(|tls| tls.endpoint(host_of(&text)));
+                self.endpoint(&rules.name, address, &text, tls)
+            })
             .collect();
         let known = self.services.entry(rules.name.clone()).or_insert_with(|| {
             let index = self.next_service;
@@ -166,19 +183,25 @@ impl Registry {
         service
     }
 
-    fn endpoint(&mut self, service: &str, address: Address, text: &str) -> Arc<Endpoint> {
+    fn endpoint(
+        &mut self,
+        service: &str,
+        address: Address,
+        text: &str,
+        tls: Option<EndpointTls>,
+    ) -> Arc<Endpoint> {
         let next_index = &mut self.next_index;
         // Of those that are there at the start none is younger than the others.
         let since_ns = match self.generation {
             0 => 0,
             _ => u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX),
         };
-        let endpoint =
-            self.endpoints.entry((service.into(), address.clone())).or_insert_with(|| {
-                let index = *next_index;
-                *next_index += 1;
-                Arc::new(Endpoint::new(index, address, text, since_ns))
-            });
+        let key = (service.into(), address.clone(), tls.clone());
+        let endpoint = self.endpoints.entry(key).or_insert_with(|| {
+            let index = *next_index;
+            *next_index += 1;
+            Arc::new(Endpoint::new(index, address, text, tls, since_ns))
+        });
         Arc::clone(endpoint)
     }
 
@@ -187,7 +210,10 @@ impl Registry {
     pub(crate) fn forget_unused(&mut self) -> Vec<Address> {
         let unused = |endpoint: &Arc<Endpoint>| Arc::strong_count(endpoint) == 1;
         let forgotten = self.endpoints.extract_if(|_, endpoint| unused(endpoint));
-        forgotten.map(|((_, address), _)| address).collect()
+        let mut addresses: Vec<Address> = forgotten.map(|((_, address, _), _)| address).collect();
+        // It may be called in another way now.
+        addresses.retain(|address| self.endpoints.keys().all(|(_, other, _)| other != address));
+        addresses
     }
 
     /// The counters of the `[[tcp]]` entries.
@@ -263,6 +289,12 @@ fn first_choices(located: Option<&Vec<Located>>) -> impl Iterator<Item = (Addres
     let first = located.iter().map(|one| one.priority).min();
     let first = located.iter().filter(move |one| Some(one.priority) == first);
     first.map(|one| (Address::Tcp(one.address), one.text.to_string()))
+}
+
+/// The host of an endpoint as it is written.
+fn host_of(text: &str) -> &str {
+    let host = text.rsplit_once(':').map_or(text, |(host, _)| host);
+    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 pub(crate) fn milliseconds(duration: Duration) -> u64 {

@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::acme::Keeper;
-use super::certificates::TlsServer;
+use super::certificates::{Https, TlsServer};
 use super::compile;
 use super::endpoints::{Standing, Telling, Vain};
 use super::health::Checker;
@@ -163,7 +163,7 @@ pub(crate) struct Control {
     pub(crate) tls: TlsServer,
     pub(crate) keeper: Keeper,
     /// How handshakes with clients are made at the moment.
-    pub(crate) https: Option<Arc<rustls::ServerConfig>>,
+    pub(crate) https: Option<Arc<Https>>,
     pub(crate) dev: bool,
     /// Of the snapshot. The configuration has a number of its own: a snapshot is also made when an
     /// instance or an address comes or goes.
@@ -296,7 +296,10 @@ impl Control {
                 "{address}: a change of `proxy-protocol` or `http3`, or between HTTP, HTTPS and TCP, takes a restart\n"
             ));
         }
-        let https = self.tls.config(&compiled.config).map_err(|error| error.to_string())?;
+        let https = self
+            .tls
+            .config(&compiled.config, &compiled.clients_tls)
+            .map_err(|error| error.to_string())?;
         self.listeners
             .apply(&wanted, &self.workers)
             .map_err(|unavailable| format!("{}\n", io::Error::from(unavailable)))?;
@@ -352,7 +355,8 @@ impl Control {
         let open = self.door.filter(|door| bound.contains(door));
         self.door = open.or(bound.first().copied());
         let door_url = compile::door_url(self.door);
-        self.supervision.apply(compile::processes(rules, &folder, &door_url));
+        let processes = compile::processes(rules, &self.compiled.services_tls, &folder, &door_url);
+        self.supervision.apply(processes);
         self.found.forget_unwritten(rules.services());
         self.resolve();
     }
@@ -374,10 +378,10 @@ impl Control {
     }
 
     fn snapshot(&mut self) -> Snapshot {
-        let Compiled { config, rules, .. } = &self.compiled;
+        let Compiled { config, rules, services_tls, .. } = &self.compiled;
         Snapshot {
             version: self.version,
-            services: self.registry.services(rules.services(), &self.found),
+            services: self.registry.services(rules.services(), services_tls, &self.found),
             route_metrics: self.registry.routes(rules.routes()),
             tcp_metrics: self.registry.tcp(rules.tcp().entries()),
             rules: Arc::clone(rules),

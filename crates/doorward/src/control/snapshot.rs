@@ -12,7 +12,9 @@ use tokio::sync::futures::Notified;
 use wire::h1::{BodyLimits, HeadLimits};
 
 use super::acme::HttpAnswers;
+use super::certificates::Https;
 use super::health::{Findings, Standing};
+use super::trust::EndpointTls;
 use crate::metrics::{RouteCounters, ServiceMetrics, TcpMetrics};
 use crate::observe::access::AccessFormat;
 
@@ -31,7 +33,7 @@ pub(crate) struct Snapshot {
     pub(crate) trust: Arc<[config::Network]>,
     pub(crate) access: AccessFormat,
     /// How handshakes with clients are made, if there is a listener for HTTPS.
-    pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
+    pub(crate) tls: Option<Arc<Https>>,
     /// What authorities that certify our names want to be answered on plain HTTP.
     pub(crate) http_answers: Option<Arc<HttpAnswers>>,
     /// Who presents this may see the trail of a request.
@@ -109,6 +111,8 @@ pub(crate) struct Endpoint {
     pub(crate) hash: u64,
     /// When it came, in nanoseconds since the process started; zero if it was there at the start.
     pub(crate) since_ns: u64,
+    /// How it is called by TLS, if it is.
+    pub(crate) tls: Option<EndpointTls>,
     /// Until then (milliseconds since the process started) it is passed over: it refused.
     resting_until_ms: AtomicU64,
     ejections: Ejected,
@@ -140,13 +144,20 @@ struct Ejected {
 }
 
 impl Endpoint {
-    pub(crate) fn new(index: usize, address: Address, text: &str, since_ns: u64) -> Self {
+    pub(crate) fn new(
+        index: usize,
+        address: Address,
+        text: &str,
+        tls: Option<EndpointTls>,
+        since_ns: u64,
+    ) -> Self {
         Self {
             index,
             hash: balance::hash(address.to_string().as_bytes()),
             address,
             text: text.into(),
             since_ns,
+            tls,
             resting_until_ms: AtomicU64::new(0),
             ejections: Ejected::default(),
             health: Findings::default(),

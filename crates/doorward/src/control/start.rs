@@ -137,14 +137,14 @@ async fn assemble(
     let found = Found::default();
     let snapshot = Snapshot {
         version: 1,
-        services: registry.services(compiled.rules.services(), &found),
+        services: registry.services(compiled.rules.services(), &compiled.services_tls, &found),
         route_metrics: registry.routes(compiled.rules.routes()),
         tcp_metrics: registry.tcp(compiled.rules.tcp().entries()),
         rules: Arc::clone(&compiled.rules),
         limits: compile::limits(&compiled.config),
         trust: compile::trust(&compiled.config),
         access: compile::access(&compiled.config, dev),
-        tls: tls.config(&compiled.config)?,
+        tls: tls.config(&compiled.config, &compiled.clients_tls)?,
         http_answers: keeper.answers(),
         explain_token: Arc::clone(&token),
     };

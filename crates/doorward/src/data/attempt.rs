@@ -330,7 +330,7 @@ async fn connect(
     } else if pooled && let Some(side) = worker.pools.take(endpoint.index) {
         Ok(Reached::Idle(side))
     } else {
-        let connecting = upstream::connect(endpoint, service.times.connect_ms, &connection.watch);
+        let connecting = upstream::connect(worker, service, endpoint, &connection.watch);
         // Rare and large: kept out of every connection's future.
         Box::pin(connecting).await.map(Reached::New)
     };
@@ -372,7 +372,7 @@ fn begin(
             Ok((End::H1(side), out))
         }
         Reached::Link(link, _) => {
-            let stream = client::ask(link, &scratch.request, &to, false)?;
+            let stream = client::ask(link, &scratch.request, &to, endpoint.tls.is_some())?;
             Ok((End::Stream(Box::new(Stream::H2(stream))), out))
         }
     }

@@ -24,6 +24,8 @@ use crate::observe::log;
 #[derive(Clone)]
 pub(crate) struct Listener {
     pub(crate) address: SocketAddr,
+    /// As it is written, by which the configuration knows it.
+    pub(crate) written: SocketAddr,
     /// Set if each connection begins with a PROXY header; only these peers may connect then.
     pub(crate) proxy_protocol: Option<Arc<[config::Network]>>,
     /// Set on a listener for what is not HTTP: the address as it is written, by which rules know it.
@@ -42,13 +44,21 @@ impl Listener {
         let tcp = (spec.speaks == Speaks::Tcp).then_some(spec.address);
         let tls = spec.speaks == Speaks::Https;
         let alt_svc = spec.http3.then(|| alt_svc(address.port()));
-        Self { address, proxy_protocol: spec.proxy_protocol, tcp, tls, alt_svc, admin: None }
+        let ListenSpec { address: written, proxy_protocol, .. } = spec;
+        Self { address, written, proxy_protocol, tcp, tls, alt_svc, admin: None }
     }
 
     /// For operators.
     pub(crate) fn of_admin(address: SocketAddr, admin: Admin) -> Self {
-        let admin = Some(Rc::new(admin));
-        Self { address, proxy_protocol: None, tcp: None, tls: false, alt_svc: None, admin }
+        Self {
+            address,
+            written: address,
+            proxy_protocol: None,
+            tcp: None,
+            tls: false,
+            alt_svc: None,
+            admin: Some(Rc::new(admin)),
+        }
     }
 }
 

@@ -3,6 +3,9 @@
 //! listener -> connection -> **request -> route -> filters -> (cache) -> balancer -> upstream ->
 //! response**. Rules decide; this file does what they decided and keeps account of it.
 
+use std::rc::Rc;
+
+use rules::fault::Unproven;
 use rules::hops::{self, Hops};
 use rules::{Fault, Reply, RouteId, Verdict};
 use wire::h1::{self, Framing};
@@ -51,7 +54,7 @@ pub(crate) async fn serve(
     scratch: &mut Scratch,
 ) -> After {
     begin(connection, snapshot, scratch);
-    let done = match check(connection, scratch) {
+    let done = match check(connection, snapshot, scratch) {
         Ok(body) => answer(connection, snapshot, scratch, body).await,
         Err(fault) => {
             // RFC 9110, 15.5.6: a 405 must say which methods are allowed.
@@ -150,6 +153,7 @@ pub(crate) fn see_response(snapshot: &Pinned, scratch: &mut Scratch, route: Rout
 fn begin(connection: &mut Connection, snapshot: &Pinned, scratch: &mut Scratch) {
     let worker = &connection.worker;
     scratch.cx.begin(worker.now_ns(), worker.random());
+    scratch.cx.shown = connection.tls.as_ref().map(|tls| Rc::clone(tls.proven.shown()));
     connection.watch.unlimit();
     let trusted = |address| covers(&snapshot.trust, address);
     rules::forward::receive(&mut scratch.request, connection.peer, &mut scratch.cx, trusted);
@@ -166,9 +170,18 @@ fn begin(connection: &mut Connection, snapshot: &Pinned, scratch: &mut Scratch) 
     }
 }
 
+/// Whether what the client showed when it came is still enough: certificates expire and are revoked.
+fn check_client(connection: &Connection, snapshot: &Pinned) -> Result<(), Unproven> {
+    let Some(tls) = &connection.tls else { return Ok(()) };
+    let https = snapshot.tls.as_ref();
+    let clients = https.and_then(|https| https.at(connection.listener.written).1);
+    tls.proven.check(clients, connection.worker.deadlines.now_ms())
+}
+
 /// What HTTP itself says about the request, before any rule.
-fn check(connection: &Connection, scratch: &mut Scratch) -> Result<Body, Fault> {
+fn check(connection: &Connection, snapshot: &Pinned, scratch: &mut Scratch) -> Result<Body, Fault> {
     let request = &mut scratch.request;
+    check_client(connection, snapshot).map_err(Fault::Unproven)?;
     if request.method == Method::Connect {
         return Err(Fault::Connect);
     }

@@ -287,7 +287,7 @@ impl Carriage {
             };
             let (attempt, pick) = Attempt::begin(&self.worker, service, &ask).ok_or(last)?;
             let endpoint = &service.endpoints[pick.at];
-            match upstream::connect(endpoint, service.times.connect_ms, &self.watch).await {
+            match upstream::connect(&self.worker, service, endpoint, &self.watch).await {
                 Ok(side) => {
                     counters.connects.add(1);
                     return Ok((side, attempt));

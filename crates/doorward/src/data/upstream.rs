@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
 use rules::Fault;
+use rules::fault::NoTls;
 use tokio::net::{TcpStream, UnixStream};
 use wire::ResponseHead;
 use wire::h1::{Framing, HeadLimits, HeadScan, Malformed, ResponseFraming};
@@ -15,19 +16,22 @@ use super::deadline::Watch;
 use super::end::{End, Speech};
 use super::pace::Pace;
 use super::socket::Socket;
+use super::tls;
 use super::transfer::{Broken, Side, Transfer, Wait};
-use crate::control::snapshot::{Address, Endpoint, Times};
+use super::worker::Worker;
+use crate::control::snapshot::{Address, Endpoint, Service, Times};
 
-/// Opens a connection to `endpoint`.
+/// Opens a connection to `endpoint`, by TLS if its service is called so.
 ///
 /// # Errors
 /// The fault that tells why there is none.
 pub(crate) async fn connect(
+    worker: &Worker,
+    service: &Service,
     endpoint: &Endpoint,
-    connect_ms: u64,
     watch: &Watch,
 ) -> Result<Side, Fault> {
-    watch.set(connect_ms);
+    watch.set(service.times.connect_ms);
     let connected = match &endpoint.address {
         Address::Tcp(address) => {
             let connecting = within(watch, TcpStream::connect(*address)).await;
@@ -44,10 +48,22 @@ pub(crate) async fn connect(
             connecting.map(|connected| connected.map(Socket::Unix))
         }
     };
-    match connected {
-        Some(Ok(socket)) => Ok(Side::new(socket)),
-        Some(Err(error)) => Err(connect_fault(&error)),
-        None => Err(Fault::ConnectTimeout),
+    let socket = match connected {
+        Some(Ok(socket)) => socket,
+        Some(Err(error)) => return Err(connect_fault(&error)),
+        None => return Err(Fault::ConnectTimeout),
+    };
+    let Some(tls) = &endpoint.tls else { return Ok(Side::new(socket)) };
+    let counters = &service.metrics.shards[worker.index];
+    match tls::secure_service(socket, tls, watch).await {
+        Ok((socket, resumed)) => {
+            counters.handshakes[usize::from(resumed)].add(1);
+            Ok(Side::new(socket))
+        }
+        Err(fault) => {
+            counters.handshake_failures.add(1);
+            Err(fault)
+        }
     }
 }
 
@@ -209,8 +225,12 @@ impl Exchange {
                     }
                 }
             }
-            if !matches!(ready!(side.poll_fill(cx)), Ok(1..)) {
-                return Poll::Ready(Err(self.closed()));
+            match ready!(side.poll_fill(cx)) {
+                Ok(1..) => {}
+                Err(error) if !self.answered && tls::refuses_certificate(&error) => {
+                    return Poll::Ready(Err(Fault::NoTls(NoTls::ClientCertificate)));
+                }
+                Ok(0) | Err(_) => return Poll::Ready(Err(self.closed())),
             }
         }
     }

@@ -221,8 +221,14 @@ fn write_json(out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
             write!(out, ",\"resumed\":{resumed}")?;
         }
         out.extend_from_slice(b",\"server-name\":\"");
-        escape_json(tls.server_name.as_deref().unwrap_or_default().as_bytes(), out);
+        let shown = tls.proven.shown();
+        escape_json(shown.server_name.as_deref().unwrap_or_default().as_bytes(), out);
         out.push(b'"');
+        if let Some(identity) = &shown.identity {
+            out.extend_from_slice(b",\"client-identity\":\"");
+            escape_json(identity.name().as_bytes(), out);
+            out.push(b'"');
+        }
     }
     if let Some(call) = &cx.grpc {
         write!(out, ",\"grpc-status\":\"{}\"", call.ended(done.status, done.fault).name())?;

@@ -19,5 +19,6 @@ mod tcp;
 mod tidy;
 #[allow(dead_code, reason = "each topic takes what it needs")]
 mod tls;
+mod trust;
 #[allow(dead_code, reason = "each topic takes what it needs")]
 mod wire;

@@ -3,6 +3,7 @@
 mod render;
 #[cfg(test)]
 pub(crate) mod tests;
+mod tls;
 
 use wire::h1::Malformed;
 use wire::hello::NotHello;
@@ -11,6 +12,7 @@ use crate::retry::Failure;
 
 pub(crate) use render::quality;
 pub use render::{Asker, proxy_status};
+pub use tls::{NoTls, Unproven};
 
 /// A request gone wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +54,8 @@ pub enum Fault {
     MethodNotAllowed,
     /// What must not be done twice came in early data, which anybody could have sent again (RFC 8470).
     TooEarly,
+    /// The client's certificate is not what the route asks for.
+    Unproven(Unproven),
     /// There is no such file.
     FileNotFound,
     /// The file is there and cannot be read.
@@ -82,6 +86,8 @@ pub enum Fault {
     Unreachable,
     /// The connection attempt failed in another way.
     ConnectFailed,
+    /// There is no TLS connection to the endpoint.
+    NoTls(NoTls),
     /// The endpoint did not take the request in time.
     SendTimeout,
     /// The endpoint closed while the request was being sent.
@@ -176,7 +182,9 @@ impl Fault {
             | Self::Connect
             | Self::Loop
             | Self::TooEarly => Stage::Head,
-            Self::NoRoute | Self::MethodNotAllowed | Self::UnrecognizedName => Stage::Route,
+            Self::NoRoute | Self::MethodNotAllowed | Self::Unproven(_) | Self::UnrecognizedName => {
+                Stage::Route
+            }
             Self::BodyMalformed(_) | Self::BodyTooLarge | Self::BodyIdle | Self::BodyTooSlow => {
                 Stage::Body
             }
@@ -188,7 +196,8 @@ impl Fault {
             | Self::ConnectRefused
             | Self::ConnectTimeout
             | Self::Unreachable
-            | Self::ConnectFailed => Stage::Connect,
+            | Self::ConnectFailed
+            | Self::NoTls(_) => Stage::Connect,
             Self::SendTimeout | Self::SendFailed => Stage::Send,
             Self::FirstByteTimeout | Self::UpstreamClosed | Self::StreamRefused => Stage::Wait,
             Self::UpstreamMalformed(_)
@@ -223,6 +232,7 @@ impl Fault {
             | Self::TooEarly
             | Self::NoRoute
             | Self::MethodNotAllowed
+            | Self::Unproven(_)
             | Self::FileNotFound => Side::Client,
             Self::FileUnreadable
             | Self::ConnectionIdle
@@ -240,6 +250,7 @@ impl Fault {
             | Self::ConnectTimeout
             | Self::Unreachable
             | Self::ConnectFailed
+            | Self::NoTls(_)
             | Self::SendTimeout
             | Self::SendFailed
             | Self::FirstByteTimeout
@@ -258,12 +269,15 @@ impl Fault {
     #[must_use]
     pub const fn failure(self, is_stale: bool) -> Option<Failure> {
         match self {
+            // It may be said behind the handshake, and to say it again would not help.
+            Self::NoTls(NoTls::ClientCertificate) => None,
             Self::DnsFailed
             | Self::DnsTimeout
             | Self::ConnectRefused
             | Self::ConnectTimeout
             | Self::Unreachable
             | Self::ConnectFailed
+            | Self::NoTls(_)
             | Self::StreamRefused => Some(Failure::Unseen),
             // The endpoint may have closed it while it was idle (RFC 9112, 9.3.1).
             Self::SendFailed | Self::UpstreamClosed if is_stale => Some(Failure::Stale),
@@ -290,6 +304,7 @@ impl Fault {
             | Self::TooEarly
             | Self::NoRoute
             | Self::MethodNotAllowed
+            | Self::Unproven(_)
             | Self::FileNotFound
             | Self::FileUnreadable
             | Self::TooManyConnections
@@ -315,6 +330,7 @@ impl Fault {
             Self::BodyTooLarge => 413,
             Self::HelloMalformed(_) | Self::DeadlineMalformed => 400,
             Self::UnrecognizedName => 421,
+            Self::Unproven(unproven) => unproven.status(),
             Self::ClientGone | Self::ClientStalled => 499,
             Self::Connect => 501,
             Self::TooEarly => 425,
@@ -333,6 +349,7 @@ impl Fault {
             | Self::ConnectRefused
             | Self::Unreachable
             | Self::ConnectFailed
+            | Self::NoTls(_)
             | Self::SendFailed
             | Self::UpstreamClosed
             | Self::StreamRefused
@@ -371,6 +388,7 @@ impl Fault {
             Self::TooEarly => "too-early",
             Self::NoRoute => "no-route",
             Self::MethodNotAllowed => "method-not-allowed",
+            Self::Unproven(unproven) => unproven.slug(),
             Self::FileNotFound => "file-not-found",
             Self::FileUnreadable => "file-unreadable",
             Self::TooManyConnections => "too-many-connections",
@@ -386,6 +404,7 @@ impl Fault {
             Self::ConnectTimeout => "connect-timeout",
             Self::Unreachable => "unreachable",
             Self::ConnectFailed => "connect-failed",
+            Self::NoTls(no_tls) => no_tls.slug(),
             Self::SendTimeout => "send-timeout",
             Self::SendFailed => "send-failed",
             Self::FirstByteTimeout => "first-byte-timeout",
@@ -420,6 +439,7 @@ impl Fault {
             Self::TooEarly => "The request came too early: it is to be sent again",
             Self::NoRoute | Self::FileNotFound => "There is nothing here",
             Self::MethodNotAllowed => "The method is not allowed here",
+            Self::Unproven(unproven) => unproven.title(),
             Self::FileUnreadable | Self::Bug => "Something went wrong on our side",
             Self::TooManyConnections
             | Self::Draining
@@ -432,7 +452,8 @@ impl Fault {
             | Self::ConnectRefused
             | Self::ConnectTimeout
             | Self::Unreachable
-            | Self::ConnectFailed => "The service could not be reached",
+            | Self::ConnectFailed
+            | Self::NoTls(_) => "The service could not be reached",
             Self::SendTimeout | Self::FirstByteTimeout | Self::BetweenBytesTimeout => {
                 "The service did not answer in time"
             }
@@ -469,6 +490,7 @@ impl Fault {
             Self::TooEarly => "it came in early data, and its method is not safe",
             Self::NoRoute => "no route matches",
             Self::MethodNotAllowed => "the routes that match have other methods",
+            Self::Unproven(unproven) => unproven.reason(),
             Self::FileNotFound => "there is no such file",
             Self::FileUnreadable => "the file cannot be read",
             Self::TooManyConnections => "as many connections are open as allowed",
@@ -484,6 +506,7 @@ impl Fault {
             Self::ConnectTimeout => "the endpoint did not accept in time",
             Self::Unreachable => "there is no way to the endpoint",
             Self::ConnectFailed => "the connection attempt failed",
+            Self::NoTls(no_tls) => no_tls.reason(),
             Self::SendTimeout => "the endpoint did not take the request in time",
             Self::SendFailed => "the endpoint closed while the request was being sent",
             Self::FirstByteTimeout => "the endpoint did not begin its answer in time",
@@ -509,7 +532,7 @@ impl Fault {
             | Self::DeadlineMalformed
             | Self::Connect
             | Self::TooEarly => "http_request_error",
-            Self::MethodNotAllowed => "http_request_denied",
+            Self::MethodNotAllowed | Self::Unproven(_) => "http_request_denied",
             Self::NoRoute | Self::UnrecognizedName => "destination_not_found",
             Self::HelloMalformed(_) => "tls_protocol_error",
             Self::ClientGone | Self::ClientStalled | Self::FileNotFound | Self::FileUnreadable => {
@@ -528,6 +551,7 @@ impl Fault {
             Self::ConnectFailed | Self::SendFailed | Self::UpstreamClosed | Self::StreamRefused => {
                 "connection_terminated"
             }
+            Self::NoTls(no_tls) => no_tls.proxy_error(),
             Self::SendTimeout => "connection_write_timeout",
             Self::FirstByteTimeout
             | Self::BetweenBytesTimeout

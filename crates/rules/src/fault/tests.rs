@@ -4,7 +4,7 @@ use expect_test::{Expect, expect};
 use wire::h1::Malformed;
 use wire::hello::NotHello;
 
-use super::{Asker, Fault, Side};
+use super::{Asker, Fault, NoTls, Side, Unproven};
 
 #[track_caller]
 fn check(fault: Fault, accept: Option<&str>, expect: Expect) {
@@ -103,7 +103,7 @@ fn the_form_follows_the_weights() {
 }
 
 /// Every fault.
-pub(crate) const ALL: [Fault; 43] = [
+pub(crate) const ALL: [Fault; 57] = [
     Fault::Malformed(Malformed::Host),
     Fault::BodyMalformed(Malformed::ChunkSize),
     Fault::HeadTimeout,
@@ -122,6 +122,10 @@ pub(crate) const ALL: [Fault; 43] = [
     Fault::TooEarly,
     Fault::NoRoute,
     Fault::MethodNotAllowed,
+    Fault::Unproven(Unproven::Certificate),
+    Fault::Unproven(Unproven::Identity),
+    Fault::Unproven(Unproven::Misdirected),
+    Fault::Unproven(Unproven::Withdrawn),
     Fault::FileNotFound,
     Fault::FileUnreadable,
     Fault::TooManyConnections,
@@ -137,6 +141,16 @@ pub(crate) const ALL: [Fault; 43] = [
     Fault::ConnectTimeout,
     Fault::Unreachable,
     Fault::ConnectFailed,
+    Fault::NoTls(NoTls::UnknownAuthority),
+    Fault::NoTls(NoTls::Expired),
+    Fault::NoTls(NoTls::NotYetValid),
+    Fault::NoTls(NoTls::WrongName),
+    Fault::NoTls(NoTls::Pin),
+    Fault::NoTls(NoTls::Invalid),
+    Fault::NoTls(NoTls::ClientCertificate),
+    Fault::NoTls(NoTls::Refused),
+    Fault::NoTls(NoTls::Protocol),
+    Fault::NoTls(NoTls::Failed),
     Fault::SendTimeout,
     Fault::SendFailed,
     Fault::FirstByteTimeout,
@@ -201,6 +215,10 @@ fn the_whole_table() {
         too-early              425 head      client   -        http_request_error
         no-route               404 route     client   -        destination_not_found
         method-not-allowed     405 route     client   -        http_request_denied
+        client-certificate-required 403 route     client   -        http_request_denied
+        client-not-allowed     403 route     client   -        http_request_denied
+        misdirected            421 route     client   -        http_request_denied
+        client-certificate-withdrawn 403 route     client   -        http_request_denied
         file-not-found         404 files     client   -        -
         file-unreadable        500 files     ours     -        -
         too-many-connections   503 accept    ours     -        connection_limit_reached
@@ -216,6 +234,16 @@ fn the_whole_table() {
         connect-timeout        504 connect   upstream Unseen   connection_timeout
         unreachable            502 connect   upstream Unseen   destination_ip_unroutable
         connect-failed         502 connect   upstream Unseen   connection_terminated
+        certificate-unknown-authority 502 connect   upstream Unseen   tls_certificate_error
+        certificate-expired    502 connect   upstream Unseen   tls_certificate_error
+        certificate-not-yet-valid 502 connect   upstream Unseen   tls_certificate_error
+        certificate-wrong-name 502 connect   upstream Unseen   tls_certificate_error
+        certificate-pin        502 connect   upstream Unseen   tls_certificate_error
+        certificate-invalid    502 connect   upstream Unseen   tls_certificate_error
+        tls-client-certificate 502 connect   upstream -        tls_alert_received
+        tls-refused            502 connect   upstream Unseen   tls_alert_received
+        tls-protocol           502 connect   upstream Unseen   tls_protocol_error
+        tls-failed             502 connect   upstream Unseen   tls_protocol_error
         send-timeout           504 send      upstream Timeout  connection_write_timeout
         send-failed            502 send      upstream Stale    connection_terminated
         first-byte-timeout     504 wait      upstream Timeout  connection_read_timeout

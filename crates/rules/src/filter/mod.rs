@@ -94,9 +94,11 @@ macro_rules! registry {
     };
 }
 
-// The order here is the order on the request path. Responses run it backwards. Rewriting is last, so
-// that all others see the path that the client asked for.
+// The order here is the order on the request path. Responses run it backwards. Who may not come is
+// turned away before anything is done. Rewriting is last, so that all others see the path that the
+// client asked for.
 registry! {
+    client_certificate::ClientCertificate,
     request_headers::RequestHeaders,
     response_headers::ResponseHeaders,
     grpc_web::GrpcWeb,

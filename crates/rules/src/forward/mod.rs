@@ -16,7 +16,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use wire::fields::initial;
 use wire::{Known, RequestHead, Version};
 
-use crate::{Cx, RequestId};
+use crate::{Cx, Identity, RequestId, identity};
 
 /// What the connection says about who is there.
 #[derive(Clone, Copy, Debug)]
@@ -144,7 +144,8 @@ fn separate(out: &mut Vec<u8>, start: usize) {
 }
 
 /// Drops fields that a service may take for ones that it believes: with `_` for `-`, as CGI and WSGI
-/// cannot tell them apart; and from peers that are not trusted, the names that other proxies use.
+/// cannot tell them apart; who a client is, which nobody tells but we; and from peers that are not
+/// trusted, the names that other proxies use.
 fn drop_look_alikes(head: &mut RequestHead, believed: bool) {
     const INITIALS: u32 = initial(b'x') | initial(b'f') | initial(b't') | initial(b'c');
     if !head.fields.may_have_unknown(INITIALS) {
@@ -159,6 +160,7 @@ fn drop_look_alikes(head: &mut RequestHead, believed: bool) {
         };
         let written_anew = |name: &[u8]| Known::of(name).bit() & (FORWARDING | REWRITTEN) != 0;
         BELIEVED.iter().any(|known| spelt_so(known)) && !written_anew(name)
+            || identity::FIELDS.iter().any(|known| spelt_so(known))
             || !believed && OTHERS.iter().any(|known| spelt_so(known))
     };
     if head.fields.iter().any(|(name, _)| is_look_alike(name)) {
@@ -205,6 +207,7 @@ pub fn append(head: &RequestHead, peer: Peer, cx: &Cx, out: &mut Vec<u8>) {
     });
     append_x_forwarded(head, peer, cx, out);
     append_forwarded(head, peer, out);
+    out.extend_from_slice(cx.identity().map_or(&[], Identity::lines));
     out.extend_from_slice(b"X-Request-Id: ");
     out.extend_from_slice(cx.request_id.as_bytes());
     out.extend_from_slice(b"\r\n");

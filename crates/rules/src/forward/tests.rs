@@ -3,9 +3,11 @@
 use expect_test::{Expect, expect};
 use std::fmt::Write;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use super::{Peer, REWRITTEN, append, receive};
 use crate::harness::{cx, head};
+use crate::identity::{Certificate, Identity, Shown, Told};
 
 /// Receives `line` from `peer`; everything in 10.0.0.0/8 is a trusted proxy.
 #[track_caller]
@@ -216,4 +218,39 @@ fn ids_and_traces_go_on_if_valid() {
             => 192.0.2.1 https: false
         "#]],
     );
+}
+
+#[test]
+fn nobody_but_the_handshake_says_who_a_client_is() {
+    let line = "GET a / Client-Cert: :b3du:; client_cert: x; Client-Cert-Chain: :b3du:; \
+                X-Client-Identity: cn:root; x_client_identity: cn:root; X-Client: y";
+    // Not even a trusted proxy: most of them pass on what they do not know.
+    for peer in ["192.0.2.1:99", "10.0.0.1:99"] {
+        let mut request = head(line);
+        let peer = Peer { address: peer.parse().ok(), trusted: true, https: true };
+        let mut cx = cx();
+        receive(&mut request, peer, &mut cx, |_| true);
+        let certificate =
+            Certificate { common_name: Some("web".to_owned()), ..Certificate::default() };
+        let identity = Identity::new(&certificate, &[b"own"], Told::Certificate);
+        for (identity, told) in [
+            (None, "Host: a\nX-Client: y\n"),
+            (
+                Some(identity),
+                "Host: a\nX-Client: y\nX-Client-Identity: cn:web\nClient-Cert: :b3du:\n",
+            ),
+        ] {
+            cx.shown = Some(Rc::new(Shown { server_name: None, identity }));
+            let mut out = Vec::new();
+            request.fields.write_but(REWRITTEN, &mut out);
+            append(&request, peer, &cx, &mut out);
+            let text = String::from_utf8(out).expect("text").replace('\r', "");
+            let kept = text.lines().filter(|line| {
+                ["host", "client", "x-client"]
+                    .iter()
+                    .any(|start| line.to_ascii_lowercase().replace('_', "-").starts_with(start))
+            });
+            assert_eq!(kept.map(|line| format!("{line}\n")).collect::<String>(), told);
+        }
+    }
 }

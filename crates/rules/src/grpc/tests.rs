@@ -203,6 +203,10 @@ fn faults_have_statuses() {
         too-early              Unavailable
         no-route               Unimplemented
         method-not-allowed     Unimplemented
+        client-certificate-required PermissionDenied
+        client-not-allowed     PermissionDenied
+        misdirected            Unknown
+        client-certificate-withdrawn PermissionDenied
         file-not-found         Unimplemented
         file-unreadable        Internal
         too-many-connections   Unavailable
@@ -218,6 +222,16 @@ fn faults_have_statuses() {
         connect-timeout        Unavailable
         unreachable            Unavailable
         connect-failed         Unavailable
+        certificate-unknown-authority Unavailable
+        certificate-expired    Unavailable
+        certificate-not-yet-valid Unavailable
+        certificate-wrong-name Unavailable
+        certificate-pin        Unavailable
+        certificate-invalid    Unavailable
+        tls-client-certificate Unavailable
+        tls-refused            Unavailable
+        tls-protocol           Unavailable
+        tls-failed             Unavailable
         send-timeout           DeadlineExceeded
         send-failed            Unavailable
         first-byte-timeout     DeadlineExceeded

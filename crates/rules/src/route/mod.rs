@@ -43,6 +43,8 @@ pub struct Route {
     pub name: Box<str>,
     /// The most bytes that a request body may have; the engine's default if there is none.
     pub body_bytes_max: Option<u64>,
+    /// Whether clients need a certificate.
+    pub wants_certificate: bool,
     pub(crate) pipeline: Pipeline,
     pub(crate) action: Action,
     matching: Matching,
@@ -107,6 +109,7 @@ impl Route {
                 None => matching.to_string().into(),
             },
             body_bytes_max: config.body_limit.as_ref().map(|size| size.as_bytes()),
+            wants_certificate: config.client_certificate.is_some(),
             pipeline,
             action: action?,
             matching,

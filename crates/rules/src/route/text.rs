@@ -66,6 +66,11 @@ pub struct RouteConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_limit: Option<At<Size>>,
 
+    /// Lets only clients in that have shown a certificate: `"required"` for any that the listener takes,
+    /// or the identities that may come, such as `"spiffe://example.org/ns/prod/*"` or
+    /// `["dns:*.example.com", "cn:backup"]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<At<OneOrMany>>,
     /// Changes the header fields that the service sees.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_headers: Option<At<HeadersConfig>>,

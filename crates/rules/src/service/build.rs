@@ -6,6 +6,7 @@ use config::{At, Period, Report};
 
 use super::retry;
 use super::text::{Instances, ServiceConfig};
+use super::tls;
 use super::{Endpoint, Health, HostField, Policy, Pool, Run, Service, Source, Timeouts};
 
 /// The most instances of one service on one machine; beyond that the number is a slip.
@@ -18,6 +19,7 @@ impl Service {
         let source = read_source(name, config, report);
         let timeouts = read_timeouts(config, report);
         let host = read_host(&config.host, report);
+        let tls = tls::read(config, report);
         let health = match &config.health {
             None => Some(None),
             Some(health) => Health::build(health, &config.protocol, report).map(Some),
@@ -30,6 +32,7 @@ impl Service {
             name: name.as_str().into(),
             source: source?,
             protocol: *config.protocol,
+            tls: tls.ok()?,
             timeouts: timeouts?,
             pool: Pool { idle: (*config.idle).into(), idle_connections: *config.idle_connections },
             host: host?,
@@ -101,7 +104,7 @@ fn read_endpoints(list: &At<Vec<At<String>>>, report: &mut Report) -> Option<Box
     let mut endpoints: Vec<Endpoint> = Vec::new();
     let mut whole = true;
     for (index, text) in list.iter().enumerate() {
-        let endpoint = match Endpoint::read(text) {
+        let endpoint = match Endpoint::read(&tls::without_scheme(text)) {
             Ok(endpoint) => endpoint,
             Err(help) => {
                 report.error(text, format!("`{}` is not an endpoint", **text)).help(help);
@@ -183,7 +186,7 @@ impl Endpoint {
         }
         if let Some((scheme, rest)) = text.split_once("://") {
             let address = rest.split('/').next().unwrap_or_default();
-            let port = if scheme == "https" { 443 } else { 80 };
+            let port = if scheme == "http" { 80 } else { 443 };
             let address = match address.contains(':') {
                 true => address.to_owned(),
                 false => format!("{address}:{port}"),

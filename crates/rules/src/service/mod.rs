@@ -7,6 +7,7 @@ mod retry;
 #[cfg(test)]
 mod tests;
 mod text;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ pub use health::{Ask, Get, Health, HealthConfig};
 pub use policy::Policy;
 pub use retry::RetryConfig;
 pub use text::{Instances, Protocol, ServiceConfig};
+pub use tls::{Tls, TlsCertificate, TlsConfig, TlsTable};
 
 /// The place of a service in [`Rules::services`](crate::Rules::services).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,6 +32,8 @@ pub struct Service {
     pub source: Source,
     /// What it speaks.
     pub protocol: Protocol,
+    /// How it is called by TLS, if it is.
+    pub tls: Option<Tls>,
     /// How long each step may take.
     pub timeouts: Timeouts,
     /// What becomes of idle connections.

@@ -50,6 +50,7 @@ fn a_service_that_runs_already() {
                     ],
                 ),
                 protocol: Http1,
+                tls: None,
                 timeouts: Timeouts {
                     connect: 2s,
                     send: 30s,
@@ -167,6 +168,7 @@ fn a_service_that_is_started() {
                     },
                 ),
                 protocol: Http1,
+                tls: None,
                 timeouts: Timeouts {
                     connect: 2s,
                     send: 30s,
@@ -260,9 +262,10 @@ fn what_is_wrong_with_a_service_is_said() {
             doorward.toml:5:22: `http://h:1/x` is not an endpoint
                5 | endpoints = ['3000', 'http://h:1/x', 'https://h', '::1', 'h', 'h:0', 'h:x', ':1', '1.2.3:4', 'a b:1', 'unix:run/a', 'srv…
                  |                      ^^^^^^^^^^^^^^ write only host and port: "h:1"
-            doorward.toml:5:38: `https://h` is not an endpoint
+            doorward.toml:5:38: some endpoints are called by TLS and some are not
                5 | endpoints = ['3000', 'http://h:1/x', 'https://h', '::1', 'h', 'h:0', 'h:x', ':1', '1.2.3:4', 'a b:1', 'unix:run/a', 'srv…
-                 |                                      ^^^^^^^^^^^ write only host and port: "h:443"
+                 |                                      ^^^^^^^^^^^ make two services of them: what is sent would be safe by chance
+                 = one that is not is at doorward.toml:5:14
             doorward.toml:5:51: `::1` is not an endpoint
                5 | endpoints = ['3000', 'http://h:1/x', 'https://h', '::1', 'h', 'h:0', 'h:x', ':1', '1.2.3:4', 'a b:1', 'unix:run/a', 'srv…
                  |                                                   ^^^^^ write it in brackets, with a port: "[::1]:3000"

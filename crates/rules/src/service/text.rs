@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::health::HealthConfig;
 use super::retry::RetryConfig;
+use super::tls::TlsConfig;
 
 /// A service: what is called, as a whole. It has either `endpoints` or `run`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -19,6 +20,7 @@ pub struct ServiceConfig {
     /// Where it runs already: `"127.0.0.1:7001"`, `"[::1]:7001"`, `"name:7001"`,
     /// `"unix:/run/name.sock"`; `"srv:_http._tcp.name"` for the hosts and ports in the `SRV` records of
     /// a name; `"file:endpoints.txt"` for those in a file, one on a line, which is watched.
+    /// `"https://name:7001"` is `"name:7001"` with `tls = true`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoints: Option<At<Vec<At<String>>>>,
     /// The command that starts it. It must listen on `127.0.0.1:{port}`, whatever `{port}` is; the
@@ -51,6 +53,9 @@ pub struct ServiceConfig {
     /// What it speaks.
     #[serde(default)]
     pub protocol: At<Protocol>,
+    /// Whether and how it is called by TLS: `true`, or a table for more than that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<At<TlsConfig>>,
     /// What stands in `Host`: `"preserve"` what the client sent, `"endpoint"` the endpoint's name
     /// and port, or any other text: that text.
     #[serde(default = "preserve")]
@@ -89,6 +94,7 @@ impl Default for ServiceConfig {
             health: None,
             retry: None,
             protocol: At::default(),
+            tls: None,
             host: preserve(),
             connect: connect(),
             send: send(),

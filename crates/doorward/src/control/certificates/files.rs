@@ -119,7 +119,8 @@ pub(crate) fn read(folder: &Path, cert: &str, key: &str) -> Result<Certificate, 
     })
 }
 
-type Flaw = (String, &'static str);
+/// What is wrong with a file, and what to do.
+pub(crate) type Flaw = (String, &'static str);
 
 /// The certificates of a file: its own first, then those that lead to a root.
 pub(crate) fn chain(folder: &Path, name: &str) -> Result<Vec<CertificateDer<'static>>, Flaw> {
@@ -155,7 +156,8 @@ fn is_encrypted(bytes: &[u8]) -> bool {
     marks.iter().any(|mark| bytes.windows(mark.len()).any(|window| window == *mark))
 }
 
-fn bytes(folder: &Path, name: &str) -> Result<Vec<u8>, Flaw> {
+/// A file, if it is no larger than such files are.
+pub(crate) fn bytes(folder: &Path, name: &str) -> Result<Vec<u8>, Flaw> {
     let why = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => {
             (format!("{name}: no such file"), "names are relative to the configuration")

@@ -17,7 +17,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use files::InFiles;
-pub(crate) use server::TlsServer;
+pub(crate) use server::{Https, TlsServer};
 
 /// Where certificates come from. The order is that in which the first one is looked for, which is
 /// shown to clients that name nobody, or nobody known.
@@ -87,10 +87,6 @@ impl Certificate {
         if self.names.is_empty() {
             return Some("the certificate is for no name (it has no subjectAltName)".to_owned());
         }
-        let day = |unix: i64| {
-            let since = std::time::Duration::from_secs(unix.max(0).cast_unsigned());
-            httpdate::fmt_http_date(std::time::UNIX_EPOCH + since)
-        };
         if self.not_after_unix < now {
             return Some(format!("the certificate expired on {}", day(self.not_after_unix)));
         }
@@ -123,6 +119,12 @@ impl Certificate {
         hello.cipher_suites().iter().any(fits)
             && self.key.key.choose_scheme(hello.signature_schemes()).is_some()
     }
+}
+
+/// A time in seconds since 1970, as people read it.
+pub(crate) fn day(unix: i64) -> String {
+    let since = std::time::Duration::from_secs(unix.max(0).cast_unsigned());
+    httpdate::fmt_http_date(std::time::UNIX_EPOCH + since)
 }
 
 fn name(name: &GeneralName<'_>) -> Option<Box<str>> {

@@ -1,6 +1,7 @@
 //! What handshakes with clients are made of, besides certificates.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -10,6 +11,7 @@ use rustls::{ServerConfig, SupportedProtocolVersion, version};
 
 use super::Certificates;
 use crate::control::model;
+use crate::control::trust::ClientsTls;
 
 /// What all handshakes with clients have in common, over reloads.
 pub(crate) struct TlsServer {
@@ -20,6 +22,22 @@ pub(crate) struct TlsServer {
     tickets: Arc<dyn ProducesTickets>,
     /// Sessions of clients of TLS 1.2 that take no tickets.
     sessions: Arc<dyn StoresServerSessions>,
+}
+
+/// How handshakes with clients are made, at each listener.
+pub(crate) struct Https {
+    usual: Arc<ServerConfig>,
+    /// Where clients are asked for certificates, by the address as it is written.
+    asking: Vec<(SocketAddr, Arc<ServerConfig>, Arc<ClientsTls>)>,
+}
+
+impl Https {
+    /// At the listener that is written as `address`; and which certificates of clients are taken there,
+    /// if any is asked for.
+    pub(crate) fn at(&self, address: SocketAddr) -> (&Arc<ServerConfig>, Option<&Arc<ClientsTls>>) {
+        let asking = self.asking.iter().find(|(asking, ..)| *asking == address);
+        asking.map_or((&self.usual, None), |(_, config, clients)| (config, Some(clients)))
+    }
 }
 
 /// Sessions that are kept for clients of TLS 1.2 that take no tickets: a few hundred bytes each.
@@ -58,12 +76,24 @@ impl TlsServer {
     ///
     /// # Errors
     /// As [`Self::handshakes`].
-    pub(crate) fn config(&self, config: &model::Config) -> io::Result<Option<Arc<ServerConfig>>> {
+    pub(crate) fn config(
+        &self,
+        config: &model::Config,
+        clients: &[(SocketAddr, Arc<ClientsTls>)],
+    ) -> io::Result<Option<Arc<Https>>> {
         if config.listen.https.is_none() {
             return Ok(None);
         }
         let settings = config.tls.as_deref().cloned().unwrap_or_default();
-        self.handshakes(&settings, None).map(Arc::new).map(Some).map_err(io::Error::other)
+        let handshakes = |verifier| self.handshakes(&settings, verifier).map(Arc::new);
+        let asking = clients.iter().map(|(address, clients)| {
+            let config = handshakes(Some(Arc::clone(&clients.verifier)))?;
+            Ok((*address, config, Arc::clone(clients)))
+        });
+        let asking: Result<_, rustls::Error> = asking.collect();
+        let asking = asking.map_err(io::Error::other)?;
+        let usual = handshakes(None).map_err(io::Error::other)?;
+        Ok(Some(Arc::new(Https { usual, asking })))
     }
 
     /// How handshakes are to be made by `settings`; with a `verifier` if clients may, or have to,

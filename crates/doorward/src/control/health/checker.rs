@@ -51,6 +51,7 @@ impl Checker {
             let checked = Checked {
                 health: health.clone(),
                 protocol: service.rules.protocol,
+                tls: None,
                 host: match &service.rules.host {
                     HostField::Literal(host) => Some(host.clone()),
                     HostField::Preserve | HostField::Endpoint => None,
@@ -58,6 +59,7 @@ impl Checker {
                 directory: directory.to_owned(),
             };
             for endpoint in &service.endpoints {
+                let checked = Checked { tls: endpoint.tls.clone(), ..checked.clone() };
                 let running = match before.remove(&endpoint.index) {
                     Some(running) if running.checked == checked => running,
                     other => {

@@ -10,15 +10,21 @@ mod h2;
 mod proof;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use config::Share;
+use rules::Fault;
 use rules::service::{Ask, Health, Protocol};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
 
 use super::process::spelled;
 use super::snapshot::Address;
+use super::trust::EndpointTls;
+
+use crate::data::tls::no_tls;
 
 pub(crate) use checker::Checker;
 pub(crate) use proof::{Findings, Standing};
@@ -28,6 +34,8 @@ pub(crate) use proof::{Findings, Standing};
 pub(crate) struct Checked {
     pub(crate) health: Health,
     pub(crate) protocol: Protocol,
+    /// How it is called by TLS, if it is.
+    pub(crate) tls: Option<EndpointTls>,
     /// What stands in `Host`; the address if there is none.
     pub(crate) host: Option<Box<str>>,
     /// Where commands run.
@@ -52,6 +60,7 @@ impl Checked {
                 healthy_after: 1,
             },
             protocol,
+            tls: None,
             host: None,
             directory: PathBuf::from("."),
         }
@@ -81,12 +90,25 @@ impl Checked {
                 if stream.local_addr().is_ok_and(|own| own == *address) {
                     return Err(REFUSED.to_owned());
                 }
-                self.ask_on(stream, &address.to_string()).await
+                self.ask_behind_tls(stream, &address.to_string()).await
             }
             Address::Unix(path) => {
-                self.ask_on(UnixStream::connect(path).await.map_err(clause)?, "localhost").await
+                let stream = UnixStream::connect(path).await.map_err(clause)?;
+                self.ask_behind_tls(stream, "localhost").await
             }
         }
+    }
+
+    async fn ask_behind_tls(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        address: &str,
+    ) -> Result<(), String> {
+        let Some(tls) = &self.tls else { return self.ask_on(stream, address).await };
+        let connector = TlsConnector::from(Arc::clone(&tls.config));
+        let stream = connector.connect(tls.name.clone(), stream).await;
+        let stream = stream.map_err(|error| Fault::NoTls(no_tls(&error)).reason().to_owned())?;
+        self.ask_on(stream, address).await
     }
 
     async fn ask_on(

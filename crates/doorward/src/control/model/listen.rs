@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 
+use super::tls::ClientCertificate;
 use config::{At, Network, Report};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
@@ -42,6 +43,8 @@ pub(crate) struct Listener {
     pub(crate) proxy_protocol: Option<At<Vec<Network>>>,
     /// Whether HTTP/3 is spoken there too, if that is said.
     pub(crate) http3: Option<At<bool>>,
+    /// Set if clients are asked for a certificate.
+    pub(crate) client_certificate: Option<At<ClientCertificate>>,
 }
 
 /// One listener or an array of them.
@@ -63,9 +66,20 @@ struct ListenerTable {
     /// in `Alt-Svc`: `true` if left out, but behind the PROXY protocol, which UDP has not.
     #[serde(skip_serializing_if = "Option::is_none")]
     http3: Option<At<bool>>,
+    /// Clients are asked for a certificate; only for `https`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_certificate: Option<At<ClientCertificate>>,
 }
 
 impl Listen {
+    /// The listeners that ask clients for certificates, and for which.
+    pub(crate) fn asking(&self) -> impl Iterator<Item = (SocketAddr, &At<ClientCertificate>)> {
+        let https = self.https.iter().flat_map(|https| &https.0);
+        https.filter_map(|listener| {
+            Some((listener.address.0, listener.client_certificate.as_ref()?))
+        })
+    }
+
     /// All listeners, those for plain HTTP first.
     pub(super) fn all(&self) -> impl Iterator<Item = &At<Listener>> {
         self.http.0.iter().chain(self.https.iter().flat_map(|https| &https.0))
@@ -77,6 +91,7 @@ impl Listen {
         }
         for listener in &self.http.0 {
             check_no_http3(listener, report);
+            check_no_certificate(listener, report);
         }
         for listener in self.https.iter().flat_map(|https| &https.0) {
             let wanted = listener.http3.as_ref().filter(|http3| ***http3);
@@ -90,6 +105,15 @@ impl Listen {
     }
 
     pub(super) fn check_together(&self, report: &mut Report) {
+        for (address, asked) in self.asking() {
+            // Both would be known by the same name.
+            let https = self.https.iter().flat_map(|https| &https.0);
+            if https.filter(|other| other.address.0 == address).count() > 1 {
+                report
+                    .error(asked, format!("another listener of `https` is `{address}` too"))
+                    .help("give the one that asks for certificates a port of its own");
+            }
+        }
         for (at, listener) in self.all().enumerate() {
             let same = |other: &&At<Listener>| other.address.clashes(listener.address);
             if let Some(first) = self.all().take(at).find(same) {
@@ -107,6 +131,15 @@ pub(super) fn check_no_http3(listener: &Listener, report: &mut Report) {
         report
             .error(http3, "there is no HTTP/3 without TLS")
             .help("write it at a listener of `https`, or leave it out");
+    }
+}
+
+/// Reports a listener without TLS that asks for a certificate.
+pub(super) fn check_no_certificate(listener: &Listener, report: &mut Report) {
+    if let Some(asked) = &listener.client_certificate {
+        report
+            .error(asked, "clients show certificates by TLS alone")
+            .help("make it a listener of `https`");
     }
 }
 
@@ -128,7 +161,7 @@ impl Address {
 
 impl Listener {
     fn plain(address: Address) -> Self {
-        Self { address, proxy_protocol: None, http3: None }
+        Self { address, proxy_protocol: None, http3: None, client_certificate: None }
     }
 }
 
@@ -185,11 +218,11 @@ impl JsonSchema for Address {
 
 impl Serialize for Listener {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { address, proxy_protocol, http3 } = self.clone();
-        if proxy_protocol.is_none() && http3.is_none() {
+        let Self { address, proxy_protocol, http3, client_certificate } = self.clone();
+        if proxy_protocol.is_none() && http3.is_none() && client_certificate.is_none() {
             return address.serialize(serializer);
         }
-        ListenerTable { address, proxy_protocol, http3 }.serialize(serializer)
+        ListenerTable { address, proxy_protocol, http3, client_certificate }.serialize(serializer)
     }
 }
 
@@ -209,9 +242,9 @@ impl<'de> Deserialize<'de> for Listener {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Listener, A::Error> {
-                let ListenerTable { address, proxy_protocol, http3 } =
+                let ListenerTable { address, proxy_protocol, http3, client_certificate } =
                     Deserialize::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Listener { address, proxy_protocol, http3 })
+                Ok(Listener { address, proxy_protocol, http3, client_certificate })
             }
         }
 

@@ -28,7 +28,7 @@ pub(crate) use dns::Dns;
 pub(crate) use limits::Limits;
 pub(crate) use listen::{Listen, Listener};
 pub(crate) use tcp::Tcp;
-pub(crate) use tls::{Tls, TlsVersion};
+pub(crate) use tls::{ClientCertificate, Tls, TlsVersion};
 
 /// The configuration of a front door.
 ///

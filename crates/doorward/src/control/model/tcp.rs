@@ -67,6 +67,7 @@ pub(super) fn check(entries: &[Tcp], report: &mut Report) {
     for entry in entries {
         super::listen::check_peers(&entry.listen, report);
         super::listen::check_no_http3(&entry.listen, report);
+        super::listen::check_no_certificate(&entry.listen, report);
         if let Some(idle) = &entry.idle {
             report.within("idle", idle, Period::from_secs(1)..=Period::from_secs(30 * 86_400));
         }

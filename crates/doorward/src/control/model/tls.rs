@@ -5,6 +5,8 @@ use rules::secure::{self, Secure};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use rules::identity::Told;
+
 use super::{Acme, Listen, Purpose};
 
 /// TLS with clients of `[listen] https`.
@@ -107,6 +109,32 @@ pub(crate) struct Certificate {
     pub(crate) cert: At<String>,
     /// The file of its private key in PEM, not encrypted.
     pub(crate) key: At<String>,
+}
+
+/// What is asked of clients at a listener: a certificate. It is checked at the handshake, and a wrong
+/// one is refused there, whatever routes say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct ClientCertificate {
+    /// The file of the authorities whose certificates are taken, in PEM, relative to this one.
+    pub(crate) roots: At<String>,
+    /// Files of revocation lists, in PEM or DER. With any, each authority up to the root needs one that
+    /// has not expired, or its certificates are refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) crls: Vec<At<String>>,
+    /// Whether clients without a certificate are refused at the handshake. If not, routes decide, by
+    /// `client-certificate`.
+    #[serde(default = "required")]
+    pub(crate) required: At<bool>,
+    /// What services are told of a client: who it is (`X-Client-Identity`), besides its certificate
+    /// (`Client-Cert` of RFC 9440), besides the certificates that lead to its authority
+    /// (`Client-Cert-Chain`).
+    #[serde(default)]
+    pub(crate) forward: Told,
+}
+
+fn required() -> At<bool> {
+    At::from(true)
 }
 
 impl Tls {

@@ -11,6 +11,7 @@ use ::h2::ext::Protocol;
 use ::h2::{Error, Ping, Reason};
 use http::{Method, Request, Uri};
 use rules::Fault;
+use rules::fault::NoTls;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use wire::framed;
@@ -247,10 +248,10 @@ async fn open(
     endpoint: &Endpoint,
     watch: &Watch,
 ) -> Result<Link, Fault> {
-    let side = upstream::connect(endpoint, service.times.connect_ms, watch).await?;
+    let side = upstream::connect(worker, service, endpoint, watch).await?;
     let meter = Meter::of_service(Rc::clone(&worker.deadlines));
     let side: Rc<RefCell<Side>> = Rc::new(RefCell::new(side));
-    let io = Io { side, meter: Rc::clone(&meter), preface_bytes: 0 };
+    let io = Io { side: Rc::clone(&side), meter: Rc::clone(&meter), preface_bytes: 0 };
     let mut builder = Builder::new();
     builder
         .initial_window_size(STREAM_WINDOW_BYTES)
@@ -258,10 +259,10 @@ async fn open(
         .max_header_list_size(u32::try_from(HeadLimits::MAX.head_bytes_max).unwrap_or(u32::MAX))
         .max_send_buffer_size(SEND_BYTES_MAX)
         .enable_push(false);
-    // It only writes the preface, which fits into any socket's buffer.
-    let shaken = builder.handshake(io).await;
-    let (requests, mut connection) = shaken.map_err(|_| Fault::ConnectFailed)?;
-    settle(&mut connection, watch).await?;
+    let (requests, connection) = match shake_hands(&builder, io, watch).await {
+        Ok(settled) => settled,
+        Err(fault) => return Err(why(fault, &side, &meter, watch).await),
+    };
     let state = Rc::new(State {
         meter,
         open: Cell::new(0),
@@ -273,11 +274,50 @@ async fn open(
     let seen = Rc::clone(&state);
     let driving = tokio::task::spawn_local(async move {
         // Why it ended is what its streams are told.
+        let mut connection = connection;
         let _ = poll_fn(|cx| Pin::new(&mut connection).poll(cx)).await;
         seen.over.set(true);
     });
     state.task.set(Some(driving.abort_handle()));
     Ok(Link { requests, state })
+}
+
+async fn shake_hands(
+    builder: &Builder,
+    io: Io,
+    watch: &Watch,
+) -> Result<(SendRequest<Piece>, Connection<Io, Piece>), Fault> {
+    // It only writes the preface, which fits into any socket's buffer.
+    let shaken = builder.handshake(io).await;
+    let (requests, mut connection) = shaken.map_err(|_| Fault::ConnectFailed)?;
+    settle(&mut connection, watch).await?;
+    Ok((requests, connection))
+}
+
+/// Why there is no connection, if not just for `fault`: a service that wants another certificate, or
+/// any, says so behind the handshake of TLS, and may be gone before we are done writing.
+async fn why(fault: Fault, side: &RefCell<Side>, meter: &Meter, watch: &Watch) -> Fault {
+    if meter.write_failed.get() {
+        poll_fn(|cx| {
+            loop {
+                match side.borrow_mut().poll_fill(cx) {
+                    Poll::Ready(Ok(1..)) => {}
+                    Poll::Ready(Ok(0)) => return Poll::Ready(()),
+                    Poll::Ready(Err(error)) => {
+                        meter.failed(&error);
+                        return Poll::Ready(());
+                    }
+                    Poll::Pending if watch.is_over() => return Poll::Ready(()),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await;
+    }
+    match meter.no_certificate.get() {
+        true => Fault::NoTls(NoTls::ClientCertificate),
+        false => fault,
+    }
 }
 
 /// Waits for the service's settings, which say how many streams it takes and what else it knows. It

@@ -10,6 +10,7 @@ use rules::flood::FrameGuard;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::data::deadline::Deadlines;
+use crate::data::tls;
 use crate::data::transfer::Side;
 
 /// What is noticed about a connection as it is read and written.
@@ -19,16 +20,30 @@ pub(super) struct Meter {
     guard: Option<RefCell<FrameGuard>>,
     /// When something was read last, in milliseconds of the worker's clock.
     pub(super) read_at_ms: Cell<u64>,
+    /// Whether a service said that it does not take our certificate; the library keeps no more of an
+    /// error than its text.
+    pub(super) no_certificate: Cell<bool>,
+    /// Whether the other side stopped reading. It may have said why.
+    pub(super) write_failed: Cell<bool>,
 }
 
 impl Meter {
     pub(super) fn of_client(deadlines: Rc<Deadlines>) -> Rc<Self> {
-        let guard = Some(RefCell::default());
-        Rc::new(Self { deadlines, guard, read_at_ms: Cell::new(0) })
+        Rc::new(Self::new(deadlines, Some(RefCell::default())))
     }
 
     pub(super) fn of_service(deadlines: Rc<Deadlines>) -> Rc<Self> {
-        Rc::new(Self { deadlines, guard: None, read_at_ms: Cell::new(0) })
+        Rc::new(Self::new(deadlines, None))
+    }
+
+    fn new(deadlines: Rc<Deadlines>, guard: Option<RefCell<FrameGuard>>) -> Self {
+        Self {
+            deadlines,
+            guard,
+            read_at_ms: Cell::new(0),
+            no_certificate: Cell::default(),
+            write_failed: Cell::default(),
+        }
     }
 
     pub(super) fn now_ms(&self) -> u64 {
@@ -44,6 +59,19 @@ impl Meter {
         self.read_at_ms.set(self.now_ms());
         if let Some(guard) = &self.guard {
             guard.borrow_mut().received(bytes, self.now_ms());
+        }
+    }
+
+    pub(super) fn failed(&self, error: &io::Error) {
+        if tls::refuses_certificate(error) {
+            self.no_certificate.set(true);
+        }
+    }
+
+    fn wrote(&self, written: &io::Result<usize>) {
+        match written {
+            Ok(count) => self.sent(*count),
+            Err(_) => self.write_failed.set(true),
         }
     }
 
@@ -72,7 +100,8 @@ impl AsyncRead for Io {
         {
             let side = &mut *self.side.borrow_mut();
             if side.incoming.is_empty() {
-                ready!(side.socket.poll_read_buf(cx, buffer))?;
+                let read = ready!(side.socket.poll_read_buf(cx, buffer));
+                read.inspect_err(|error| self.meter.failed(error))?;
             } else {
                 let bytes = side.incoming.bytes();
                 let count = bytes.len().min(buffer.remaining());
@@ -94,9 +123,9 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(self.side.borrow_mut().socket.poll_write(cx, bytes))?;
-        self.meter.sent(written);
-        Poll::Ready(Ok(written))
+        let written = ready!(self.side.borrow_mut().socket.poll_write(cx, bytes));
+        self.meter.wrote(&written);
+        Poll::Ready(written)
     }
 
     fn poll_write_vectored(
@@ -104,9 +133,9 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(self.side.borrow_mut().socket.poll_write_vectored(cx, slices))?;
-        self.meter.sent(written);
-        Poll::Ready(Ok(written))
+        let written = ready!(self.side.borrow_mut().socket.poll_write_vectored(cx, slices));
+        self.meter.wrote(&written);
+        Poll::Ready(written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -111,7 +111,8 @@ impl Host {
         {
             return Some(Ok(Arc::clone(terms)));
         }
-        let terms = terms(snapshot.tls.as_ref()?, &snapshot.limits, &self.crossing);
+        let (config, _) = snapshot.tls.as_ref()?.at(self.listener.written);
+        let terms = terms(config, &snapshot.limits, &self.crossing);
         if let Ok(terms) = &terms {
             *known = Some((snapshot.version, Arc::clone(terms)));
         }

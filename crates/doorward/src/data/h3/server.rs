@@ -247,7 +247,11 @@ impl Session {
     fn begin(&mut self) -> Result<(), Code> {
         // That of TLS 1.3, which does not tell whether it went on with an earlier session.
         self.talk.worker.counters().handshakes[1][0].add(1);
-        *self.talk.secured.borrow_mut() = Some(Rc::new(self.talk.link.secured()));
+        let snapshot = self.talk.worker.pin();
+        let https = snapshot.tls.as_ref();
+        let clients = https.and_then(|https| https.at(self.talk.listener.written).1);
+        let secured = self.talk.link.secured(clients.map(|clients| &**clients));
+        *self.talk.secured.borrow_mut() = Some(Rc::new(secured));
         // RFC 9114, 6.2: a client "MUST" let us open this one.
         let id = self.talk.link.open().ok_or(Code::StreamCreation)?;
         self.control = Some(id);

@@ -14,11 +14,13 @@ use quinn_proto::{
     Connection, ConnectionError, ConnectionEvent, ConnectionHandle, Dir, EndpointEvent, Event,
     FrameStats, ReadError, StreamEvent, StreamId, Transmit, VarInt, WriteError,
 };
+use rustls::pki_types::CertificateDer;
 use tokio::time::{Instant as TimerInstant, Sleep};
 
 use super::endpoint::Endpoint;
+use crate::control::trust::ClientsTls;
 use crate::data::stream::Gone;
-use crate::data::tls::{Protocol, Secured};
+use crate::data::tls::{Protocol, Proven, Secured};
 
 /// Datagrams that may wait for the connection's task; more are lost, as in any full queue on the way.
 /// One round of the endpoint's brings no more than a few hundred.
@@ -122,15 +124,20 @@ impl Link {
         self.endpoint.is_stopped()
     }
 
-    /// What was agreed on in the handshake.
-    pub(crate) fn secured(&self) -> Secured {
-        let data = self.proto.borrow().crypto_session().handshake_data();
+    /// What was agreed on in the handshake; services are told of a certificate as `clients` says.
+    pub(crate) fn secured(&self, clients: Option<&ClientsTls>) -> Secured {
+        let proto = self.proto.borrow();
+        let data = proto.crypto_session().handshake_data();
         let data = data.and_then(|data| data.downcast::<HandshakeData>().ok());
+        let name = data.and_then(|data| data.server_name);
+        let chain = proto.crypto_session().peer_identity();
+        let chain = chain.and_then(|chain| chain.downcast::<Vec<CertificateDer<'static>>>().ok());
+        let chain = chain.as_ref().map(|chain| &***chain);
         Secured {
             // RFC 9001, 4.2: nothing older.
             version: "TLSv1.3",
             cipher: None,
-            server_name: data.and_then(|data| data.server_name).map(Into::into),
+            proven: Proven::new(name.as_deref(), chain, clients),
             resumed: None,
             protocol: Protocol::H3,
         }

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use rustls::{
-    AlertDescription, Error, HandshakeKind, PeerIncompatible, ProtocolVersion, ServerConfig,
-    ServerConnection,
+    AlertDescription, CertificateError, Error, HandshakeKind, PeerIncompatible, ProtocolVersion,
+    ServerConfig, ServerConnection,
 };
 
 use rules::Cx;
 
 use super::Tls;
+use super::proven::Proven;
+use crate::control::trust::ClientsTls;
 use crate::data::connection::{After, Connection};
 use crate::data::end::End;
 use crate::data::socket::Socket;
@@ -27,8 +29,8 @@ pub(crate) struct Secured {
     pub(crate) version: &'static str,
     /// As in `TLS13_AES_128_GCM_SHA256`. QUIC does not tell.
     pub(crate) cipher: Option<&'static str>,
-    /// The name that the client asked for (SNI), in lower case.
-    pub(crate) server_name: Option<Box<str>>,
+    /// What the client has shown: the name that it asked for, and perhaps a certificate.
+    pub(crate) proven: Proven,
     /// Whether it went on with an earlier session. QUIC does not tell.
     pub(crate) resumed: Option<bool>,
     pub(crate) protocol: Protocol,
@@ -67,6 +69,16 @@ pub(crate) enum Refused {
     NoProtocol,
     /// It did not like our certificate.
     BadCertificate,
+    /// It has shown no certificate, and has to.
+    NoClientCertificate,
+    /// Nobody that is trusted vouches for its certificate.
+    ClientAuthority,
+    ClientExpired,
+    ClientRevoked,
+    /// There is no good revocation list of the authority of its certificate.
+    RevocationUnknown,
+    /// Its certificate cannot be used for this.
+    ClientInvalid,
     /// It ended the handshake for another reason.
     Alert,
     /// What it sent is against the rules.
@@ -77,7 +89,7 @@ pub(crate) enum Refused {
 
 impl Refused {
     /// All of them, in the order of their numbers.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::PlainHttp,
         Self::NotTls,
         Self::Timeout,
@@ -89,6 +101,12 @@ impl Refused {
         Self::NoSignature,
         Self::NoProtocol,
         Self::BadCertificate,
+        Self::NoClientCertificate,
+        Self::ClientAuthority,
+        Self::ClientExpired,
+        Self::ClientRevoked,
+        Self::RevocationUnknown,
+        Self::ClientInvalid,
         Self::Alert,
         Self::Malformed,
         Self::Crowded,
@@ -108,6 +126,12 @@ impl Refused {
             Self::NoSignature => "no-common-signature",
             Self::NoProtocol => "no-common-protocol",
             Self::BadCertificate => "certificate-refused",
+            Self::NoClientCertificate => "client-certificate-missing",
+            Self::ClientAuthority => "client-certificate-unknown-authority",
+            Self::ClientExpired => "client-certificate-expired",
+            Self::ClientRevoked => "client-certificate-revoked",
+            Self::RevocationUnknown => "revocation-unknown",
+            Self::ClientInvalid => "client-certificate-invalid",
             Self::Alert => "alert",
             Self::Malformed => "malformed",
             Self::Crowded => "crowded",
@@ -128,9 +152,30 @@ impl Refused {
             Self::NoSignature => "it takes no signature that our certificates can make",
             Self::NoProtocol => "it asks for protocols of which none is spoken here (ALPN)",
             Self::BadCertificate => "it does not take our certificate",
+            Self::NoClientCertificate => "it has shown no certificate",
+            Self::ClientAuthority => "no trusted authority vouches for its certificate",
+            Self::ClientExpired => "its certificate has expired, or is not valid yet",
+            Self::ClientRevoked => "its certificate is revoked",
+            Self::RevocationUnknown => "there is no valid revocation list for its certificate",
+            Self::ClientInvalid => "its certificate cannot be used",
             Self::Alert => "it broke off",
             Self::Malformed => "it sent what is no TLS",
             Self::Crowded => "it took longer than others, and more came than `handshakes` allows",
+        }
+    }
+
+    fn of_certificate(wrong: &CertificateError) -> Self {
+        match wrong {
+            CertificateError::UnknownIssuer => Self::ClientAuthority,
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. } => Self::ClientExpired,
+            CertificateError::Revoked => Self::ClientRevoked,
+            CertificateError::UnknownRevocationStatus
+            | CertificateError::ExpiredRevocationList
+            | CertificateError::ExpiredRevocationListContext { .. } => Self::RevocationUnknown,
+            _ => Self::ClientInvalid,
         }
     }
 
@@ -146,6 +191,8 @@ impl Refused {
                 PeerIncompatible::NoSignatureSchemesInCommon => Self::NoSignature,
                 _ => Self::NoVersion,
             },
+            Some(Error::NoCertificatesPresented) => Self::NoClientCertificate,
+            Some(Error::InvalidCertificate(wrong)) => Self::of_certificate(wrong),
             // Our resolver found none.
             Some(Error::General(_)) => Self::NoCertificate,
             Some(Error::AlertReceived(alert)) => match alert {
@@ -179,10 +226,12 @@ const HANDSHAKE: u8 = 22;
 pub(crate) async fn secure(connection: &mut Connection) -> Result<Rc<Secured>, After> {
     let snapshot = connection.worker.pin();
     connection.watch.set(snapshot.limits.handshake_ms);
-    let Some(config) = snapshot.tls.clone() else {
+    let Some(https) = &snapshot.tls else {
         // A reload took the certificates away, and the listener with them.
         return Err(After::Drop);
     };
+    let (config, clients) = https.at(connection.listener.written);
+    let (config, clients) = (Arc::clone(config), clients.cloned());
     let at_once_max =
         snapshot.limits.handshakes_max / connection.worker.metrics.client_workers().len();
     drop(snapshot);
@@ -194,7 +243,7 @@ pub(crate) async fn secure(connection: &mut Connection) -> Result<Rc<Secured>, A
             _ => Err(After::Drop),
         };
     }
-    match shake_hands(connection, config, at_once_max).await {
+    match shake_hands(connection, config, clients, at_once_max).await {
         Ok(secured) => {
             let of_version = usize::from(secured.version != "TLSv1.2");
             let counters = connection.worker.counters();
@@ -241,6 +290,7 @@ async fn answer_plain(connection: &mut Connection) -> After {
 async fn shake_hands(
     connection: &mut Connection,
     config: Arc<ServerConfig>,
+    clients: Option<Arc<ClientsTls>>,
     at_once_max: usize,
 ) -> Result<Secured, (Refused, Option<Box<str>>)> {
     let session = ServerConnection::new(config).map_err(|_| (Refused::Malformed, None))?;
@@ -261,7 +311,7 @@ async fn shake_hands(
     drop(under_way);
     match done {
         Ok(()) => {
-            let secured = Secured::of(&tls);
+            let secured = Secured::of(&tls, clients, watch.now_ms());
             connection.client = End::H1(Side::new(Socket::Tls(tls)));
             Ok(secured)
         }
@@ -280,7 +330,11 @@ impl Secured {
     pub(crate) fn record(&self, cx: &mut Cx) {
         cx.note("version", self.version);
         cx.note("cipher", self.cipher.unwrap_or("unknown"));
-        cx.note("server-name", self.server_name.as_deref().unwrap_or("none"));
+        let shown = self.proven.shown();
+        cx.note("server-name", shown.server_name.as_deref().unwrap_or("none"));
+        if let Some(identity) = &shown.identity {
+            cx.note("identity", identity.name());
+        }
         let why = match self.resumed {
             Some(true) => "the client came through TLS, in a session that it resumed",
             _ => "the client came through TLS",
@@ -288,8 +342,10 @@ impl Secured {
         cx.record("tls", "agree", why);
     }
 
-    fn of(tls: &Tls) -> Self {
+    fn of(tls: &Tls, clients: Option<Arc<ClientsTls>>, now_ms: u64) -> Self {
         let session = tls.session();
+        let chain = session.peer_certificates();
+        let proven = Proven::new(tls.server_name(), chain, clients.as_deref());
         let suite = session.negotiated_cipher_suite().map(|suite| suite.suite());
         Self {
             version: match session.protocol_version() {
@@ -297,7 +353,7 @@ impl Secured {
                 _ => "TLSv1.2",
             },
             cipher: Some(suite.and_then(|suite| suite.as_str()).unwrap_or("unknown")),
-            server_name: tls.server_name().map(Into::into),
+            proven: proven.taken_by(clients, now_ms),
             resumed: Some(session.handshake_kind() == Some(HandshakeKind::Resumed)),
             protocol: match session.alpn_protocol() {
                 Some(b"h2") => Protocol::H2,
