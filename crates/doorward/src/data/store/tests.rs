@@ -168,3 +168,56 @@ fn what_matters_most_is_shown_first() {
     assert_eq!(urls(By::Hits), ["http://h/c", "http://h/a"]);
     assert_eq!(urls(By::Staleness).len(), 2);
 }
+
+const MEMORY: &str = "DOORWARD_TEST_MEMORY_OBJECTS";
+
+fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("it is Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it is there");
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+    kib * 1024
+}
+
+/// Not a test of its own: a process that does nothing but fill a store, with twice what it holds.
+#[test]
+fn memory_child() {
+    let Some(objects) = std::env::var(MEMORY).ok().and_then(|text| text.parse::<u64>().ok()) else {
+        return;
+    };
+    // Bodies of up to 256 bytes: with all that belongs to them, about 900 bytes each.
+    let limit = objects * 900;
+    let store = Store::new(&config(&format!("{limit}B"), "64KiB"), Path::new("."));
+    // What is taken once, whatever is stored, is not the store's.
+    insert_some(&store, 0..1000);
+    let before = resident_bytes() - store.stats().bytes;
+    insert_some(&store, 0..objects * 2);
+    let (taken, stats) = (resident_bytes() - before, store.stats());
+    assert!(stats.objects > objects * 9 / 10 && stats.evicted > objects / 2, "{stats:?}");
+    let share = taken as f64 / limit as f64;
+    eprintln!(
+        "{} objects, {} of {limit} counted, {taken} taken: {share:.4}",
+        stats.objects, stats.bytes
+    );
+    assert!(share < 1.02, "it takes {share:.4} of what it may");
+}
+
+fn insert_some(store: &Store, paths: std::ops::Range<u64>) {
+    for path in paths {
+        let body = [path as u8; 256];
+        let object =
+            object(&format!("articles/{path}"), "de", 0, &body[..(path * 7 % 256) as usize]);
+        store.insert(object).expect("it is small");
+    }
+}
+
+/// `DOORWARD_TEST_MEMORY_OBJECTS=1000000 cargo test --release -p doorward --bin doorward memory_child`
+/// makes it a million.
+#[test]
+fn memory_is_bounded_as_the_system_counts_it() {
+    let child = std::process::Command::new(std::env::current_exe().expect("it runs"))
+        .args(["--exact", "data::store::tests::memory_child", "--nocapture"])
+        .env(MEMORY, "100000")
+        .output()
+        .expect("it can be started");
+    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
+}
