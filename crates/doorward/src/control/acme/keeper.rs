@@ -356,6 +356,9 @@ impl House {
     fn reload(&mut self, now: u64) -> bool {
         let mut news = false;
         for record in &mut self.records {
+            if record.is_as_read(&self.storage) {
+                continue;
+            }
             let names = record.names.clone();
             let Ok(fresh) = Record::load(&self.storage, &self.settings, &names, now) else {
                 continue;
@@ -423,24 +426,31 @@ impl House {
         record.take(&self.storage, &self.settings, &pem, unix_now())
     }
 
-    /// Notes a failure of the certificate at `at`, and of all others if it is none of its own.
+    /// Notes a failure of the certificate at `at`, and of all others that are due if they would hear the
+    /// same.
     fn note_failure(&mut self, at: usize, trouble: Trouble, now: u64) {
         let session = self.session.take();
-        let retry_after = session.and_then(|(client, _)| client.take_retry_after());
-        let record = &mut self.records[at];
-        let chance = record.chance();
-        let Trouble { kind, error, advice, .. } = trouble;
-        record.history.failed((&kind, error.clone(), advice.clone()), retry_after, chance, now);
-        let next = next_order(&record.history, chance, now);
-        let names = record.names.join(", ");
-        let words =
-            format!("{names}: no certificate: {error}\n{advice}; again on {}", date(next.at));
-        match record.history.held.is_some_and(|held| held.not_after > now) {
-            true => log::warn("acme", words),
-            false => log::error("acme", words),
-        }
-        if let Err(trouble) = record.save(&self.storage) {
-            log::error("acme", format!("{}: {}", trouble.error, trouble.advice));
+        let asked = session.and_then(|(client, _)| client.take_retry_after());
+        let Trouble { kind, error, advice, is_of_account, retry_after, .. } = trouble;
+        for (index, record) in self.records.iter_mut().enumerate() {
+            let chance = record.chance();
+            let due = plan(&record.history, chance, now);
+            let same = is_of_account && due.step == Step::Order && due.at <= now;
+            if index != at && !same {
+                continue;
+            }
+            let words = (&*kind, error.clone(), advice.clone());
+            record.history.failed(words, retry_after.or(asked), chance, now);
+            let next = date(next_order(&record.history, chance, now).at);
+            let names = record.names.join(", ");
+            let words = format!("{names}: no certificate: {error}\n{advice}; again on {next}");
+            match record.history.held.is_some_and(|held| held.not_after > now) {
+                true => log::warn("acme", words),
+                false => log::error("acme", words),
+            }
+            if let Err(trouble) = record.save(&self.storage) {
+                log::error("acme", format!("{}: {}", trouble.error, trouble.advice));
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! What is kept of one certificate: its history, where its order stands, its key and chain.
 
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::digest;
 use instant_acme::CertificateIdentifier;
@@ -29,6 +29,9 @@ pub(crate) struct Record {
     /// What is in use.
     #[serde(skip)]
     pub(crate) certificate: Option<Arc<Certificate>>,
+    /// When the files that it was read from were written.
+    #[serde(skip)]
+    written: [Option<SystemTime>; 2],
     pub(crate) history: History,
     /// The directory of the authority that the one in use is from.
     directory: String,
@@ -72,6 +75,7 @@ impl Record {
         now: u64,
     ) -> Result<Self, String> {
         let stem = names[0].replacen('*', "_", 1);
+        let written = written(storage, &stem);
         let text = storage.read(&format!("{stem}.json"))?;
         let read = text.map(|text| serde_json::from_str::<Self>(&text));
         let mut record = match read {
@@ -83,6 +87,7 @@ impl Record {
             }
         };
         record.stem = stem;
+        record.written = written;
         record.names = names.to_vec();
         let attempt = fingerprint(settings, names);
         if record.attempt != attempt {
@@ -99,6 +104,11 @@ impl Record {
         }
         record.load_certificate(storage, settings, now)?;
         Ok(record)
+    }
+
+    /// Whether its files are still those that it was read from.
+    pub(crate) fn is_as_read(&self, storage: &Storage) -> bool {
+        self.written == written(storage, &self.stem)
     }
 
     fn load_certificate(
@@ -203,6 +213,10 @@ impl Record {
     pub(crate) fn chance(&self) -> u32 {
         self.chance.unwrap_or_default()
     }
+}
+
+fn written(storage: &Storage, stem: &str) -> [Option<SystemTime>; 2] {
+    ["json", "pem"].map(|extension| storage.written(&format!("{stem}.{extension}")))
 }
 
 fn disk(error: String) -> Trouble {

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use aws_lc_rs::digest;
 use instant_acme::{Account, AccountCredentials, Error, ExternalAccountKey, NewAccount};
-use rules::acme::{Step, plan};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -13,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use super::http::Client;
 use super::keeper::House;
 use super::trouble::Trouble;
-use crate::control::run::unix_now;
 use crate::observe::log;
 
 /// The account, as it is kept.
@@ -51,22 +49,9 @@ impl House {
                 self.session = Some((client.clone(), account.clone()));
                 Ok((client, account))
             }
-            Err(trouble) if ["badNonce", "accountDoesNotExist"].contains(&&*trouble.kind) => {
-                Err(trouble)
-            }
             Err(trouble) => {
-                // All that are due would hear the same.
-                let now = unix_now();
                 let retry_after = client.take_retry_after();
-                for record in &mut self.records {
-                    let chance = record.chance();
-                    let next = plan(&record.history, chance, now);
-                    if next.step == Step::Order && next.at <= now {
-                        let words = (&*trouble.kind, trouble.error.clone(), trouble.advice.clone());
-                        record.history.failed(words, retry_after, chance, now);
-                    }
-                }
-                Err(trouble)
+                Err(Trouble { is_of_account: true, retry_after, ..trouble })
             }
         }
     }

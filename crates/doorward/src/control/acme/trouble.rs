@@ -12,6 +12,10 @@ pub(crate) struct Trouble {
     pub(crate) advice: String,
     /// Whether the order, if there is one, can still be carried out.
     pub(crate) order_goes_on: bool,
+    /// Whether it is not about one certificate: there is no account, or no authority.
+    pub(crate) is_of_account: bool,
+    /// How many seconds the authority wants to be left alone.
+    pub(crate) retry_after: Option<u64>,
 }
 
 /// What the types of an authority's errors begin with (RFC 8555, 6.7).
@@ -25,6 +29,8 @@ impl Trouble {
             error: error.into(),
             advice: advice.into(),
             order_goes_on: true,
+            is_of_account: false,
+            retry_after: None,
         }
     }
 
@@ -68,9 +74,8 @@ impl Trouble {
         };
         Self {
             kind: kind.to_owned(),
-            error,
-            advice: advice(kind, challenge).to_owned(),
             order_goes_on: matches!(kind, "rateLimited" | "serverInternal" | "badNonce"),
+            ..Self::new(error, advice(kind, challenge))
         }
     }
 

@@ -82,6 +82,27 @@ fn an_order_goes_on_after_a_restart() {
 }
 
 #[test]
+fn an_authority_that_dies_in_the_middle_of_an_order_is_asked_anew() {
+    let folder = Folder::new();
+    let mut pebble = Pebble::start(&folder, &[]);
+    let hook = pebble.hook(&folder);
+    folder.write("hold", "");
+    let config =
+        format!("{}challenge = \"dns-01\"\ndns-hook = \"{hook}\"\n{ROUTES}", pebble.tables());
+    let door = Door::start_in(folder, &config);
+    let log = door.folder.path().join("hook.log");
+    super::wait_until("the hook is called", || fs::read_to_string(&log).is_ok());
+    // It comes back, and knows neither the account nor the order.
+    pebble.start_again(&door.folder, &[]);
+    fs::remove_file(door.folder.path().join("hold")).expect("it is there");
+    door.stderr.wait_for("one.example: certified until");
+    pebble.client("one.example").connect(door.https[0]).expect("it is trusted");
+    let calls = fs::read_to_string(&log).expect("it was called");
+    let verbs: Vec<&str> = calls.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(verbs, ["add", "remove", "add", "remove"]);
+}
+
+#[test]
 fn one_process_orders_and_others_use_it() {
     let folder = Folder::new();
     let state = Folder::new();
@@ -139,7 +160,17 @@ fn an_authority_that_cannot_be_verified_is_not_used() {
     let pebble = Pebble::start(&folder, &[]);
     let other = crate::tls::client::Made::new(&folder, "other", &["other.example"]);
     let tables = pebble.tables().replace(&pebble.own.cert, &other.cert);
-    let door = Door::start_in(folder, &format!("{tables}{ROUTES}"));
-    let said = door.stderr.wait_for("one.example: no certificate");
-    assert!(said.contains("cannot be verified") && said.contains("`roots`"), "{said}");
+    let names = "names = [\"one.example\", \"two.example\"]\n";
+    let door = Door::start_in(folder, &format!("{tables}{names}{ROUTES}"));
+    for name in ["one.example", "two.example"] {
+        let said = door.stderr.wait_for(&format!("{name}: no certificate"));
+        assert!(said.contains("cannot be verified") && said.contains("`roots`"), "{said}");
+        let kept = door.folder.path().join(format!(".doorward/acme/{name}.json"));
+        super::wait_until("it is remembered", || {
+            fs::read_to_string(&kept).is_ok_and(|kept| kept.contains("\"count\": 1,"))
+        });
+    }
+    // For the second one nobody was asked again.
+    let ordered = door.stderr.all().iter().filter(|line| line.contains("is ordered")).count();
+    assert_eq!(ordered, 1);
 }
