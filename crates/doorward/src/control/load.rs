@@ -20,7 +20,7 @@ use super::certificates::files::{InFiles, Which};
 use super::model::{Config, Purpose, Tcp};
 use super::run::{folder_of, unix_now};
 use super::trust::{self, ByService, ClientsTls, ServicesTls};
-use super::watch::{Stamp, Stamps};
+use super::watch::{Stamp, Stamps, Watch};
 
 /// The file that is meant where a folder is named.
 const FILE_NAME: &str = "doorward.toml";
@@ -55,6 +55,8 @@ pub(crate) struct Loaded {
     pub(crate) services_tls: ByService,
     /// Which certificates of clients are taken, by the address of the listener.
     pub(crate) clients_tls: Vec<(SocketAddr, Arc<ClientsTls>)>,
+    /// Where the last two are from.
+    pub(crate) trusted_files: Watch,
 }
 
 /// A configuration that may be used.
@@ -64,13 +66,16 @@ pub(crate) struct Compiled {
     pub(crate) certificates: Vec<InFiles>,
     pub(crate) services_tls: ByService,
     pub(crate) clients_tls: Vec<(SocketAddr, Arc<ClientsTls>)>,
+    pub(crate) trusted_files: Watch,
 }
 
 impl Loaded {
     /// The configuration, if it may be used.
     pub(crate) fn compiled(self) -> Option<Compiled> {
-        let Self { config, rules, certificates, services_tls, clients_tls, .. } = self;
-        rules.map(|rules| Compiled { config, rules, certificates, services_tls, clients_tls })
+        let Self { config, rules, certificates, services_tls, clients_tls, trusted_files, .. } =
+            self;
+        let rules = rules?;
+        Some(Compiled { config, rules, certificates, services_tls, clients_tls, trusted_files })
     }
 }
 
@@ -143,10 +148,6 @@ impl Loader {
         let mut rest = document.rest;
         let written = take_services(&mut rest);
         let (service, services) = load_services(written, &mut report);
-        let good = services
-            .iter()
-            .filter_map(|(name, compiled)| Some((service.get(name)?, &**compiled.as_ref()?)));
-        let services_tls = self.services_tls.load(good, &folder, &mut report);
         let problems = report.problems().len();
         let config = report.salvage::<Config>(&rest).unwrap_or_default();
         let whole = report.problems().len() == problems;
@@ -155,6 +156,12 @@ impl Loader {
             config.check_together(self.purpose, &mut report);
         }
         let certificates = load_certificates(&config, &folder, &mut report);
+        let compiled = services.iter().filter_map(|(_, compiled)| compiled.as_deref());
+        let trusted_files = Watch::new(trust::trusted_files(&config, compiled, &folder));
+        let good = services
+            .iter()
+            .filter_map(|(name, compiled)| Some((service.get(name)?, &**compiled.as_ref()?)));
+        let services_tls = self.services_tls.load(good, &folder, &mut report);
         let clients_tls = load_clients(&config, &folder, &mut report);
         let routes: Vec<_> =
             document.items.into_iter().map(|item| (item.place, item.value)).collect();
@@ -173,7 +180,7 @@ impl Loader {
         }
         let rules = rules.filter(|_| !report.has_errors());
         let config = Config { service, ..config };
-        Loaded { report, config, rules, certificates, services_tls, clients_tls }
+        Loaded { report, config, rules, certificates, services_tls, clients_tls, trusted_files }
     }
 
     /// The routes as they are written now. Only the machine spelling needs them: compiled routes are

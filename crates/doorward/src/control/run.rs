@@ -211,7 +211,10 @@ impl Control {
                         last_look = now;
                     }
                 }
-                _ = look_at_files.tick() => self.look_at_files(),
+                _ = look_at_files.tick() => {
+                    self.look_at_files();
+                    self.look_at_trust();
+                }
                 Some(event) = events.recv() => self.on_event(event),
             }
         }

@@ -119,7 +119,8 @@ pub(crate) struct ClientCertificate {
     /// The file of the authorities whose certificates are taken, in PEM, relative to this one.
     pub(crate) roots: At<String>,
     /// Files of revocation lists, in PEM or DER. With any, each authority up to the root needs one that
-    /// has not expired, or its certificates are refused.
+    /// has not expired, or its certificates are refused. Files that change are read again by
+    /// themselves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) crls: Vec<At<String>>,
     /// Whether clients without a certificate are refused at the handshake. If not, routes decide, by
@@ -131,6 +132,13 @@ pub(crate) struct ClientCertificate {
     /// (`Client-Cert-Chain`).
     #[serde(default)]
     pub(crate) forward: Told,
+}
+
+impl ClientCertificate {
+    /// All files that it names.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.roots).chain(&self.crls).map(|file| file.as_str())
+    }
 }
 
 fn required() -> At<bool> {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use config::{At, Place, Report};
 use rules::identity::Told;
@@ -27,6 +28,8 @@ pub(crate) struct ClientsTls {
     /// The revocation lists: each one's file, and by when it needs to be replaced, in seconds since
     /// 1970.
     lists: Vec<(Box<str>, i64)>,
+    /// Whether it was said that one has expired.
+    said: AtomicBool,
 }
 
 /// What is wrong with one of the files, and where it is named.
@@ -68,7 +71,13 @@ impl ClientsTls {
             let flaw = (error.to_string(), "look at it with `openssl crl -noout -text -in FILE`");
             Wrong { place, flaw }
         })?;
-        Ok(Self { verifier, is_required: *written.required, told: written.forward, lists })
+        Ok(Self {
+            verifier,
+            is_required: *written.required,
+            told: written.forward,
+            lists,
+            said: AtomicBool::new(false),
+        })
     }
 
     /// The revocation lists that need to be replaced at `unix` seconds, each with a word about it.
@@ -76,6 +85,15 @@ impl ClientsTls {
         let now = i64::try_from(unix).unwrap_or(i64::MAX);
         let expired = self.lists.iter().filter(move |(_, next)| *next < now);
         expired.map(|(file, next)| format!("{file}: the revocation list expired on {}", day(*next)))
+    }
+
+    /// The same, if it was not said before.
+    pub(super) fn newly_expired(&self, unix: u64) -> Vec<String> {
+        let expired: Vec<String> = self.expired(unix).collect();
+        match !expired.is_empty() && !self.said.swap(true, Ordering::Relaxed) {
+            true => expired,
+            false => Vec::new(),
+        }
     }
 
     /// Whether `chain` would be taken now.
@@ -89,6 +107,12 @@ impl ClientsTls {
 }
 
 impl Wrong {
+    /// In a line.
+    pub(super) fn text(&self) -> String {
+        let (what, advice) = &self.flaw;
+        format!("{what}: {advice}")
+    }
+
     pub(crate) fn report(self, report: &mut Report) {
         let (what, advice) = self.flaw;
         report.error(self.place, what).help(advice);

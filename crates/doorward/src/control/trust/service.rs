@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -142,6 +142,27 @@ impl ServicesTls {
         found
     }
 
+    /// The same for services that are in use, after files have changed: what is wrong, which changes
+    /// nothing for its service.
+    pub(super) fn reload<'a>(
+        &mut self,
+        services: impl Iterator<Item = &'a Service>,
+        folder: &Path,
+        found: &mut ByService,
+    ) -> Vec<String> {
+        let mut wrongs = Vec::new();
+        for service in services {
+            let Some(tls) = &service.tls else { continue };
+            match self.make(service, tls, folder) {
+                Ok(made) => {
+                    found.insert(service.name.clone(), made);
+                }
+                Err(Wrong { flaw: (what, advice), .. }) => wrongs.push(format!("{what}: {advice}")),
+            }
+        }
+        wrongs
+    }
+
     fn make(
         &mut self,
         service: &Service,
@@ -168,6 +189,13 @@ impl ServicesTls {
         self.made.insert(service.name.clone(), (parts, Arc::clone(&made)));
         Ok(made)
     }
+}
+
+/// The files that `service` names, relative to `folder`.
+pub(super) fn files_of(service: &Service, folder: &Path) -> Vec<PathBuf> {
+    let Some(tls) = &service.tls else { return Vec::new() };
+    let pair = tls.certificate.iter().flat_map(|(cert, key)| [cert, key]);
+    tls.roots.iter().chain(pair).map(|file| folder.join(&**file)).collect()
 }
 
 /// Where the configuration speaks of it.

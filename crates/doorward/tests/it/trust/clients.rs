@@ -61,6 +61,15 @@ impl Setting {
         self.client(signed).connect(self.door.https[0]).expect("TLS")
     }
 
+    /// Whether the client gets an answer.
+    fn takes(&self, signed: &Signed) -> bool {
+        let connected = self.client(Some(signed)).connect(self.door.https[0]);
+        connected.is_ok_and(|mut client| {
+            client.send("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+            client.read_to_end().is_ok_and(|answer| answer.ends_with("hello"))
+        })
+    }
+
     #[track_caller]
     fn refuses(&self, signed: Option<&Signed>, alert: &str, reason: &str) {
         let refusal = self.client(signed).refusal(self.door.https[0]);
@@ -268,5 +277,30 @@ fn curl_shows_a_certificate_by_each_version_of_http() {
             let said = String::from_utf8_lossy(&output.stdout).into_owned();
             assert_eq!(said, status, "{version} {certificate:?}: {output:?}");
         }
+    }
+}
+
+#[test]
+fn lists_and_authorities_that_are_written_anew_hold_by_themselves() {
+    let setting = Setting::with(", crls = [\"clients.crl\"]", "", |folder, clients| {
+        folder.write("clients.crl", clients.revoke(&[1], 2999).pem().expect("a list"));
+    });
+    let good = setting.clients.client(2, "good", &[]);
+    let mut connection = setting.connect(Some(&good));
+    assert!(connection.get("/").ends_with("hello"));
+    let folder = &setting.door.folder;
+    folder.write("clients.crl", "nonsense");
+    setting.door.stderr.wait_for("clients.crl: no revocation list");
+    assert!(connection.get("/").ends_with("hello"), "what was read before stays in use");
+    folder.write("clients.crl", setting.clients.revoke(&[1, 2], 2999).der());
+    setting.door.stderr.wait_for("were read again");
+    assert!(connection.get("/").starts_with("HTTP/1.1 403 "));
+    let others = Authority::new("others");
+    folder.write("clients.crl", others.revoke(&[], 2999).der());
+    others.write(folder, "clients.pem");
+    let other = others.client(1, "other", &[]);
+    let until = std::time::Instant::now() + crate::door::LIMIT;
+    while !setting.takes(&other) {
+        assert!(std::time::Instant::now() < until, "the new authority is never taken");
     }
 }

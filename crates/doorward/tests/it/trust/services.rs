@@ -300,3 +300,22 @@ fn websockets_go_by_tls() {
     service.end();
     client.read_to_end();
 }
+
+#[test]
+fn an_authority_that_is_written_anew_holds_for_the_next_request() {
+    let folder = Folder::new();
+    let (first, second) = (Authority::new("first"), Authority::new("second"));
+    first.write(&folder, "ca.pem");
+    let service = Service::saying("hello");
+    let old = Front::new(config(&first.sign(&["127.0.0.1"]), None, &[]), service.address());
+    let door = door(folder, &old.address.to_string(), "tls = { roots = \"ca.pem\" }");
+    assert!(door.ask(GET).ends_with("hello"));
+    door.folder.write("ca.pem", "nonsense");
+    door.stderr.wait_for("ca.pem: no certificate in PEM");
+    assert!(door.ask(GET).ends_with("hello"), "what was read before stays in use");
+    // The connection that is kept was made by the word of the first one.
+    second.write(&door.folder, "ca.pem");
+    door.stderr.wait_for("were read again");
+    let answer = door.ask(GET);
+    assert!(answer.contains("urn:doorward:fault:certificate-unknown-authority"), "{answer}");
+}
