@@ -45,11 +45,14 @@ pub(crate) struct ExplainArgs {
     /// The address that the request comes from
     #[arg(long, value_name = "ADDRESS")]
     client: Option<IpAddr>,
+    /// What the client's certificate calls it, such as `spiffe://example.org/web` or `cn:web`
+    #[arg(long, value_name = "IDENTITY")]
+    client_identity: Option<String>,
     /// The configuration
     #[arg(long, value_name = "FILE|DIR", default_value = "doorward.toml")]
     config: PathBuf,
     /// Sends the request to the running process
-    #[arg(long, conflicts_with = "client")]
+    #[arg(long, conflicts_with_all = ["client", "client_identity"])]
     live: bool,
     #[command(flatten)]
     admin: AdminArgs,
@@ -87,6 +90,7 @@ fn offline(args: &ExplainArgs) -> Result<Value, Failure> {
         url: args.url.clone(),
         headers: args.headers.clone(),
         client: args.client,
+        client_identity: args.client_identity.clone(),
     };
     let trust = &compiled.config.forwarding.trust;
     let trusts = |address| trust.iter().any(|network| network.contains(address));

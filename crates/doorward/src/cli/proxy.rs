@@ -11,6 +11,7 @@ const EXAMPLES: &str = "\
 Examples:
   doorward proxy --to localhost:3000
   doorward proxy --to 3000 --to 3001                   in turn
+  doorward proxy --to https://example.com               by TLS
   doorward proxy --to 3000 --https 127.0.0.1:8443      https://localhost:8443 too
   doorward proxy --to unix:/run/app.sock --listen 0.0.0.0:80";
 
@@ -19,7 +20,7 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ProxyArgs {
-    /// Where the service is: `host:port`, `port` or `unix:/path`; may be repeated
+    /// Where the service is: `host:port`, `port`, `https://host` or `unix:/path`; may be repeated
     #[arg(long, required = true, value_name = "ENDPOINT")]
     to: Vec<String>,
     /// Where clients connect
@@ -46,10 +47,13 @@ fn config(args: &ProxyArgs) -> String {
     let endpoints = args.to.iter().map(|text| endpoint(text));
     let endpoints: Vec<String> =
         endpoints.map(|text| toml::Value::from(text).to_string()).collect();
+    // Sites of others know themselves by their own name alone.
+    let by_tls = args.to.iter().any(|text| text.starts_with("https://"));
+    let host = if by_tls { "host = \"endpoint\"\n" } else { "" };
     let https = args.https.map_or(String::new(), |address| format!("https = \"{address}\"\n"));
     format!(
         "[listen]\nhttp = \"{}\"\n{https}\n[admin]\nlisten = \"{}\"\n\n\
-         [service.app]\nendpoints = [{}]\n\n[[route]]\npath = \"/*\"\nservice = \"app\"\n",
+         [service.app]\nendpoints = [{}]\n{host}\n[[route]]\npath = \"/*\"\nservice = \"app\"\n",
         args.listen,
         args.admin,
         endpoints.join(", ")

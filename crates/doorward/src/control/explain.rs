@@ -1,11 +1,12 @@
 //! What would be done with a request, and why: the very rules that serve it, with a trail open.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
 
 use rules::balance::{Ask, Balancer, Loads, Member, Standing};
 use rules::forward::Peer;
 use rules::tcp::Beginning;
-use rules::{Cx, Fault, Rules, Service, Trail, Verdict};
+use rules::{Cx, Fault, Identity, Rules, Service, Shown, Trail, Verdict};
 use serde::{Deserialize, Serialize};
 use wire::RequestHead;
 use wire::hello::NotHello;
@@ -23,6 +24,9 @@ pub(crate) struct Question {
     pub(crate) headers: Vec<(String, String)>,
     /// Whom the request would come from.
     pub(crate) client: Option<IpAddr>,
+    /// What its certificate calls it, such as `spiffe://example.org/web`.
+    #[serde(default)]
+    pub(crate) client_identity: Option<String>,
 }
 
 fn get() -> String {
@@ -62,6 +66,8 @@ pub(crate) fn explain(
     let mut cx = Cx::new(client, https);
     cx.begin(0, 0);
     cx.trail = Some(Box::default());
+    let identity = question.client_identity.as_deref().map(Identity::named);
+    cx.shown = Some(Rc::new(Shown { server_name: None, identity }));
     let peer = Peer { address: Some((client, 0).into()), trusted: trusts(client), https };
     if https && let Some(trail) = cx.trail.as_mut() {
         certificate(trail, certificates, &question.url);

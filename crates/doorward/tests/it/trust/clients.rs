@@ -304,3 +304,21 @@ fn lists_and_authorities_that_are_written_anew_hold_by_themselves() {
         assert!(std::time::Instant::now() < until, "the new authority is never taken");
     }
 }
+
+#[test]
+fn explain_takes_a_client_by_the_name_of_its_certificate() {
+    let setting = Setting::new("", "client-certificate = \"spiffe://example.org/*\"");
+    let config = setting.door.folder.path().join("doorward.toml");
+    let config = config.to_str().expect("text");
+    for (identity, outcome) in [
+        (Some("spiffe://example.org/web"), "forward to `it`"),
+        (Some("cn:web"), "answer 403: The client certificate is not allowed here"),
+        (None, "answer 403: A client certificate is required here"),
+    ] {
+        let mut arguments = vec!["explain", "GET", "https://localhost/", "--config", config];
+        arguments.extend(identity.iter().flat_map(|name| ["--client-identity", name]));
+        let output = Door::command(&setting.door.folder, &arguments).output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(said.contains(outcome), "{identity:?}: {said} {output:?}");
+    }
+}
