@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
@@ -23,9 +23,12 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SigningKey};
 
 use super::acme::make_private;
-use super::certificates::Certificate;
+use super::certificates::{Certificate, Certificates};
+use super::compile;
+use super::load::Compiled;
 use super::model::Config;
 use super::run::unix_now;
+use crate::observe::log;
 
 /// The file of the root and its key, in the user's folder for data.
 const FILE: &str = "authority.pem";
@@ -73,7 +76,6 @@ const LINK_V6: [u8; 16] = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
 pub(crate) struct Root {
     pub(crate) path: PathBuf,
     pub(crate) der: CertificateDer<'static>,
-    key: KeyPair,
     pem: String,
 }
 
@@ -91,7 +93,7 @@ pub(crate) struct Authority {
     key: KeyPair,
     signing: Arc<dyn SigningKey>,
     /// The names of routes, in lower case, wildcards included.
-    hosts: RwLock<Vec<String>>,
+    hosts: Vec<String>,
     /// The addresses that are listened on.
     addresses: Vec<IpAddr>,
     made: Mutex<HashMap<String, Made>>,
@@ -166,10 +168,10 @@ impl Root {
     }
 
     fn read(path: &Path, pem: String) -> Result<Self, String> {
-        let key = KeyPair::from_pem(&pem).map_err(|error| format!("no key: {error}"))?;
+        KeyPair::from_pem(&pem).map_err(|error| format!("no key: {error}"))?;
         let der = CertificateDer::from_pem_slice(pem.as_bytes());
         let der = der.map_err(|error| format!("no certificate: {error}"))?;
-        Ok(Self { path: path.to_owned(), der, key, pem })
+        Ok(Self { path: path.to_owned(), der, pem })
     }
 
     fn has_expired(&self) -> bool {
@@ -234,6 +236,37 @@ pub(crate) fn is_wanted(config: &Config) -> bool {
         && config.tls.as_ref().is_none_or(|tls| tls.certificates.is_empty())
 }
 
+/// Has the local authority certify what `compiled` is for, if that takes its certificates; the root
+/// then.
+///
+/// # Errors
+/// What keeps the root from being read or made.
+pub(crate) fn provide(
+    compiled: &Compiled,
+    certificates: &Certificates,
+) -> Result<Option<Root>, String> {
+    if !is_wanted(&compiled.config) {
+        certificates.set_local(None);
+        return Ok(None);
+    }
+    let before = certificates.local();
+    let hosts = compile::local_names(compiled);
+    let known = |host: &String| before.as_ref().is_some_and(|before| before.hosts.contains(host));
+    for host in hosts.iter().filter(|host| !can_certify(host) && !known(host)) {
+        log::warn(
+            "authority",
+            format!(
+                "clients will not believe its certificate for {host}: it may certify only names that are \
+                 reserved, such as those below `.test` or `.localhost`"
+            ),
+        );
+    }
+    let root = Root::open()?;
+    let local = Authority::new(&root, hosts, compile::local_addresses(compiled))?;
+    certificates.set_local(Some(Arc::new(local)));
+    Ok(Some(root))
+}
+
 /// Whether the root may certify `name`: a host, or `*.` and a host.
 pub(crate) fn can_certify(name: &str) -> bool {
     let name = name.strip_prefix("*.").unwrap_or(name);
@@ -248,7 +281,7 @@ impl Authority {
     /// # Errors
     /// As [`Root::open`].
     pub(crate) fn new(
-        root: Root,
+        root: &Root,
         hosts: Vec<String>,
         addresses: Vec<IpAddr>,
     ) -> Result<Self, String> {
@@ -257,15 +290,11 @@ impl Authority {
         let key = key.map_err(|error| wrong(&error))?;
         let der = PrivateKeyDer::Pkcs8(key.serialize_der().into());
         let signing = any_supported_type(&der).map_err(|error| wrong(&error))?;
-        let Root { der, key: root_key, .. } = root;
+        let root_key = KeyPair::from_pem(&root.pem).map_err(|error| wrong(&error))?;
+        let der = root.der.clone();
         let issuer = Issuer::from_ca_cert_der(&der, root_key).map_err(|error| wrong(&error))?;
         let made = Mutex::default();
-        Ok(Self { issuer, root: der, key, signing, hosts: hosts.into(), addresses, made })
-    }
-
-    /// From now on these hosts are certified besides this machine.
-    pub(crate) fn rename(&self, hosts: Vec<String>) {
-        *self.hosts.write().unwrap_or_else(PoisonError::into_inner) = hosts;
+        Ok(Self { issuer, root: der, key, signing, hosts, addresses, made })
     }
 
     /// The certificate for `name`: one that is known here, or else for this machine.
@@ -291,8 +320,7 @@ impl Authority {
             Some(rest) => name.strip_suffix(rest).is_some_and(|label| label.ends_with('.')),
             None => host == name,
         };
-        name.ends_with(".localhost")
-            || self.hosts.read().unwrap_or_else(PoisonError::into_inner).iter().any(covers)
+        name.ends_with(".localhost") || self.hosts.iter().any(covers)
     }
 
     fn make(&self, name: &str) -> Result<CertifiedKey, rcgen::Error> {
@@ -343,7 +371,7 @@ mod tests {
         assert!(root.certificate_pem().starts_with("-----BEGIN CERTIFICATE-----"));
         assert!(!root.certificate_pem().contains("PRIVATE"));
         let hosts = vec!["shop.test".to_owned(), "*.example.com".to_owned()];
-        let authority = Authority::new(root, hosts, vec!["10.0.0.1".parse().expect("one")]);
+        let authority = Authority::new(&root, hosts, vec!["10.0.0.1".parse().expect("one")]);
         let authority = authority.expect("an authority");
         let names = |asked: Option<&str>| {
             let found = authority.find(asked).expect("always one");

@@ -12,6 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::acme::Keeper;
+use super::authority;
 use super::certificates::{Https, TlsServer};
 use super::compile;
 use super::endpoints::{Standing, Telling, Vain};
@@ -299,6 +300,9 @@ impl Control {
                 "{address}: a change of `proxy-protocol` or `http3`, or between HTTP, HTTPS and TCP, takes a restart\n"
             ));
         }
+        if self.dev {
+            authority::provide(&compiled, &self.tls.certificates)?;
+        }
         let https = self
             .tls
             .config(&compiled.config, &compiled.clients_tls)
@@ -309,9 +313,6 @@ impl Control {
         self.compiled = compiled;
         self.https = https;
         self.tls.certificates.set_files(&self.compiled.certificates);
-        if let Some(local) = self.tls.certificates.local() {
-            local.rename(compile::local_names(&self.compiled));
-        }
         let folder = folder_of(self.loader.path());
         self.keeper.apply(compile::acme(&self.compiled, &folder, self.dev));
         log::set_level(self.compiled.config.log.level);

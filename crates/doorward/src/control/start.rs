@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use super::acme::Keeper;
-use super::authority::{self, Authority};
+use super::authority;
 use super::certificates::TlsServer;
 use super::health::Checker;
 use super::listeners::{Listeners, Speaks, Unavailable};
@@ -127,10 +127,11 @@ async fn assemble(
 
     let tls = TlsServer::new(Arc::default()).map_err(io::Error::other)?;
     tls.certificates.set_files(&compiled.certificates);
-    let untrusted_root = match dev && authority::is_wanted(&compiled.config) {
-        true => local_authority(&compiled, &tls)?,
+    let root = match dev {
+        true => authority::provide(&compiled, &tls.certificates).map_err(io::Error::other)?,
         false => None,
     };
+    let untrusted_root = root.filter(|root| !trust::is_trusted(root)).map(|root| root.path);
     let keeper = Keeper::start(Arc::clone(&tls.certificates));
     keeper.apply(compile::acme(&compiled, &folder_of(loader.path()), dev));
     let mut registry = Registry::new(count + 1, metrics.started);
@@ -244,27 +245,6 @@ async fn assemble(
     control.run(received, signals).await;
     stop_admin.send_replace(true);
     Ok(())
-}
-
-/// Has the local authority certify what is asked for; where its root is, if that is not trusted yet.
-fn local_authority(compiled: &Compiled, tls: &TlsServer) -> io::Result<Option<PathBuf>> {
-    let root = authority::Root::open().map_err(io::Error::other)?;
-    let path = (!trust::is_trusted(&root)).then(|| root.path.clone());
-    for name in compile::local_names(compiled) {
-        if !authority::can_certify(&name) {
-            log::warn(
-                "authority",
-                format!(
-                    "clients will not believe its certificate for {name}: it may certify only names that \
-                     are reserved, such as those below `.test` or `.localhost`"
-                ),
-            );
-        }
-    }
-    let local =
-        Authority::new(root, compile::local_names(compiled), compile::local_addresses(compiled));
-    tls.certificates.set_local(Some(Arc::new(local.map_err(io::Error::other)?)));
-    Ok(path)
 }
 
 async fn bind_admin(address: SocketAddr) -> io::Result<TcpListener> {

@@ -86,6 +86,20 @@ fn dev_orders_nothing_from_a_real_authority() {
 }
 
 #[test]
+fn a_listener_that_is_added_is_certified() {
+    let plain = "[listen]\nhttp = \"127.0.0.1:0\"\n";
+    let door = dev(Folder::new(), &format!("{plain}{}", route("shop.test")));
+    door.rewrite(&format!("{LISTEN}{}", route("shop.test")));
+    door.signal(rustix::process::Signal::HUP);
+    door.stderr.wait_for("version 2 applied");
+    let status = door.admin("GET", "/api/status");
+    let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
+    let address = status["config"]["listening-https"][0].as_str().expect("it listens");
+    let connected = client(&door.folder, "shop.test").connect(address.parse().expect("an address"));
+    connected.expect("it is trusted");
+}
+
+#[test]
 fn production_does_without_it() {
     let folder = Folder::new();
     folder.write("doorward.toml", format!("{LISTEN}{}", route("shop.test")));
