@@ -3,6 +3,7 @@
 mod endpoints;
 mod failing;
 mod health;
+mod killing;
 mod leaving;
 mod names;
 
