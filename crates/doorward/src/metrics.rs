@@ -144,6 +144,10 @@ pub(crate) struct ServiceShard {
     pub(crate) retries: Counter,
     /// Those that would have been, had the budget not been spent.
     pub(crate) retries_denied: Counter,
+    /// Requests that were at its endpoints, summed up over all sweeps.
+    pub(crate) running: Counter,
+    /// Requests that wait for an instance to start, now.
+    pub(crate) held: Counter,
     /// Endpoints that were left alone, by why.
     pub(crate) ejections: [Counter; Suspicion::ALL.len()],
     /// By the first digit of the status, 1 to 5.

@@ -9,6 +9,7 @@ pub mod breaker;
 pub mod cache;
 pub mod coding;
 mod cx;
+pub mod deadline;
 mod decision;
 pub mod fault;
 pub mod files;

@@ -152,7 +152,8 @@ pub(crate) fn processes(
             spec.environment = environment(&run.environment);
             spec.directory = directory(folder, run.directory.as_deref());
             door_url.clone_into(&mut spec.door_url);
-            spec.instances = run.instances;
+            spec.instances = run.scale.min;
+            spec.instances_max = run.scale.max;
             spec.stop_grace = run.stop_grace;
             spec.checked = Checked::connections(service.protocol);
             if let Some(health) = &service.health {

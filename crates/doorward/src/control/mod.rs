@@ -15,6 +15,7 @@ pub(crate) mod process;
 pub(crate) mod registry;
 mod resolve;
 pub(crate) mod run;
+mod scale;
 pub(crate) mod snapshot;
 pub(crate) mod start;
 pub(crate) mod token;

@@ -218,6 +218,8 @@ pub(crate) struct Published {
     version: AtomicU64,
     current: Mutex<Arc<Snapshot>>,
     changed: Notify,
+    /// Somebody waits for an instance that does not run.
+    wanted: Notify,
 }
 
 impl Published {
@@ -226,6 +228,7 @@ impl Published {
             version: AtomicU64::new(first.version),
             current: Mutex::new(Arc::new(first)),
             changed: Notify::new(),
+            wanted: Notify::new(),
         }
     }
 
@@ -247,6 +250,16 @@ impl Published {
         self.version.store(version, Ordering::Release);
         self.changed.notify_waiters();
         before
+    }
+
+    /// Says that a request waits for an instance.
+    pub(crate) fn want(&self) {
+        self.wanted.notify_one();
+    }
+
+    /// Waits for the next [`Self::want`].
+    pub(crate) async fn wanted(&self) {
+        self.wanted.notified().await;
     }
 
     /// Waits for the next [`Self::publish`], from the first time that this is polled or enabled.

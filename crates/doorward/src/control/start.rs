@@ -28,7 +28,7 @@ use super::run::{
 };
 use super::snapshot::{Published, Snapshot};
 use super::workers::{Shared, Workers, runtime};
-use super::{compile, notify, token};
+use super::{compile, notify, scale, token};
 use crate::admin::Admin;
 use crate::cli::trust;
 use crate::data::listen::{self, Listener, PerClient};
@@ -226,6 +226,11 @@ async fn assemble(
         status,
     };
     control.start_services();
+    tokio::task::spawn_local(scale::keep_scaled(
+        Arc::clone(&shared.published),
+        Arc::clone(&control.metrics),
+        control.supervision.clone(),
+    ));
     let services = &control.published.current().services;
     control.checker.apply(services, &folder_of(control.loader.path()));
     notify::systemd("READY=1");

@@ -19,6 +19,7 @@ use super::call::{self, Recoding};
 use super::connection::Connection;
 use super::end::{End, Speech};
 use super::h2::client::{self, Link};
+use super::limit;
 use super::respond;
 use super::scratch::Scratch;
 use super::serve::Body;
@@ -172,6 +173,7 @@ async fn try_once(
     let reached = connect(connection, service, endpoint, course.pooled).await?;
     let reused = reached.is_reused();
     call::pass_deadline_on(connection, scratch)?;
+    limit::pass_on(connection, scratch, service);
     let recoding = Recoding::of_request(scratch.cx.grpc.as_deref());
     let to = if recoding.is_some() { Framing::Chunked } else { body.framing };
     let (side, head) = begin(reached, scratch, service, endpoint, to)?;
@@ -212,7 +214,7 @@ fn outcome(connection: &Connection, fault: Fault, failure: Option<Failure>) -> O
         // The client's time is over, not the endpoint's.
         Some(Failure::Timeout) if connection.watch.is_limit_over() => Outcome::Abandoned,
         Some(Failure::Reset | Failure::Timeout | Failure::Status(_)) => Outcome::Failed,
-        None if fault.side() == Doing::Upstream && fault != Fault::DeadlineExceeded => {
+        None if fault.side() == Doing::Upstream && !connection.watch.is_limit_over() => {
             Outcome::Failed
         }
         None => Outcome::Abandoned,
@@ -293,7 +295,7 @@ async fn pause(
             return Poll::Ready(Err(Fault::ClientGone));
         }
         if connection.watch.is_limit_over() {
-            return Poll::Ready(Err(Fault::DeadlineExceeded));
+            return Poll::Ready(Err(limit::fault(connection)));
         }
         Poll::Pending
     })

@@ -273,6 +273,8 @@ pub(crate) fn sweep(worker: &Worker, snapshot: &Snapshot) {
             let mut services = worker.balances.services.borrow_mut();
             let Some(known) = services.get_mut(service.index) else { continue };
             let in_use = known.used || known.running > 0;
+            let counters = &service.metrics.shards[worker.index];
+            counters.running.add(u64::from(known.running));
             known.used = false;
             if !in_use || known.generation != service.generation {
                 continue;

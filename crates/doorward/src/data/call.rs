@@ -19,39 +19,11 @@ use super::scratch::Scratch;
 use super::transfer::Broken;
 use crate::control::snapshot::{Limits, Times};
 
-/// Makes the deadline that the client of a call set the limit of every wait on its way.
-pub(super) fn limit(connection: &Connection, scratch: &Scratch) {
-    if let Some(timeout) = scratch.cx.grpc.as_ref().and_then(|call| call.timeout) {
-        let timeout_ns = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
-        // Never early: who waits hears of it up to a sweep late.
-        let at_ms = scratch.cx.now_ns.saturating_add(timeout_ns).div_ceil(1_000_000);
-        connection.watch.limit(at_ms);
-    }
-}
-
 /// Notes how `service` broke the call off, if it is its doing.
 pub(super) fn note_reset(scratch: &mut Scratch, service: &mut End, fault: Fault) {
     let by_service = matches!(fault, Fault::UpstreamClosed | Fault::UpstreamTruncated);
     if let (Some(call), End::Stream(stream), true) = (&mut scratch.cx.grpc, service, by_service) {
         call.broken = stream.reset_code().map(Status::of_reset);
-    }
-}
-
-/// What `fault` is, if it is the client's own limit that is over.
-pub(super) fn or_deadline(connection: &Connection, fault: Fault) -> Fault {
-    let waited = matches!(
-        fault,
-        Fault::ConnectTimeout
-            | Fault::SendTimeout
-            | Fault::FirstByteTimeout
-            | Fault::BetweenBytesTimeout
-            | Fault::BodyIdle
-            | Fault::BodyTooSlow
-            | Fault::ClientStalled
-    );
-    match waited && connection.watch.is_limit_over() {
-        true => Fault::DeadlineExceeded,
-        false => fault,
     }
 }
 

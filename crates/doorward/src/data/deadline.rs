@@ -119,6 +119,7 @@ pub(crate) struct Watch {
     index: usize,
     /// No deadline is later than this, in milliseconds.
     limit_ms: Cell<u64>,
+    limit_of_client: Cell<bool>,
 }
 
 impl Watch {
@@ -148,7 +149,7 @@ impl Watch {
             }
         };
         deadlines.taken.notify_one();
-        Self { deadlines, index, limit_ms: Cell::new(NEVER) }
+        Self { deadlines, index, limit_ms: Cell::new(NEVER), limit_of_client: Cell::new(false) }
     }
 
     fn with<T>(&self, look: impl FnOnce(&Slot) -> T) -> T {
@@ -181,14 +182,24 @@ impl Watch {
 
     /// Milliseconds until the limit; `None` if there is none.
     pub(crate) fn left_ms(&self) -> Option<u64> {
-        let limit_ms = Some(self.limit_ms.get()).filter(|limit_ms| *limit_ms != NEVER)?;
-        Some(limit_ms.saturating_sub(self.now_ms()))
+        Some(self.limit_ms()?.saturating_sub(self.now_ms()))
     }
 
     /// From now on no deadline is later than `at_ms` of the worker's clock, until
-    /// [`Watch::unlimit`].
-    pub(crate) fn limit(&self, at_ms: u64) {
+    /// [`Watch::unlimit`]. It may be the client that says so.
+    pub(crate) fn limit(&self, at_ms: u64, by_client: bool) {
         self.limit_ms.set(at_ms);
+        self.limit_of_client.set(by_client);
+    }
+
+    /// Whether it is the client that set the limit.
+    pub(crate) fn is_limit_of_client(&self) -> bool {
+        self.limit_of_client.get()
+    }
+
+    /// The limit, by the worker's clock; `None` if there is none.
+    pub(crate) fn limit_ms(&self) -> Option<u64> {
+        Some(self.limit_ms.get()).filter(|limit_ms| *limit_ms != NEVER)
     }
 
     /// Deadlines may be as late as they like.
@@ -250,7 +261,7 @@ mod tests {
     async fn a_limit_cuts_every_deadline_that_is_set_behind_it() {
         let deadlines = Rc::new(Deadlines::new(Instant::now()));
         let watch = Watch::new(Rc::clone(&deadlines)).await;
-        watch.limit(deadlines.now_ms() + 100);
+        watch.limit(deadlines.now_ms() + 100, false);
         watch.set(1000);
         deadlines.sweep(deadlines.now_ms() + 99);
         assert!(!watch.is_over() && !watch.is_limit_over());

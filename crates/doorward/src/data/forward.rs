@@ -11,6 +11,8 @@ use super::attempt::{self, Sending};
 use super::call;
 use super::connection::{After, Connection};
 use super::end::End;
+use super::hold;
+use super::limit;
 use super::pace::Pace;
 use super::respond;
 use super::scratch::Scratch;
@@ -39,7 +41,25 @@ pub(crate) async fn forward(
     scratch.lines.clear();
     rules::forward::append(&scratch.request, connection.peer, &scratch.cx, &mut scratch.lines);
     tunnel::complete_request(scratch, connection.worker.random());
-    call::limit(connection, scratch);
+    if let Err(fault) = limit::begin(connection, scratch, service) {
+        return respond::fault(connection, scratch, Some(route), fault, None).await;
+    }
+    let ready;
+    let service = if hold::is_due(service) {
+        match Box::pin(hold::until_ready(connection, scratch, service, body)).await {
+            Ok(now) => {
+                ready = now;
+                &*ready
+            }
+            Err(fault) => {
+                service.metrics.shards[connection.worker.index].failures.add(1);
+                let fault = limit::or_limit(connection, fault);
+                return respond::fault(connection, scratch, Some(route), fault, None).await;
+            }
+        }
+    } else {
+        service
+    };
     // Filled by `send` and used by `deliver` where it lies: it is too large to be handed around.
     let mut exchange = None;
     let sending = Sending { snapshot, service, body, body_bytes_max: bytes_max };
@@ -56,7 +76,7 @@ pub(crate) async fn forward(
         }
         Err(fault) => {
             counters.failures.add(1);
-            let fault = call::or_deadline(connection, fault);
+            let fault = limit::or_limit(connection, fault);
             if let Some(exchange) = &mut exchange {
                 call::note_reset(scratch, &mut exchange.side, fault);
             }
@@ -113,7 +133,7 @@ async fn deliver(
     }
     let (pace, _) = call::patience(connection, scratch, &snapshot.limits, service.times);
     let relayed = relay(connection, pace, exchange, &mut answer).await;
-    let relayed = relayed.map_err(|fault| call::or_deadline(connection, fault));
+    let relayed = relayed.map_err(|fault| limit::or_limit(connection, fault));
 
     let mut done = Done::new(Some(route), scratch.response.status, After::Persist);
     done.response_bytes = answer.bytes;
@@ -214,7 +234,7 @@ async fn relay(
                 }
                 if connection.watch.is_limit_over() {
                     // However steadily it comes.
-                    return Poll::Ready(Err(Fault::DeadlineExceeded));
+                    return Poll::Ready(Err(limit::fault(connection)));
                 }
                 Poll::Pending
             }

@@ -16,6 +16,8 @@ mod files;
 mod forward;
 mod h2;
 pub(crate) mod h3;
+mod hold;
+mod limit;
 pub(crate) mod listen;
 mod pace;
 mod piece;

@@ -10,6 +10,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use tokio::sync::futures::Notified;
+
 use super::balance::{self, Balances};
 use super::buffer;
 use super::deadline::{Deadlines, SWEEP};
@@ -122,6 +124,16 @@ impl Worker {
     #[inline]
     pub(crate) fn random(&self) -> u128 {
         u128::from(self.draw()) << 64 | u128::from(self.draw())
+    }
+
+    /// Says that a request waits for an instance.
+    pub(crate) fn want(&self) {
+        self.published.want();
+    }
+
+    /// Waits for the next snapshot.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.published.changed()
     }
 
     /// 64 random bits.

@@ -42,8 +42,10 @@ pub enum Fault {
     ConnectionIdle,
     /// The deadline that the client set cannot be read.
     DeadlineMalformed,
-    /// The time that the client set for its call is over.
+    /// The time that the client set is over.
     DeadlineExceeded,
+    /// The time that a request may take in all is over.
+    TotalTimeout,
     /// `CONNECT`: this is no tunnel (RFC 9110, 9.3.6).
     Connect,
     /// The request has come by here before: our name is in `Via`.
@@ -208,6 +210,7 @@ impl Fault {
             | Self::ClientStalled
             | Self::ConnectionIdle
             | Self::DeadlineExceeded
+            | Self::TotalTimeout
             | Self::Bug => Stage::Deliver,
         }
     }
@@ -260,6 +263,7 @@ impl Fault {
             | Self::UpgradeFailed
             | Self::BetweenBytesTimeout
             | Self::DeadlineExceeded
+            | Self::TotalTimeout
             | Self::UpstreamTruncated => Side::Upstream,
         }
     }
@@ -299,6 +303,7 @@ impl Fault {
             | Self::ConnectionIdle
             | Self::DeadlineMalformed
             | Self::DeadlineExceeded
+            | Self::TotalTimeout
             | Self::Connect
             | Self::Loop
             | Self::TooEarly
@@ -362,7 +367,8 @@ impl Fault {
             | Self::FirstByteTimeout
             | Self::BetweenBytesTimeout
             | Self::ConnectionIdle
-            | Self::DeadlineExceeded => 504,
+            | Self::DeadlineExceeded
+            | Self::TotalTimeout => 504,
         }
     }
 
@@ -383,6 +389,7 @@ impl Fault {
             Self::ConnectionIdle => "connection-idle",
             Self::DeadlineMalformed => "deadline-malformed",
             Self::DeadlineExceeded => "deadline-exceeded",
+            Self::TotalTimeout => "total-timeout",
             Self::Connect => "connect",
             Self::Loop => "loop",
             Self::TooEarly => "too-early",
@@ -432,8 +439,8 @@ impl Fault {
             Self::HelloMalformed(_) => "The connection does not begin as it has to",
             Self::UnrecognizedName => "There is no server of this name here",
             Self::ConnectionIdle => "Nothing was said for too long",
-            Self::DeadlineMalformed => "The deadline of the call cannot be read",
-            Self::DeadlineExceeded => "The deadline of the call is over",
+            Self::DeadlineMalformed => "The deadline of the request cannot be read",
+            Self::DeadlineExceeded => "The deadline of the request is over",
             Self::Connect => "This server opens no tunnels",
             Self::Loop => "The request went in a circle",
             Self::TooEarly => "The request came too early: it is to be sent again",
@@ -454,9 +461,10 @@ impl Fault {
             | Self::Unreachable
             | Self::ConnectFailed
             | Self::NoTls(_) => "The service could not be reached",
-            Self::SendTimeout | Self::FirstByteTimeout | Self::BetweenBytesTimeout => {
-                "The service did not answer in time"
-            }
+            Self::SendTimeout
+            | Self::FirstByteTimeout
+            | Self::BetweenBytesTimeout
+            | Self::TotalTimeout => "The service did not answer in time",
             Self::SendFailed
             | Self::UpstreamClosed
             | Self::StreamRefused
@@ -483,8 +491,9 @@ impl Fault {
             Self::HelloMalformed(not_hello) => not_hello.reason(),
             Self::UnrecognizedName => "no entry is for the server that the client names",
             Self::ConnectionIdle => "nothing moved in either direction for too long",
-            Self::DeadlineMalformed => "the client's `grpc-timeout` is no time",
-            Self::DeadlineExceeded => "the time that the client set for its call is over",
+            Self::DeadlineMalformed => "the client's deadline is no time",
+            Self::DeadlineExceeded => "the time that the client set is over",
+            Self::TotalTimeout => "the time that a request may take in all is over",
             Self::Connect => "`CONNECT` is not offered",
             Self::Loop => "our own name is in `Via`",
             Self::TooEarly => "it came in early data, and its method is not safe",
@@ -556,7 +565,8 @@ impl Fault {
             Self::FirstByteTimeout
             | Self::BetweenBytesTimeout
             | Self::ConnectionIdle
-            | Self::DeadlineExceeded => "connection_read_timeout",
+            | Self::DeadlineExceeded
+            | Self::TotalTimeout => "connection_read_timeout",
             Self::UpstreamMalformed(Malformed::HeadTooLarge | Malformed::TooManyFields) => {
                 "http_response_header_section_size"
             }

@@ -103,7 +103,7 @@ fn the_form_follows_the_weights() {
 }
 
 /// Every fault.
-pub(crate) const ALL: [Fault; 57] = [
+pub(crate) const ALL: [Fault; 58] = [
     Fault::Malformed(Malformed::Host),
     Fault::BodyMalformed(Malformed::ChunkSize),
     Fault::HeadTimeout,
@@ -117,6 +117,7 @@ pub(crate) const ALL: [Fault; 57] = [
     Fault::ConnectionIdle,
     Fault::DeadlineMalformed,
     Fault::DeadlineExceeded,
+    Fault::TotalTimeout,
     Fault::Connect,
     Fault::Loop,
     Fault::TooEarly,
@@ -210,6 +211,7 @@ fn the_whole_table() {
         connection-idle        504 deliver   ours     -        connection_read_timeout
         deadline-malformed     400 head      client   -        http_request_error
         deadline-exceeded      504 deliver   upstream -        connection_read_timeout
+        total-timeout          504 deliver   upstream -        connection_read_timeout
         connect                501 head      client   -        http_request_error
         loop                   502 head      client   -        proxy_loop_detected
         too-early              425 head      client   -        http_request_error

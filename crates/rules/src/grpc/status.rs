@@ -118,7 +118,8 @@ impl Status {
             | Fault::BodyTooSlow
             | Fault::SendTimeout
             | Fault::FirstByteTimeout
-            | Fault::BetweenBytesTimeout => Self::DeadlineExceeded,
+            | Fault::BetweenBytesTimeout
+            | Fault::TotalTimeout => Self::DeadlineExceeded,
             Fault::BodyTooLarge => Self::ResourceExhausted,
             Fault::MethodNotAllowed | Fault::Connect => Self::Unimplemented,
             Fault::Malformed(_)

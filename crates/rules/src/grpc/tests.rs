@@ -198,6 +198,7 @@ fn faults_have_statuses() {
         connection-idle        Unavailable
         deadline-malformed     Internal
         deadline-exceeded      DeadlineExceeded
+        total-timeout          DeadlineExceeded
         connect                Unimplemented
         loop                   Internal
         too-early              Unavailable

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use config::{At, Period, Report};
 
 use super::retry;
+use super::scale;
 use super::text::{Instances, ServiceConfig};
 use super::tls;
 use super::{Endpoint, Health, HostField, Policy, Pool, Run, Service, Source, Timeouts};
@@ -25,6 +26,8 @@ impl Service {
             Some(health) => Health::build(health, &config.protocol, report).map(Some),
         };
         let retry = retry::build(config.retry.as_ref(), report);
+        let named =
+            config.deadline.as_ref().is_none_or(|name| check_deadline(name, report)) && named;
         if !named {
             return None;
         }
@@ -34,6 +37,7 @@ impl Service {
             protocol: *config.protocol,
             tls: tls.ok()?,
             timeouts: timeouts?,
+            deadline: config.deadline.as_ref().map(|name| name.to_ascii_lowercase().into()),
             pool: Pool { idle: (*config.idle).into(), idle_connections: *config.idle_connections },
             host: host?,
             health: health?,
@@ -86,6 +90,7 @@ fn only_for_run(config: &ServiceConfig) -> impl Iterator<Item = (&'static str, c
     [
         ("build", config.build.as_ref().map(At::place)),
         ("instances", config.instances.as_ref().map(At::place)),
+        ("scale", config.scale.as_ref().map(At::place)),
         ("environment", config.environment.as_ref().map(At::place)),
         ("directory", config.directory.as_ref().map(At::place)),
         ("stop-grace", config.stop_grace.as_ref().map(At::place)),
@@ -260,11 +265,12 @@ fn read_run(run: &At<String>, config: &ServiceConfig, report: &mut Report) -> Op
         }
         environment.push(((**name).as_str().into(), value.as_str().into()));
     }
-    let (command, build, instances) = (command?, build?, instances?);
+    let scale = instances.and_then(|all| scale::build(config.scale.as_ref(), all, report));
+    let (command, build, scale) = (command?, build?, scale?);
     valid.then(|| Run {
         command,
         build,
-        instances: instances.min,
+        scale,
         environment: environment.into(),
         directory: config.directory.as_ref().map(|directory| directory.as_str().into()),
         stop_grace: config
@@ -280,18 +286,13 @@ fn read_instances(instances: Option<&At<Instances>>, report: &mut Report) -> Opt
         return Some(Instances { min: 1, max: 1 });
     };
     let Instances { min, max } = **instances;
-    if min == 0 {
+    if max == 0 {
         report.error(instances, "a service needs at least one instance").help("write at least 1");
     } else if min > max {
         report.error(instances, format!("`min = {min}` is more than `max = {max}`"));
     } else if max > INSTANCES_MAX {
         report.error(instances, format!("{max} instances are more than {INSTANCES_MAX}"));
     } else {
-        if min < max {
-            report
-                .warning(instances, format!("more than `min = {min}` instances are not built yet"))
-                .help("write the number to start");
-        }
         return Some(**instances);
     }
     None
@@ -323,7 +324,10 @@ fn read_timeouts(config: &ServiceConfig, report: &mut Report) -> Option<Timeouts
         ("send", &config.send),
         ("first-byte", &config.first_byte),
         ("between-bytes", &config.between_bytes),
-    ] {
+    ]
+    .into_iter()
+    .chain(config.total.as_ref().map(|total| ("total", total)))
+    {
         if period.is_zero() {
             report
                 .error(period, format!("`{key} = \"0s\"` refuses every request"))
@@ -336,7 +340,18 @@ fn read_timeouts(config: &ServiceConfig, report: &mut Report) -> Option<Timeouts
         send: (*config.send).into(),
         first_byte: (*config.first_byte).into(),
         between_bytes: (*config.between_bytes).into(),
+        total: config.total.as_ref().map(|total| (**total).into()),
     })
+}
+
+fn check_deadline(name: &At<String>, report: &mut Report) -> bool {
+    if name.is_empty() || !name.bytes().all(wire::fields::is_token_byte) {
+        report
+            .error(name, format!("`{}` is not the name of a header", **name))
+            .help("write one such as \"Request-Timeout\"");
+        return false;
+    }
+    true
 }
 
 fn read_host(host: &At<String>, report: &mut Report) -> Option<HostField> {

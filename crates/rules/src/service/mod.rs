@@ -4,6 +4,7 @@ mod build;
 mod health;
 mod policy;
 mod retry;
+mod scale;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -16,6 +17,7 @@ use std::time::Duration;
 pub use health::{Ask, Get, Health, HealthConfig};
 pub use policy::Policy;
 pub use retry::RetryConfig;
+pub use scale::ScaleConfig;
 pub use text::{Instances, Protocol, ServiceConfig};
 pub use tls::{Tls, TlsCertificate, TlsConfig, TlsTable};
 
@@ -36,6 +38,8 @@ pub struct Service {
     pub tls: Option<Tls>,
     /// How long each step may take.
     pub timeouts: Timeouts,
+    /// The header in which clients say how long they wait, and in which the service is told.
+    pub deadline: Option<Box<str>>,
     /// What becomes of idle connections.
     pub pool: Pool,
     /// What stands in `Host`.
@@ -47,7 +51,7 @@ pub struct Service {
 }
 
 /// Where a service is, or how to start it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Source {
     /// It runs already.
     Endpoints(Box<[Endpoint]>),
@@ -77,14 +81,14 @@ pub enum Endpoint {
 }
 
 /// How to start a service.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Run {
     /// The command and its arguments; `{port}` stands for the port it is to listen on.
     pub command: Box<[Box<str>]>,
     /// What to run once before, such as a compiler.
     pub build: Option<Box<[Box<str>]>>,
-    /// How many to start.
-    pub instances: u32,
+    /// How many there are, and by what that is told.
+    pub scale: crate::scale::Policy,
     /// Variables for both commands.
     pub environment: Box<[(Box<str>, Box<str>)]>,
     /// Where both commands run; relative to the configuration file.
@@ -104,6 +108,9 @@ pub struct Timeouts {
     pub first_byte: Duration,
     /// From any bytes of the answer to the next.
     pub between_bytes: Duration,
+    /// From the request's head to the last byte of the answer, retries included; as long as it takes
+    /// if there is none.
+    pub total: Option<Duration>,
 }
 
 /// What becomes of idle connections.

@@ -56,7 +56,9 @@ fn a_service_that_runs_already() {
                     send: 30s,
                     first_byte: 5s,
                     between_bytes: 60s,
+                    total: None,
                 },
+                deadline: None,
                 pool: Pool {
                     idle: 60s,
                     idle_connections: 1024,
@@ -134,9 +136,6 @@ fn a_service_that_is_started() {
          instances = { min = 2, max = 4 }\nenvironment = { A = 'b' }\ndirectory = 'x'\n\
          stop-grace = '1s'\nhost = 'example.com'",
         expect![[r#"
-            doorward.toml:7:13: warning: more than `min = 2` instances are not built yet
-               7 | instances = { min = 2, max = 4 }
-                 |             ^^^^^^^^^^^^^^^^^^^^ write the number to start
             Service {
                 name: "a",
                 source: Run(
@@ -154,7 +153,15 @@ fn a_service_that_is_started() {
                                 "make",
                             ],
                         ),
-                        instances: 2,
+                        scale: Policy {
+                            min: 2,
+                            max: 4,
+                            target: Concurrency(
+                                16.0,
+                            ),
+                            down_after_ms: 300000,
+                            idle_ms: 300000,
+                        },
                         environment: [
                             (
                                 "A",
@@ -174,7 +181,9 @@ fn a_service_that_is_started() {
                     send: 30s,
                     first_byte: 60s,
                     between_bytes: 60s,
+                    total: None,
                 },
+                deadline: None,
                 pool: Pool {
                     idle: 60s,
                     idle_connections: 1024,
@@ -509,6 +518,45 @@ fn what_is_wrong_with_a_service_is_said() {
              |                                     ^^^^^^^
              = that is at doorward.toml:6:19
     "#]],
+    );
+    check(
+        "endpoints = ['h:1']\ntotal = '0s'\ndeadline = 'a b'",
+        expect![[r#"
+        doorward.toml:6:9: `total = "0s"` refuses every request
+           6 | total = '0s'
+             |         ^^^^ write the longest time that is still of use to the client
+        doorward.toml:7:12: `a b` is not the name of a header
+           7 | deadline = 'a b'
+             |            ^^^^^ write one such as "Request-Timeout"
+    "#]],
+    );
+    check(
+        "run = 'x {port}'\nscale = { cpu = '70%' }",
+        expect![[r#"
+        doorward.toml:6:9: `scale` means nothing for a fixed number of instances
+           6 | scale = { cpu = '70%' }
+             |         ^^^^^^^^^^^^^^^ write such as `instances = { min = 1, max = 4 }`
+    "#]],
+    );
+    check(
+        "run = 'x {port}'\ninstances = { min = 0, max = 3 }\nscale = { cpu = '70%', latency = '1s' }",
+        expect![[r#"
+            doorward.toml:7:34: `cpu` and `latency` both say what an instance is for
+               7 | scale = { cpu = '70%', latency = '1s' }
+                 |                                  ^^^^ remove one of them
+                 = the other one is at doorward.toml:7:17
+        "#]],
+    );
+    check(
+        "run = 'x {port}'\ninstances = { min = 0, max = 3 }\nscale = { cpu = '0%', idle = '10ms' }",
+        expect![[r#"
+            doorward.toml:7:17: `cpu = "0%"` is too small
+               7 | scale = { cpu = '0%', idle = '10ms' }
+                 |                 ^^^^ write at least "1%"
+            doorward.toml:7:30: `idle = "10ms"` is too small
+               7 | scale = { cpu = '0%', idle = '10ms' }
+                 |                              ^^^^^^ write at least "1s"
+        "#]],
     );
     check(
         "endpoint = ['h:1']",

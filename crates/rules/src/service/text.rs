@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::health::HealthConfig;
 use super::retry::RetryConfig;
+use super::scale::ScaleConfig;
 use super::tls::TlsConfig;
 
 /// A service: what is called, as a whole. It has either `endpoints` or `run`.
@@ -30,10 +31,13 @@ pub struct ServiceConfig {
     /// A command to run once before `run`, such as a compiler.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub build: Option<At<String>>,
-    /// How many instances of `run` there are: a number, or `{ min, max }`, of which `min` are started
-    /// as yet. 1 if left out.
+    /// How many instances of `run` there are: a number, or `{ min, max }` for as many as are needed. 1
+    /// if left out. With `min = 0` there is none while nobody asks, and the first requests wait for one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instances: Option<At<Instances>>,
+    /// How many instances are needed, if there are `{ min, max }`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scale: Option<At<ScaleConfig>>,
     /// Variables for `run` and `build`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment: Option<At<BTreeMap<At<String>, At<String>>>>,
@@ -73,6 +77,14 @@ pub struct ServiceConfig {
     /// How long the service may pause within its answer.
     #[serde(default = "minute")]
     pub between_bytes: At<Period>,
+    /// How long a request may take in all, from its head to the last byte of the answer, retries
+    /// included. No limit if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<At<Period>>,
+    /// The header in which clients say how long they wait, such as `"Request-Timeout"`: seconds, or a
+    /// number with `s` or `ms`. The service is told in the same header how long there is still time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<At<String>>,
     /// How long an idle connection is kept.
     #[serde(default = "minute")]
     pub idle: At<Period>,
@@ -88,6 +100,7 @@ impl Default for ServiceConfig {
             run: None,
             build: None,
             instances: None,
+            scale: None,
             environment: None,
             directory: None,
             stop_grace: None,
@@ -100,6 +113,8 @@ impl Default for ServiceConfig {
             send: send(),
             first_byte: minute(),
             between_bytes: minute(),
+            total: None,
+            deadline: None,
             idle: minute(),
             idle_connections: idle_connections(),
         }
@@ -215,7 +230,7 @@ impl JsonSchema for Instances {
                 {
                     "type": "object",
                     "properties": {
-                        "min": { "type": "integer", "minimum": 1 },
+                        "min": { "type": "integer", "minimum": 0 },
                         "max": { "type": "integer", "minimum": 1 },
                     },
                     "required": ["min", "max"],

@@ -79,6 +79,14 @@ impl Fleet {
         })
     }
 
+    /// Wants so many instances of a service.
+    pub(super) fn scale(&mut self, name: &str, count: usize, now: Time) -> Vec<Effect> {
+        if let Some(service) = self.services.get_mut(name) {
+            service.scale(count);
+        }
+        self.step(now, |_, _, _| {})
+    }
+
     pub(super) fn tick(&mut self, now: Time) -> Vec<Effect> {
         self.step(now, Service::tick)
     }

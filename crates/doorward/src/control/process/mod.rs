@@ -19,7 +19,10 @@ mod supervisor;
 
 pub(crate) use build::{BuildSpec, run_builds};
 pub(crate) use failure::spelled;
+pub(crate) use fleet::InstanceStatus;
 pub(crate) use journal::{Entries, Entry, Level, Said, Sink, journal};
+pub(crate) use news::StateName;
+pub(crate) use service::Role;
 pub(crate) use spec::{CommandLine, ServiceSpec};
 pub(crate) use supervisor::{EndpointsChanged, Supervision, supervisor};
 

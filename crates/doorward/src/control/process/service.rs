@@ -16,8 +16,10 @@ type Effects = Vec<Effect>;
 #[derive(Debug)]
 pub(super) struct Service {
     wanted: Arc<ServiceSpec>,
-    /// How many slots there are to be; 0 once the service is removed.
+    /// How many slots there are to be.
     count: usize,
+    /// Whether nobody wants it any more.
+    removed: bool,
     slots: Vec<Slot>,
     /// Replaced or surplus instances on their way out.
     leaving: Vec<Instance>,
@@ -49,6 +51,7 @@ impl Service {
     pub(super) fn new(spec: Arc<ServiceSpec>) -> Self {
         Self {
             count: spec.instances as usize,
+            removed: false,
             wanted: spec,
             slots: Vec::new(),
             leaving: Vec::new(),
@@ -58,7 +61,9 @@ impl Service {
 
     /// Wants `spec` from now on.
     pub(super) fn apply(&mut self, spec: Arc<ServiceSpec>) {
-        self.count = spec.instances as usize;
+        self.removed = false;
+        // What it has grown to stays, as far as it may be so.
+        self.count = self.count.clamp(spec.instances as usize, spec.most());
         for instance in self.all_mut() {
             if instance.spec.starts_like(&spec) {
                 instance.spec = Arc::clone(&spec);
@@ -67,12 +72,19 @@ impl Service {
         self.wanted = spec;
     }
 
+    /// Wants so many instances from now on, as far as its spec allows.
+    pub(super) fn scale(&mut self, count: usize) {
+        if !self.removed {
+            self.count = count.clamp(self.wanted.instances as usize, self.wanted.most());
+        }
+    }
+
     pub(super) fn remove(&mut self) {
-        self.count = 0;
+        (self.count, self.removed) = (0, true);
     }
 
     pub(super) fn is_gone(&self) -> bool {
-        self.count == 0 && self.slots.is_empty() && self.leaving.is_empty()
+        self.removed && self.slots.is_empty() && self.leaving.is_empty()
     }
 
     pub(super) fn event(&mut self, id: RunId, event: &Event, now: Time, effects: &mut Effects) {
@@ -97,7 +109,7 @@ impl Service {
 
     /// Stops everything at once.
     pub(super) fn stop(&mut self, now: Time, effects: &mut Effects) {
-        self.count = 0;
+        self.remove();
         for instance in self.all_mut() {
             instance.stop(now, effects);
         }

@@ -20,7 +20,9 @@ pub(crate) struct ServiceSpec {
     pub(crate) directory: PathBuf,
     /// Where the service reaches the others: `DOORWARD_URL`.
     pub(crate) door_url: String,
+    /// How many are started, and how many there may be later.
     pub(crate) instances: u32,
+    pub(crate) instances_max: u32,
     pub(crate) checked: Checked,
     /// How long a process may take until it is healthy for the first time.
     pub(crate) start_limit: Duration,
@@ -40,11 +42,17 @@ impl ServiceSpec {
             directory: PathBuf::from("."),
             door_url: String::new(),
             instances: 1,
+            instances_max: 1,
             checked: Checked::connections(Protocol::Http1),
             start_limit: Duration::from_secs(60),
             stop_grace: Duration::from_secs(10),
             drain_limit: Duration::from_secs(30),
         }
+    }
+
+    /// The most instances that there may be.
+    pub(super) fn most(&self) -> usize {
+        self.instances.max(self.instances_max) as usize
     }
 
     /// Whether a running process of `self` is just as `other` wants it. What remains (limits, checks,

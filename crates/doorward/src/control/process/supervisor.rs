@@ -37,6 +37,7 @@ pub(crate) struct Supervision(mpsc::UnboundedSender<Order>);
 enum Order {
     Apply(Vec<ServiceSpec>),
     Drained(SocketAddr),
+    Scale(Box<str>, u32),
     Status(oneshot::Sender<Vec<InstanceStatus>>),
     Stop(oneshot::Sender<()>),
 }
@@ -101,6 +102,11 @@ impl Supervision {
         self.send(Order::Drained(address));
     }
 
+    /// Wants so many instances of `service`, as far as its configuration allows.
+    pub(crate) fn scale(&self, service: &str, count: u32) {
+        self.send(Order::Scale(service.into(), count));
+    }
+
     /// Every instance, as it is now.
     pub(crate) async fn status(&self) -> Vec<InstanceStatus> {
         let (reply, status) = oneshot::channel();
@@ -163,6 +169,7 @@ impl Supervisor {
         let now = self.began.elapsed();
         match order {
             Order::Apply(specs) => self.fleet.apply(specs, now),
+            Order::Scale(service, count) => self.fleet.scale(&service, count as usize, now),
             Order::Drained(address) => self.fleet.drained(address, now),
             Order::Status(reply) => {
                 let _ = reply.send(self.fleet.status(self.epoch));

@@ -32,7 +32,7 @@ fn a_fault_is_a_status_in_the_head() {
     for (asked, expected) in [
         (call(&[]), (14, "The service could not be reached")),
         (elsewhere, (12, "There is nothing here")),
-        (call(&[("grpc-timeout", "soon")]), (13, "The deadline of the call cannot be read")),
+        (call(&[("grpc-timeout", "soon")]), (13, "The deadline of the request cannot be read")),
         (call(&[("content-length", "11")]), (8, "The body of the request is too large")),
     ] {
         let body = if expected.0 == 8 { &b"hello world"[..] } else { b"" };
@@ -61,7 +61,7 @@ fn a_deadline_ends_the_call_on_both_sides() {
     let microseconds = microseconds.expect("the finest unit with room").expect("a number");
     assert!((1..300_000).contains(&microseconds), "{passed_on}");
     let answer = client.answer(asked.response).expect("an answer");
-    assert_eq!(status(&answer.fields), (4, "The deadline of the call is over".to_owned()));
+    assert_eq!(status(&answer.fields), (4, "The deadline of the request is over".to_owned()));
     let took = began.elapsed();
     assert!(took >= Duration::from_millis(300) && took < LIMIT / 4, "{took:?}");
     assert_eq!(given_up(&service, &mut served), Reason::CANCEL);

@@ -6,6 +6,8 @@ mod health;
 mod killing;
 mod leaving;
 mod names;
+mod scaling;
+mod time;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,0 +1,95 @@
+//! As many instances as are needed, and none while nobody asks.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use crate::door::{Door, Folder};
+use crate::ops::{get, status, until};
+
+/// A service that takes a tenth of a second for each request.
+const SLOW_PY: &str = r#"
+import http.server, os, signal, sys, time
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        if self.path != "/healthz":
+            time.sleep(0.1)
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+    def log_message(self, *args):
+        pass
+
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 128
+    daemon_threads = True
+
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+Server(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"#;
+
+fn start(keys: &str) -> Door {
+    let folder = Folder::new();
+    folder.write("slow.py", SLOW_PY);
+    Door::start_in(
+        folder,
+        &format!(
+            "[service.a]\nrun = \"python3 slow.py {{port}}\"\n{keys}\n\
+             health = {{ path = \"/healthz\", every = \"100ms\", healthy-after = 1 }}\n\
+             [[route]]\npath = \"/*\"\nservice = \"a\"\n"
+        ),
+    )
+}
+
+/// How many instances hold a place, and how many of them get requests.
+fn instances(door: &Door) -> (usize, usize) {
+    let status = status(door);
+    let service = &status["services"][0];
+    let instances = service["instances"].as_array().expect("a list");
+    let incumbents = instances.iter().filter(|one| one["role"] == "incumbent").count();
+    (incumbents, service["endpoints"].as_array().expect("a list").len())
+}
+
+#[test]
+fn load_brings_instances_and_quiet_takes_them() {
+    let door = start(
+        "instances = { min = 1, max = 3 }\n\
+         scale = { concurrency = 2, down-after = \"1s\" }",
+    );
+    until("it is up", || (instances(&door) == (1, 1)).then_some(()));
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..12 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    assert_eq!(get(door.http[0], "/").0, 200);
+                }
+            });
+        }
+        // Whatever is found wrong must not leave the others asking for ever.
+        let grown = std::panic::catch_unwind(|| {
+            until("it has grown", || (instances(&door) == (3, 3)).then_some(()));
+        });
+        done.store(true, Ordering::Relaxed);
+        grown.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+    door.stderr.wait_for("instances: more requests at once than they are for");
+    until("it has shrunk", || (instances(&door) == (1, 1)).then_some(()));
+}
+
+#[test]
+fn who_asks_first_waits_for_the_first_instance() {
+    let door =
+        start("instances = { min = 0, max = 2 }\nscale = { idle = \"1s\", down-after = \"1s\" }");
+    assert_eq!(instances(&door), (0, 0));
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| assert_eq!(get(door.http[0], "/"), (200, "ok".to_owned())));
+        }
+    });
+    door.stderr.wait_for("somebody asks for it, and there is none");
+    until("nobody is left", || (instances(&door) == (0, 0)).then_some(()));
+    assert_eq!(get(door.http[0], "/").0, 200);
+}
