@@ -105,6 +105,12 @@ impl Quic {
     /// A client that begins by saying `control` on a stream in one direction.
     #[track_caller]
     pub(crate) fn connect_with(address: SocketAddr, trusted: &Made, control: &[u8]) -> Self {
+        Self::connect_as(address, Wants::trusting(&[trusted]), control)
+    }
+
+    /// The same, by a client that wants more of TLS.
+    #[track_caller]
+    pub(crate) fn connect_as(address: SocketAddr, wants: Wants, control: &[u8]) -> Self {
         let (alive, gone) = oneshot::channel::<()>();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("a runtime");
@@ -113,7 +119,7 @@ impl Quic {
         let (endpoint, connection, control) = handle.block_on(async {
             let mut endpoint =
                 Endpoint::client(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a socket");
-            endpoint.set_default_client_config(config(trusted));
+            endpoint.set_default_client_config(config(wants));
             let connecting = endpoint.connect(address, "localhost").expect("a client");
             let connection = tokio::time::timeout(LIMIT, connecting).await;
             let connection = connection.expect("it came in time").expect("somebody speaks QUIC");
@@ -210,8 +216,8 @@ impl Quic {
     }
 }
 
-fn config(trusted: &Made) -> ClientConfig {
-    let tls = Wants::trusting(&[trusted]).protocols(&["h3"]).into_config();
+fn config(wants: Wants) -> ClientConfig {
+    let tls = wants.protocols(&["h3"]).into_config();
     let crypto = QuicClientConfig::try_from(tls).expect("it has what QUIC needs");
     ClientConfig::new(Arc::new(crypto))
 }
@@ -227,7 +233,7 @@ pub(crate) fn first_packets(count: usize, trusted: &Made) -> Vec<Vec<u8>> {
     let _entered = runtime.enter();
     let mut endpoint =
         Endpoint::client(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a socket");
-    endpoint.set_default_client_config(config(trusted));
+    endpoint.set_default_client_config(config(Wants::trusting(&[trusted])));
     // They wait for an answer, and repeat themselves.
     let connecting: Vec<_> = (0..count)
         .map(|_| runtime.spawn(endpoint.connect(address, "localhost").expect("a client")))

@@ -6,6 +6,7 @@ use rcgen::SanType;
 
 use super::authority::{Authority, Signed};
 use crate::door::{Door, Folder};
+use crate::quic::{Quic, SETTINGS, frame, request};
 use crate::tls::client::{Encrypted, Made, Wants};
 use crate::wire::{Service, field};
 
@@ -321,4 +322,24 @@ fn explain_takes_a_client_by_the_name_of_its_certificate() {
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(said.contains(outcome), "{identity:?}: {said} {output:?}");
     }
+}
+
+#[test]
+fn http3_asks_for_the_same_certificates() {
+    let control = [&[0], &frame(SETTINGS, &[])[..]].concat();
+    let setting = Setting::new(", required = false", "client-certificate = \"cn:web\"");
+    let (web, other) = (setting.clients.client(1, "web", &[]), setting.clients.client(2, "b", &[]));
+    for (signed, status) in [(Some(&web), 200), (Some(&other), 403), (None, 403)] {
+        let client = Quic::connect_as(setting.door.https[0], setting.client(signed), &control);
+        assert_eq!(client.ask(&request("GET", "/", &[]), b"").status, status);
+    }
+    let received = &setting.service.wait_received(1)[0];
+    assert_eq!(field(received, "x-client-identity"), Some("cn:web"));
+    let setting = Setting::new("", "");
+    let good = setting.clients.client(1, "good", &[]);
+    let client = Quic::connect_as(setting.door.https[0], setting.client(Some(&good)), &control);
+    assert_eq!(client.ask(&request("GET", "/", &[]), b"").status, 200);
+    let refused = Quic::connect_as(setting.door.https[0], setting.client(None), &control);
+    let why = refused.wait(refused.connection.closed()).to_string();
+    assert!(why.contains("116"), "the alert is certificate_required: {why}");
 }
