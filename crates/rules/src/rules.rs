@@ -96,7 +96,10 @@ impl Rules {
             table.add(route);
             kept.push(Arc::clone(route));
         }
-        let tcp = Tcp::build(tcp, report, |name, place, report| linking.find(name, place, report));
+        let texts = tcp;
+        let tcp =
+            Tcp::build(texts, report, |name, place, report| linking.find(name, place, report));
+        report_tls_within_tls(texts, &tcp, services, report);
         if !errors {
             // Routes that could not be built may have led there.
             linking.report_unused(report);
@@ -209,6 +212,26 @@ impl Rules {
     #[must_use]
     pub fn service(&self, id: ServiceId) -> &Service {
         &self.services[id.0 as usize]
+    }
+}
+
+/// Reports entries whose clients' TLS, which is passed on as it is, would be put into another one.
+fn report_tls_within_tls(
+    texts: &[TcpText],
+    tcp: &Tcp,
+    services: &[(At<String>, Option<Arc<Service>>)],
+    report: &mut Report,
+) {
+    let known: Vec<_> = services.iter().filter_map(|(_, service)| service.as_ref()).collect();
+    for (text, entry) in texts.iter().zip(tcp.entries()) {
+        let service = known.get(entry.service.0 as usize);
+        if let Some(sni) = &text.sni
+            && service.is_some_and(|service| service.tls.is_some())
+        {
+            report
+                .error(sni, "the client's TLS is passed on as it is, and the service has `tls`")
+                .help("remove `tls` from the service, or `sni` here to pass plain TCP on by TLS");
+        }
     }
 }
 

@@ -319,3 +319,25 @@ fn an_authority_that_is_written_anew_holds_for_the_next_request() {
     let answer = door.ask(GET);
     assert!(answer.contains("urn:doorward:fault:certificate-unknown-authority"), "{answer}");
 }
+
+#[test]
+fn plain_tcp_goes_on_by_tls() {
+    let folder = Folder::new();
+    let authority = Authority::new("ours");
+    authority.write(&folder, "ca.pem");
+    let service = Upstream::new();
+    let front = Front::new(config(&authority.sign(&["127.0.0.1"]), None, &[]), service.address());
+    let config = format!(
+        "[[tcp]]\nlisten = \"127.0.0.1:0\"\nservice = \"it\"\n[service.it]\n\
+         endpoints = [\"{}\"]\ntls = {{ roots = \"ca.pem\" }}\nconnect = \"20s\"\n",
+        front.address
+    );
+    let door = Door::start_in(folder, &config);
+    let mut client = crate::wire::Wire::connect(door.tcp[0]);
+    client.send("hello");
+    let mut service = service.accept();
+    assert_eq!(service.read_exact(5), b"hello");
+    service.send("and back");
+    assert_eq!(client.read_exact(8), b"and back");
+    front.seen().expect("a handshake");
+}
