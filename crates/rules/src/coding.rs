@@ -49,7 +49,7 @@ pub enum Effort {
     /// A third of the CPU of `high` for nine tenths of what it saves.
     #[default]
     Normal,
-    /// The smallest that is fit for answers made on the fly; for routes whose answers are cached.
+    /// The smallest that is fit for answers made on the fly.
     High,
 }
 

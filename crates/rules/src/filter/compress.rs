@@ -30,8 +30,7 @@ pub(super) struct Compress {
 pub struct CompressConfig {
     /// The codings that are offered; among those that a client likes as much, the first.
     pub codings: At<Vec<Coding>>,
-    /// How hard it is tried: `"low"`, `"normal"` or `"high"`, which is for routes whose answers are
-    /// cached.
+    /// How hard it is tried: `"low"`, `"normal"` or `"high"`.
     pub effort: Effort,
     /// The smallest body that is compressed, if its size is known beforehand: below a packet or two
     /// nothing is gained.
