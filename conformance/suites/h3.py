@@ -22,6 +22,8 @@ from kit.outcome import Outcome, Table, say
 PACKAGES = ("aioquic", "curl_cffi")
 LARGE_BYTES = 10_000_000
 POST_BYTES = 100_000
+#: A larger Blob takes longer to make than the virtual time of a Chromium without a screen lets it.
+BLOB_BYTES_MAX = 256 << 20
 HOLD_MS = 1000
 SECONDS = 900
 PATTERN = b"0123456789abcdef"
@@ -261,10 +263,11 @@ def chromium_parallel(proxy: Front, given) -> str:
 
 
 def chromium_upload(proxy: Front, given) -> str:
-    found = page(proxy, f"?upload={given.upload}", seconds=SECONDS)
-    if found["upload"] != given.upload:
-        raise Bad(f"{found['upload']} of {given.upload} bytes arrived")
-    return f"{given.upload} B arrived"
+    length = min(given.upload, BLOB_BYTES_MAX)
+    found = page(proxy, f"?upload={length}", seconds=SECONDS)
+    if found["upload"] != length:
+        raise Bad(f"{found['upload']} of {length} bytes arrived")
+    return f"{length} B arrived"
 
 
 def page(proxy: Front, query: str, **more) -> dict:
