@@ -76,8 +76,10 @@ pub(crate) fn explain(
     let request = format!("{} {}", question.method, question.url);
     let outcome = match rules.decide(&mut head, &mut cx) {
         Verdict::Forward { service, .. } => {
+            let service_rules = rules.service(service);
+            let key = service_rules.policy.hash.as_ref().and_then(|by| by.key(&head, &cx));
             let trail = cx.trail.as_mut().expect("it was just put there");
-            balance(trail, rules.service(service), &endpoints(service.0 as usize))
+            balance(trail, service_rules, &endpoints(service.0 as usize), key)
         }
         Verdict::Reply { reply, .. } => format!("answer {}", reply.status),
         Verdict::Files { files, candidates, .. } => {
@@ -113,7 +115,12 @@ fn certificate(trail: &mut Trail, certificates: &Certificates, url: &str) {
 }
 
 /// Which endpoint of `service` would be taken.
-fn balance(trail: &mut Trail, service: &Service, endpoints: &[(String, Standing)]) -> String {
+fn balance(
+    trail: &mut Trail,
+    service: &Service,
+    endpoints: &[(String, Standing)],
+    key: Option<u64>,
+) -> String {
     let name = &service.name;
     let members = (0_u32..).zip(endpoints).map(|(id, (address, _))| Member {
         id,
@@ -131,7 +138,7 @@ fn balance(trail: &mut Trail, service: &Service, endpoints: &[(String, Standing)
     for (address, standing) in unwell {
         trail.note("passed-over", format!("{address} ({})", standing.name()));
     }
-    match balancer.pick(&loads, &Ask::default()) {
+    match balancer.pick(&loads, &Ask { key, ..Ask::default() }) {
         Some(pick) => {
             let (address, _) = &endpoints[pick.at];
             trail.note("endpoint", address.clone());
@@ -211,7 +218,7 @@ fn explain_connection(
             trail.note("entry", entry.name());
             trail.record("tcp", "choose", why);
             let service = rules.service(entry.service);
-            balance(&mut trail, service, &endpoints(entry.service.0 as usize))
+            balance(&mut trail, service, &endpoints(entry.service.0 as usize), None)
         }
         Err(fault) => {
             trail.record("fault", fault.slug(), fault.reason());

@@ -51,6 +51,8 @@ struct Course {
     attempts: usize,
     /// Whether it may be done twice.
     may_repeat: bool,
+    /// What is to meet the same endpoint again.
+    key: Option<u64>,
     /// Whether an idle connection may be used.
     pooled: bool,
     /// What was sent of it before.
@@ -58,6 +60,18 @@ struct Course {
 }
 
 impl Course {
+    fn new(service: &Service, scratch: &Scratch) -> Self {
+        let hash = service.rules.policy.hash.as_ref();
+        Self {
+            tried: [0; TRIED_MAX],
+            attempts: 0,
+            may_repeat: scratch.request.method.is_idempotent(),
+            key: hash.and_then(|by| by.key(&scratch.request, &scratch.cx)),
+            pooled: true,
+            carried: None,
+        }
+    }
+
     fn tried(&self) -> &[u32] {
         &self.tried[..self.attempts.min(TRIED_MAX)]
     }
@@ -81,24 +95,19 @@ pub(super) async fn send<'s>(
     let service = sending.service;
     let worker = Rc::clone(&connection.worker);
     worker.balances.arrive(service, scratch.cx.now_ns);
-    let mut course = Course {
-        tried: [0; TRIED_MAX],
-        attempts: 0,
-        may_repeat: scratch.request.method.is_idempotent(),
-        pooled: true,
-        carried: None,
-    };
+    let mut course = Course::new(service, scratch);
     let mut now_ns = scratch.cx.now_ns;
     loop {
         let ask = Ask {
             now_ns,
             random: worker.draw(),
             tried: course.tried(),
+            key: course.key,
             may_repeat: course.may_repeat,
             ..Ask::default()
         };
-        let (attempt, pick) = Attempt::begin(&worker, service, &ask)
-            .ok_or(if service.is_started { Fault::Starting } else { Fault::NoEndpoint })?;
+        let (attempt, pick) =
+            Attempt::begin(&worker, service, &ask).ok_or_else(|| nobody(service))?;
         let endpoint = &*service.endpoints[pick.at];
         scratch.cx.note("endpoint", &endpoint.text);
         scratch.cx.record("balance", "pick", pick.why);
@@ -149,6 +158,18 @@ pub(super) async fn send<'s>(
             Box::pin(pause(connection, (pause_ms, speech))).await?;
             now_ns = worker.now_ns();
         }
+    }
+}
+
+/// What it means that none of the endpoints may be used.
+fn nobody(service: &Service) -> Fault {
+    match service.is_started {
+        // All that are there are full, or none is.
+        _ if service.rules.policy.requests_max.is_some() && !service.endpoints.is_empty() => {
+            Fault::UpstreamBusy
+        }
+        true => Fault::Starting,
+        false => Fault::NoEndpoint,
     }
 }
 
@@ -256,8 +277,7 @@ fn judge(
         }
     };
     // A connection that was closed while it was idle is no failure that an outage could multiply.
-    let workers = worker.metrics.client_workers().len();
-    if failure != Failure::Stale && !worker.balances.take_retry(service, workers, worker.now_ns()) {
+    if failure != Failure::Stale && !worker.balances.take_retry(service, worker.now_ns()) {
         counters.retries_denied.add(1);
         scratch.cx.record("retry", "no", "the budget for retries is spent");
         return None;

@@ -26,8 +26,9 @@ const COMPARE_EVERY_NS: u64 = 500_000_000;
 const REST_MS: u64 = 1_000;
 
 /// Everything that one worker knows so.
-#[derive(Default)]
 pub(crate) struct Balances {
+    /// How many workers share the requests.
+    workers: usize,
     loads: RefCell<Loads>,
     /// By the index of the service.
     services: RefCell<Vec<Known>>,
@@ -63,9 +64,9 @@ impl Default for Known {
 
 impl Known {
     #[inline]
-    fn keep_up(&mut self, service: &Service, loads: &mut Loads, now_ns: u64) {
+    fn keep_up(&mut self, service: &Service, loads: &mut Loads, now_ns: u64, workers: usize) {
         if self.generation != service.generation {
-            self.begin(service);
+            self.begin(service, workers);
         } else if now_ns.saturating_sub(self.renewed_ns) <= PLAN_NS_MAX {
             return;
         }
@@ -73,7 +74,7 @@ impl Known {
     }
 
     #[cold]
-    fn begin(&mut self, service: &Service) {
+    fn begin(&mut self, service: &Service, workers: usize) {
         let member = |endpoint: &std::sync::Arc<Endpoint>| Member {
             id: endpoint.id(),
             hash: endpoint.hash,
@@ -84,7 +85,12 @@ impl Known {
         };
         let members: Vec<Member> = service.endpoints.iter().map(member).collect();
         self.generation = service.generation;
-        self.balancer = Balancer::new(service.rules.policy.balance, &members);
+        let mut policy = service.rules.policy.balance;
+        if let Some(all) = service.rules.policy.requests_max {
+            // Workers know nothing of each other: each has its share, rounded up.
+            policy.running_max = all.div_ceil(workers.max(1) as u32);
+        }
+        self.balancer = Balancer::new(policy, &members);
     }
 
     #[cold]
@@ -100,6 +106,11 @@ impl Known {
 }
 
 impl Balances {
+    /// Of one among so many workers that share the requests.
+    pub(crate) fn new(workers: usize) -> Self {
+        Self { workers, loads: RefCell::default(), services: RefCell::default() }
+    }
+
     fn with<T>(
         &self,
         service: &Service,
@@ -111,7 +122,7 @@ impl Balances {
             services.resize_with(service.index + 1, Known::default);
         }
         let (known, loads) = (&mut services[service.index], &mut *self.loads.borrow_mut());
-        known.keep_up(service, loads, now_ns);
+        known.keep_up(service, loads, now_ns, self.workers);
         act(known, loads)
     }
 
@@ -121,9 +132,9 @@ impl Balances {
     }
 
     /// Whether one more attempt is within the budget of `service`; if so, it is taken.
-    pub(crate) fn take_retry(&self, service: &Service, workers: usize, now_ns: u64) -> bool {
+    pub(crate) fn take_retry(&self, service: &Service, now_ns: u64) -> bool {
         let policy = &service.rules.policy.retry.budget;
-        self.with(service, now_ns, |known, _| known.budget.take(policy, workers, now_ns))
+        self.with(service, now_ns, |known, _| known.budget.take(policy, self.workers, now_ns))
     }
 }
 

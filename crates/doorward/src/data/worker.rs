@@ -75,6 +75,7 @@ impl Worker {
         store: Arc<Store>,
     ) -> Rc<Self> {
         let pinned = RefCell::new(Rc::new(published.current()));
+        let balances = Balances::new(metrics.client_workers().len());
         Rc::new(Self {
             index,
             published,
@@ -92,7 +93,7 @@ impl Worker {
             trails,
             scratch: RefCell::default(),
             random_state: Cell::new(RandomState::new().hash_one(index)),
-            balances: Balances::default(),
+            balances,
             date: RefCell::new(DateLine::now()),
             draining: Cell::new(false),
         })

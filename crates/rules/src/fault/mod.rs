@@ -72,7 +72,7 @@ pub enum Fault {
     NoEndpoint,
     /// The instances of the service are still starting.
     Starting,
-    /// As many connections to the service are open as the configuration allows.
+    /// Every endpoint of the service has as many requests as the configuration allows.
     UpstreamBusy,
     /// No socket could be had: descriptors or local ports are used up.
     SocketsExhausted,
@@ -507,7 +507,7 @@ impl Fault {
             Self::Overloaded => "more work than can be done in time",
             Self::NoEndpoint => "the service has no usable endpoint",
             Self::Starting => "the instances of the service are still starting",
-            Self::UpstreamBusy => "as many connections to the service are open as allowed",
+            Self::UpstreamBusy => "every endpoint has as many requests as allowed",
             Self::SocketsExhausted => "no socket could be had",
             Self::DnsFailed => "the name of the endpoint has no address",
             Self::DnsTimeout => "the name of the endpoint was not resolved in time",

@@ -4,11 +4,10 @@ use std::net::SocketAddr;
 
 use config::{At, Period, Report};
 
-use super::retry;
-use super::scale;
 use super::text::{Instances, ServiceConfig};
 use super::tls;
-use super::{Endpoint, Health, HostField, Policy, Pool, Run, Service, Source, Timeouts};
+use super::{Endpoint, Health, HostField, Pool, Run, Service, Source, Timeouts};
+use super::{balance, eject, retry, scale};
 
 /// The most instances of one service on one machine; beyond that the number is a slip.
 const INSTANCES_MAX: u32 = 256;
@@ -25,6 +24,8 @@ impl Service {
             None => Some(None),
             Some(health) => Health::build(health, &config.protocol, report).map(Some),
         };
+        let balance = balance::build(config.balance.as_ref(), report);
+        let eject = eject::build(config.eject.as_ref(), report);
         let retry = retry::build(config.retry.as_ref(), report);
         let named =
             config.deadline.as_ref().is_none_or(|name| check_deadline(name, report)) && named;
@@ -41,7 +42,7 @@ impl Service {
             pool: Pool { idle: (*config.idle).into(), idle_connections: *config.idle_connections },
             host: host?,
             health: health?,
-            policy: Policy { retry: retry?, ..Policy::default() },
+            policy: balance?.with(eject?, retry?),
         })
     }
 }

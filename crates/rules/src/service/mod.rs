@@ -1,6 +1,8 @@
 //! Services: what is called, as a whole, and how.
 
+mod balance;
 mod build;
+mod eject;
 mod health;
 mod policy;
 mod retry;
@@ -14,6 +16,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use balance::{BalanceConfig, By};
+pub use eject::EjectConfig;
 pub use health::{Ask, Get, Health, HealthConfig};
 pub use policy::Policy;
 pub use retry::RetryConfig;

@@ -1,5 +1,7 @@
 //! Services are tested as text: what is written, and what is said about it.
 
+mod policy;
+
 use expect_test::{Expect, expect};
 
 use super::Endpoint;
@@ -94,6 +96,8 @@ fn a_service_that_runs_already() {
                         slow_start_ns: 10000000000,
                         panic: 0.3,
                     },
+                    hash: None,
+                    requests_max: None,
                     passive: Some(
                         Passive {
                             failures_in_a_row: 5,
@@ -199,6 +203,8 @@ fn a_service_that_is_started() {
                         slow_start_ns: 10000000000,
                         panic: 0.3,
                     },
+                    hash: None,
+                    requests_max: None,
                     passive: Some(
                         Passive {
                             failures_in_a_row: 5,

@@ -9,6 +9,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::balance::BalanceConfig;
+use super::eject::EjectConfig;
 use super::health::HealthConfig;
 use super::retry::RetryConfig;
 use super::scale::ScaleConfig;
@@ -51,6 +53,12 @@ pub struct ServiceConfig {
     /// How to find out whether an endpoint is well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health: Option<At<HealthConfig>>,
+    /// How requests are shared out among the endpoints.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub balance: Option<At<BalanceConfig>>,
+    /// When an endpoint that does worse than the others gets no requests for a while.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eject: Option<At<EjectConfig>>,
     /// When requests are sent again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<At<RetryConfig>>,
@@ -105,6 +113,8 @@ impl Default for ServiceConfig {
             directory: None,
             stop_grace: None,
             health: None,
+            balance: None,
+            eject: None,
             retry: None,
             protocol: At::default(),
             tls: None,

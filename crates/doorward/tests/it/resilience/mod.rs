@@ -1,5 +1,6 @@
 //! Services that fail, slow down and come back, and clients that are to notice nothing.
 
+mod balancing;
 mod endpoints;
 mod failing;
 mod health;
