@@ -87,6 +87,43 @@ pub(crate) struct RouteShard {
     pub(crate) request_body_bytes: Counter,
     pub(crate) response_body_bytes: Counter,
     pub(crate) durations: Durations,
+    /// What the cache did with requests, by [`CacheResult`].
+    pub(crate) cache: [Counter; CacheResult::ALL.len()],
+    /// How long the service had taken for the answers that were given again.
+    pub(crate) cache_saved_ms: Counter,
+}
+
+/// What the cache did with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CacheResult {
+    /// A fresh answer was there.
+    Hit,
+    /// A stale one was given.
+    Stale,
+    /// One was there, and the service said that it is still so.
+    Validated,
+    /// Another request had asked for it already.
+    Collapsed,
+    /// The service was asked.
+    Miss,
+    /// The request went past the cache.
+    Bypass,
+}
+
+impl CacheResult {
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Hit, Self::Stale, Self::Validated, Self::Collapsed, Self::Miss, Self::Bypass];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Stale => "stale",
+            Self::Validated => "validated",
+            Self::Collapsed => "collapsed",
+            Self::Miss => "miss",
+            Self::Bypass => "bypass",
+        }
+    }
 }
 
 /// What all workers counted on one route.
@@ -228,6 +265,8 @@ pub(crate) struct WorkerMetrics {
     pub(crate) open: Counter,
     pub(crate) requests: Counter,
     pub(crate) upgraded: Counter,
+    /// Requests that wait for, or take, what is being fetched for the cache.
+    pub(crate) cache_waiting: Counter,
     /// By [`Metrics::fault_index`].
     pub(crate) faults: [Counter; FAULT_KINDS_MAX],
     pub(crate) log_lines_dropped: Counter,
@@ -249,6 +288,7 @@ impl Default for WorkerMetrics {
             open: Counter::default(),
             requests: Counter::default(),
             upgraded: Counter::default(),
+            cache_waiting: Counter::default(),
             faults: std::array::from_fn(|_| Counter::default()),
             log_lines_dropped: Counter::default(),
         }

@@ -24,6 +24,8 @@ pub struct Rules {
     tcp: Tcp,
     /// Whether clients are led to HTTPS.
     pub secure: Secure,
+    /// Whether any route has a cache.
+    caches: bool,
 }
 
 /// Where a route leads, beyond what it knows itself.
@@ -109,6 +111,7 @@ impl Rules {
             return None;
         }
         Some(Self {
+            caches: kept.iter().any(|route| route.cache.is_some()),
             table,
             routes: kept.into(),
             links: links.into(),
@@ -188,6 +191,12 @@ impl Rules {
     #[must_use]
     pub fn routes(&self) -> &[Arc<Route>] {
         &self.routes
+    }
+
+    /// Whether any route has a cache, so that answers to unsafe requests make something invalid.
+    #[must_use]
+    pub fn has_caches(&self) -> bool {
+        self.caches
     }
 
     /// The route at `id`.

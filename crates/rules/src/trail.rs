@@ -39,6 +39,11 @@ impl Trail {
         self.lines.push(Line { stage, step, why, notes });
     }
 
+    /// Adds the decisions of `other` behind these.
+    pub fn append(&mut self, other: Self) {
+        self.lines.extend(other.lines);
+    }
+
     /// The decisions so far.
     #[must_use]
     pub fn lines(&self) -> &[Line] {

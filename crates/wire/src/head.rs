@@ -248,6 +248,15 @@ impl RequestHead {
         }
     }
 
+    /// Makes a `HEAD` a `GET` of the same.
+    pub fn set_get(&mut self) {
+        if self.method == Method::Head {
+            self.fields.text[..3].copy_from_slice(b"GET");
+            self.method = Method::Get;
+            self.method_bytes = 3;
+        }
+    }
+
     /// The path and query as they stand in the request line.
     pub fn write_target(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.path());

@@ -17,8 +17,8 @@ use crate::control::snapshot::{Endpoint, Service, Snapshot};
 use crate::data::store::Store;
 use crate::data::tls::Refused;
 use crate::metrics::{
-    Counter, DURATION_BOUNDS_US, Durations, Metrics, RouteShard, ServiceShard, TcpMetrics,
-    TcpShard, WorkerMetrics,
+    CacheResult, Counter, DURATION_BOUNDS_US, Durations, Metrics, RouteShard, ServiceShard,
+    TcpMetrics, TcpShard, WorkerMetrics,
 };
 
 /// Everything that is counted, under the labels of `snapshot`.
@@ -98,6 +98,9 @@ fn connections(out: &mut String, metrics: &Metrics) {
     line(out, "doorward_client_requests_total", &[], sum(|worker| &worker.requests));
     family(out, "doorward_client_upgrades_total", "counter", "Connections that were upgraded.");
     line(out, "doorward_client_upgrades_total", &[], sum(|worker| &worker.upgraded));
+    let name = "doorward_cache_waiting_requests";
+    family(out, name, "gauge", "Requests that follow a fetch for the cache at the moment.");
+    line(out, name, &[], sum(|worker| &worker.cache_waiting));
     let name = "doorward_log_lines_dropped_total";
     family(out, name, "counter", "Lines of the access log that nobody took in time.");
     line(out, name, &[], sum(|worker| &worker.log_lines_dropped));
@@ -210,6 +213,24 @@ fn routes(out: &mut String, snapshot: &Snapshot) {
         let response = sum(&route.shards, &|shard| &shard.response_body_bytes);
         line(out, name, &[label, ("direction", "request")], request);
         line(out, name, &[label, ("direction", "response")], response);
+    }
+    let name = "doorward_cache_requests_total";
+    family(out, name, "counter", "Requests on routes with a cache, by route and result.");
+    for route in &routes {
+        for result in CacheResult::ALL {
+            let count = sum(&route.shards, &|shard| &shard.cache[result as usize]);
+            if count > 0 {
+                line(out, name, &[("route", &route.label), ("result", result.name())], count);
+            }
+        }
+    }
+    let name = "doorward_cache_saved_seconds_total";
+    family(out, name, "counter", "What the service had taken for the answers given again.");
+    for route in &routes {
+        let saved_ms = sum(&route.shards, &|shard| &shard.cache_saved_ms);
+        if saved_ms >= 1000 {
+            line(out, name, &[("route", &route.label)], saved_ms / 1000);
+        }
     }
     let name = "doorward_route_duration_seconds";
     family(out, name, "histogram", "From the request's head to the last byte of the response.");

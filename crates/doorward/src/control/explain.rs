@@ -75,8 +75,11 @@ pub(crate) fn explain(
     rules::forward::receive(&mut head, peer, &mut cx, trusts);
     let request = format!("{} {}", question.method, question.url);
     let outcome = match rules.decide(&mut head, &mut cx) {
-        Verdict::Forward { service, .. } => {
+        Verdict::Forward { route, service } => {
             let service_rules = rules.service(service);
+            if let Some(cache) = &rules.route(route).cache {
+                cache.explain(&head, &mut cx, &service_rules.name);
+            }
             let key = service_rules.policy.hash.as_ref().and_then(|by| by.key(&head, &cx));
             let trail = cx.trail.as_mut().expect("it was just put there");
             balance(trail, service_rules, &endpoints(service.0 as usize), key)

@@ -158,6 +158,7 @@ async fn assemble(
         trails: Trails::default(),
         per_client: PerClient::default(),
         store: Arc::clone(&store),
+        flights: Arc::default(),
     };
     let workers = Workers::start(count, &shared)?;
     listeners.apply(&wanted, &workers)?;

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::listeners::{ListenSpec, Sockets};
 use super::snapshot::Published;
+use crate::data::cache::Flights;
 use crate::data::h3::{self, listen::Place};
 use crate::data::listen::{self, Listener, PerClient};
 use crate::data::quic::Crossing;
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) trails: Trails,
     pub(crate) per_client: PerClient,
     pub(crate) store: Arc<Store>,
+    pub(crate) flights: Arc<Flights>,
 }
 
 impl Shared {
@@ -43,6 +45,7 @@ impl Shared {
             AccessLog::new(self.access.clone(), Arc::clone(&self.metrics), index),
             self.trails.clone(),
             Arc::clone(&self.store),
+            Arc::clone(&self.flights),
         )
     }
 }

@@ -26,6 +26,10 @@ pub(crate) fn record(
         shard.request_body_bytes.add(done.request_bytes);
         shard.response_body_bytes.add(done.response_bytes);
         shard.durations.record(duration_us);
+        if let Some(result) = scratch.noted.result {
+            shard.cache[result as usize].add(1);
+            shard.cache_saved_ms.add(scratch.noted.saved_ms);
+        }
         if let Some(call) = &scratch.cx.grpc {
             shard.grpc[call.ended(done.status, done.fault) as usize].add(1);
         }

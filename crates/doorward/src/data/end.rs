@@ -4,6 +4,7 @@ use std::task::{Context, Poll, ready};
 
 use wire::RequestHead;
 
+use super::cache::{Fetch, Source};
 use super::stream::{Stream, Why};
 use super::transfer::Side;
 
@@ -13,6 +14,10 @@ pub(crate) enum End {
     H1(Side),
     /// One stream of a connection that carries many exchanges at once.
     Stream(Box<Stream>),
+    /// A fetch that other requests follow; written to only.
+    Fetch(Box<Fetch>),
+    /// What is stored, or another request's fetch; read from only.
+    Cached(Source),
     /// Nobody is there any more, or somebody else talks to them.
     Closed,
 }
@@ -42,14 +47,14 @@ impl Speech {
 impl End {
     /// Whether messages are made of frames here, not of lines and chunks.
     pub(crate) fn is_framed(&self) -> bool {
-        matches!(self, Self::Stream(_))
+        matches!(self, Self::Stream(_) | Self::Fetch(_))
     }
 
     /// The connection of HTTP/1 that only its own code asks for.
     pub(crate) fn side(&mut self) -> &mut Side {
         match self {
             Self::H1(side) => side,
-            Self::Stream(_) | Self::Closed => unreachable!("asked only where HTTP/1 is spoken"),
+            _ => unreachable!("asked only where HTTP/1 is spoken"),
         }
     }
 
@@ -65,7 +70,8 @@ impl End {
                     Ok(0) | Err(_) => Poll::Ready(()),
                 }
             }
-            Self::H1(_) | Self::Closed => Poll::Pending,
+            Self::H1(_) | Self::Cached(_) | Self::Closed => Poll::Pending,
+            Self::Fetch(fetch) => fetch.poll_gone(cx),
             Self::Stream(stream) => stream.poll_gone(cx),
         }
     }
@@ -75,7 +81,7 @@ impl End {
         match self {
             Self::H1(side) => side.socket.reset_on_close(),
             Self::Stream(stream) => stream.reset(Why::Cancelled),
-            Self::Closed => {}
+            Self::Fetch(_) | Self::Cached(_) | Self::Closed => {}
         }
     }
 }

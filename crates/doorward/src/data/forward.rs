@@ -8,7 +8,6 @@ use wire::Version;
 use wire::h1::{self, Framing};
 
 use super::attempt::{self, Sending};
-use super::call;
 use super::connection::{After, Connection};
 use super::end::End;
 use super::hold;
@@ -21,6 +20,7 @@ use super::transfer::{Broken, Side, Transfer, Wait};
 use super::tunnel;
 use super::upstream::Exchange;
 use super::worker::Pinned;
+use super::{cache, call};
 use crate::control::snapshot::{Endpoint, Service};
 
 /// Forwards the request in `scratch` to `service_id`, and its answer to the client.
@@ -85,6 +85,24 @@ pub(crate) async fn forward(
     }
 }
 
+/// Lets all who have a say in it see the head of the answer.
+async fn see_response(
+    connection: &mut Connection,
+    snapshot: &Pinned,
+    scratch: &mut Scratch,
+    route: RouteId,
+    framing: Framing,
+) {
+    if let End::Fetch(fetch) = &mut connection.client
+        && let Some(cache) = &snapshot.rules.route(route).cache
+    {
+        // Filters see it when it goes to a client.
+        return fetch.land(cache, scratch, framing);
+    }
+    cache::see_response(connection, snapshot, scratch, route).await;
+    serve::see_response(snapshot, scratch, route);
+}
+
 /// Passes the answer on: its head from `scratch.response`, its body from `exchange`.
 async fn deliver(
     connection: &mut Connection,
@@ -111,7 +129,7 @@ async fn deliver(
     if tunnel::would_mislead(scratch) {
         return respond::fault(connection, scratch, Some(route), Fault::UpgradeFailed, None).await;
     }
-    serve::see_response(snapshot, scratch, route);
+    see_response(connection, snapshot, scratch, route, framing).await;
     call::note_status(scratch, None);
     let Ok(recoding) = call::recoding_of_answer(scratch, framing) else {
         return respond::fault(connection, scratch, Some(route), Fault::Bug, None).await;
@@ -183,7 +201,7 @@ fn may_still_answer(connection: &Connection, answer: &Transfer, fault: Fault) ->
 }
 
 /// How the body leaves, given how the answer announces it.
-fn client_framing(announced: Framing, version: Version) -> Framing {
+pub(super) fn client_framing(announced: Framing, version: Version) -> Framing {
     match (announced, version) {
         (Framing::Chunked | Framing::UntilClose, Version::Http10) => Framing::UntilClose,
         (Framing::Chunked | Framing::UntilClose, _) => Framing::Chunked,

@@ -7,6 +7,7 @@ mod account;
 mod attempt;
 mod balance;
 mod buffer;
+pub(crate) mod cache;
 mod call;
 pub(crate) mod connection;
 pub(crate) mod deadline;
@@ -29,7 +30,6 @@ pub(crate) mod respond;
 pub(crate) mod scratch;
 pub(crate) mod serve;
 mod socket;
-#[allow(dead_code, unused_imports, reason = "what looks up and stores comes next")]
 pub(crate) mod store;
 mod stream;
 mod tasks;

@@ -77,7 +77,11 @@ pub(crate) async fn fault(
     scratch.cx.note("status", fault.status());
     scratch.cx.record("fault", fault.slug(), fault.reason());
     let silent = Fault::Malformed(h1::Malformed::NotHttp);
-    if matches!(fault, Fault::ClientGone | Fault::ClientStalled) || fault == silent {
+    let told_otherwise = matches!(connection.client, End::Fetch(_));
+    if matches!(fault, Fault::ClientGone | Fault::ClientStalled)
+        || fault == silent
+        || told_otherwise
+    {
         let mut done = Done::new(route, fault.status(), After::Drop);
         done.fault = Some(fault);
         return done;
@@ -142,8 +146,15 @@ pub(crate) async fn interim(
     connection: &mut Connection,
     scratch: &mut Scratch,
 ) -> Result<(), Fault> {
-    if let End::Stream(client) = &mut connection.client {
-        return client.send_interim(&scratch.response).map_err(|_| Fault::ClientGone);
+    match &mut connection.client {
+        End::Stream(client) => {
+            return client.send_interim(&scratch.response).map_err(|_| Fault::ClientGone);
+        }
+        End::Fetch(fetch) => {
+            fetch.interim(&scratch.response);
+            return Ok(());
+        }
+        _ => {}
     }
     if scratch.request.version == Version::Http10 {
         // RFC 9110, 15.2: "a server MUST NOT send a 1xx response to an HTTP/1.0 client".
@@ -177,6 +188,7 @@ pub(crate) fn write_head(
     }
     let snapshot = connection.worker.pin();
     snapshot.rules.secure.append(&scratch.response, &scratch.cx, &mut scratch.lines);
+    scratch.lines.append(&mut scratch.noted.lines);
     let to = ToClient {
         version: scratch.request.version,
         framing,
@@ -188,6 +200,8 @@ pub(crate) fn write_head(
     match &mut connection.client {
         // A client that is gone is noticed by whoever writes the body or awaits its end.
         End::Stream(client) => drop(client.send_head(&scratch.response, &to, !body)),
+        // It was told of the head already.
+        End::Fetch(_) => {}
         _ => h1::encode_response(&scratch.response, &to, &mut scratch.out),
     }
 }

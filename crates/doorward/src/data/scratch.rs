@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use rules::Cx;
 use wire::{RequestHead, ResponseHead};
 
+use super::cache::Noted;
+
 /// Taken when a request begins, given back when the connection is idle again: an idle connection
 /// holds none of it.
 pub(crate) struct Scratch {
@@ -15,6 +17,8 @@ pub(crate) struct Scratch {
     pub(crate) out: Vec<u8>,
     /// Field lines that are added to the request.
     pub(crate) lines: Vec<u8>,
+    /// What the cache noted of the request.
+    pub(crate) noted: Noted,
 }
 
 /// Above this a vector gives memory back: twice what an ordinary request needs.
@@ -28,6 +32,7 @@ impl Default for Scratch {
             cx: Cx::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), false),
             out: Vec::new(),
             lines: Vec::new(),
+            noted: Noted::default(),
         }
     }
 }
@@ -43,5 +48,6 @@ impl Scratch {
         self.out.shrink_to(KEPT_BYTES_MAX);
         self.lines.clear();
         self.lines.shrink_to(KEPT_BYTES_MAX);
+        self.noted.clear();
     }
 }

@@ -1,6 +1,6 @@
 //! The life of a request, on one page.
 //!
-//! listener -> connection -> **request -> route -> filters -> (cache) -> balancer -> upstream ->
+//! listener -> connection -> **request -> route -> filters -> cache -> balancer -> upstream ->
 //! response**. Rules decide; this file does what they decided and keeps account of it.
 
 use std::rc::Rc;
@@ -15,7 +15,7 @@ use super::connection::{After, Connection};
 use super::end::End;
 use super::scratch::Scratch;
 use super::worker::Pinned;
-use super::{account, encode, files, forward, respond};
+use super::{account, cache, encode, files, forward, respond};
 use crate::control::snapshot::covers;
 
 /// How a request ended.
@@ -106,6 +106,9 @@ async fn answer(
         }
     }
     match snapshot.rules.decide(&mut scratch.request, &mut scratch.cx) {
+        Verdict::Forward { route, service } if snapshot.rules.route(route).cache.is_some() => {
+            cache::serve(connection, snapshot, scratch, route, service, body).await
+        }
         Verdict::Forward { route, service } => {
             forward::forward(connection, snapshot, scratch, route, service, body).await
         }

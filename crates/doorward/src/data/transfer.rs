@@ -14,6 +14,7 @@ use wire::Fields;
 use wire::h1::{self, BodyDecoder, BodyLimits, Framing, Malformed};
 
 use super::buffer::{Buffer, Incoming, SMALL_BYTES};
+use super::cache::{Fetch, Source};
 use super::call::Recoding;
 use super::end::End;
 use super::piece::Piece;
@@ -181,6 +182,26 @@ impl Outgoing {
         self.written = 0;
         Poll::Ready(Ok(()))
     }
+
+    /// As [`Self::poll_flush`], into memory.
+    fn poll_flush_fetch(
+        &mut self,
+        fetch: &mut Fetch,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        if let Some(piece) = &self.data {
+            ready!(fetch.poll_room(cx));
+            self.written += piece.len();
+            fetch.push(piece);
+        }
+        self.data = None;
+        if let Some(Ending::Trailers(trailers)) = self.end.take() {
+            fetch.set_trailers(trailers);
+        }
+        self.head.clear();
+        self.written = 0;
+        Poll::Ready(Ok(()))
+    }
 }
 
 /// A body on its way. What is written first is the head that was given.
@@ -323,7 +344,8 @@ impl Transfer {
                 let flushed = match to {
                     End::H1(side) => self.out.poll_flush(&mut side.socket, cx),
                     End::Stream(stream) => self.out.poll_flush_frames(stream, cx),
-                    End::Closed => return Poll::Ready(Err(Broken::Write)),
+                    End::Fetch(fetch) => self.out.poll_flush_fetch(fetch, cx),
+                    End::Cached(_) | End::Closed => return Poll::Ready(Err(Broken::Write)),
                 };
                 let written = flushed.is_ready() || self.out.written > before;
                 self.progress += u32::from(written);
@@ -343,7 +365,8 @@ impl Transfer {
                 End::H1(side) if !side.incoming.is_empty() => Poll::Ready(Ok(())),
                 End::H1(side) => self.poll_read(side, cx),
                 End::Stream(stream) => self.poll_frames(stream, cx),
-                End::Closed => return Poll::Ready(Err(Broken::Read)),
+                End::Cached(source) => self.poll_cached(source, cx),
+                End::Fetch(_) | End::Closed => return Poll::Ready(Err(Broken::Read)),
             };
             match read {
                 Poll::Ready(read) => read?,
@@ -372,6 +395,21 @@ impl Transfer {
                 self.progress += 1;
                 self.finish(trailers)?;
             }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads the next data, or the end, of a body that lies in memory or comes by another's fetch.
+    fn poll_cached(&mut self, from: &mut Source, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        self.progress += 1;
+        match ready!(from.poll_data(cx)).map_err(|_| Broken::Read)? {
+            Some(data) => {
+                self.count(&data)?;
+                if !data.is_empty() {
+                    self.pass(Piece::Owned(data))?;
+                }
+            }
+            None => self.finish(from.trailers())?,
         }
         Poll::Ready(Ok(()))
     }

@@ -160,7 +160,7 @@ impl Way {
             let shut = match to {
                 End::H1(side) => side.socket.poll_shutdown(cx),
                 // The last frame said so.
-                End::Stream(_) | End::Closed => Poll::Ready(Ok(())),
+                _ => Poll::Ready(Ok(())),
             };
             match shut {
                 Poll::Ready(Ok(())) => self.state = State::Ended,

@@ -207,7 +207,9 @@ impl Exchange {
                 let closed = self.refused_body && read == Err(Fault::UpstreamClosed);
                 return Poll::Ready(if closed { Err(Fault::SendFailed) } else { read });
             }
-            End::Closed => return Poll::Ready(Err(Fault::UpstreamClosed)),
+            End::Fetch(_) | End::Cached(_) | End::Closed => {
+                return Poll::Ready(Err(Fault::UpstreamClosed));
+            }
         };
         loop {
             if !side.incoming.is_empty() {

@@ -14,6 +14,7 @@ use tokio::sync::futures::Notified;
 
 use super::balance::{self, Balances};
 use super::buffer;
+use super::cache::Flights;
 use super::deadline::{Deadlines, SWEEP};
 use super::h2::client::Links;
 use super::h2::server::Opened;
@@ -45,10 +46,11 @@ pub(crate) struct Worker {
     /// Handshakes of TLS that are under way.
     pub(crate) handshakes: Rc<Crowd>,
     /// Of all workers.
-    #[allow(dead_code, reason = "what looks up and stores comes next")]
     pub(crate) store: Arc<Store>,
     /// Streams of HTTP/3.
     pub(crate) requests: Rc<Tasks<h3::server::Opened>>,
+    /// Of all workers.
+    pub(crate) flights: Arc<Flights>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) access_log: AccessLog,
     pub(crate) trails: Trails,
@@ -73,6 +75,7 @@ impl Worker {
         access_log: AccessLog,
         trails: Trails,
         store: Arc<Store>,
+        flights: Arc<Flights>,
     ) -> Rc<Self> {
         let pinned = RefCell::new(Rc::new(published.current()));
         let balances = Balances::new(metrics.client_workers().len());
@@ -87,6 +90,7 @@ impl Worker {
             handshakes: Rc::default(),
             store,
             requests: Rc::default(),
+            flights,
             started: metrics.started,
             metrics,
             access_log,

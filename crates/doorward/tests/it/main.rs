@@ -1,6 +1,7 @@
 //! The program as its users meet it: one binary of tests, since each extra one links the world again.
 
 mod acme;
+mod cache;
 mod config;
 #[allow(dead_code, reason = "each topic takes what it needs")]
 mod door;

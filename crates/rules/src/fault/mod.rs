@@ -60,6 +60,8 @@ pub enum Fault {
     Unproven(Unproven),
     /// There is no such file.
     FileNotFound,
+    /// The client wants no other answer than a stored one, and none is.
+    OnlyIfCached,
     /// The file is there and cannot be read.
     FileUnreadable,
     /// As many client connections are open as the configuration allows.
@@ -191,6 +193,7 @@ impl Fault {
                 Stage::Body
             }
             Self::FileNotFound | Self::FileUnreadable => Stage::Files,
+            Self::OnlyIfCached => Stage::Endpoint,
             Self::NoEndpoint | Self::Starting | Self::UpstreamBusy => Stage::Endpoint,
             Self::SocketsExhausted
             | Self::DnsFailed
@@ -240,6 +243,7 @@ impl Fault {
             Self::FileUnreadable
             | Self::ConnectionIdle
             | Self::TooManyConnections
+            | Self::OnlyIfCached
             | Self::Draining
             | Self::Overloaded
             | Self::UpstreamBusy
@@ -311,6 +315,7 @@ impl Fault {
             | Self::MethodNotAllowed
             | Self::Unproven(_)
             | Self::FileNotFound
+            | Self::OnlyIfCached
             | Self::FileUnreadable
             | Self::TooManyConnections
             | Self::Draining
@@ -368,7 +373,8 @@ impl Fault {
             | Self::BetweenBytesTimeout
             | Self::ConnectionIdle
             | Self::DeadlineExceeded
-            | Self::TotalTimeout => 504,
+            | Self::TotalTimeout
+            | Self::OnlyIfCached => 504,
         }
     }
 
@@ -397,6 +403,7 @@ impl Fault {
             Self::MethodNotAllowed => "method-not-allowed",
             Self::Unproven(unproven) => unproven.slug(),
             Self::FileNotFound => "file-not-found",
+            Self::OnlyIfCached => "only-if-cached",
             Self::FileUnreadable => "file-unreadable",
             Self::TooManyConnections => "too-many-connections",
             Self::Draining => "draining",
@@ -445,6 +452,7 @@ impl Fault {
             Self::Loop => "The request went in a circle",
             Self::TooEarly => "The request came too early: it is to be sent again",
             Self::NoRoute | Self::FileNotFound => "There is nothing here",
+            Self::OnlyIfCached => "There is no stored answer",
             Self::MethodNotAllowed => "The method is not allowed here",
             Self::Unproven(unproven) => unproven.title(),
             Self::FileUnreadable | Self::Bug => "Something went wrong on our side",
@@ -501,6 +509,7 @@ impl Fault {
             Self::MethodNotAllowed => "the routes that match have other methods",
             Self::Unproven(unproven) => unproven.reason(),
             Self::FileNotFound => "there is no such file",
+            Self::OnlyIfCached => "the client wants a stored answer only, and there is none",
             Self::FileUnreadable => "the file cannot be read",
             Self::TooManyConnections => "as many connections are open as allowed",
             Self::Draining => "shutting down",
@@ -544,7 +553,11 @@ impl Fault {
             Self::MethodNotAllowed | Self::Unproven(_) => "http_request_denied",
             Self::NoRoute | Self::UnrecognizedName => "destination_not_found",
             Self::HelloMalformed(_) => "tls_protocol_error",
-            Self::ClientGone | Self::ClientStalled | Self::FileNotFound | Self::FileUnreadable => {
+            Self::ClientGone
+            | Self::ClientStalled
+            | Self::FileNotFound
+            | Self::FileUnreadable
+            | Self::OnlyIfCached => {
                 return None;
             }
             Self::Loop => "proxy_loop_detected",
@@ -582,14 +595,5 @@ impl Fault {
             Self::UpstreamMalformed(_) => "http_protocol_error",
             Self::UpgradeFailed => "http_upgrade_failed",
         })
-    }
-
-    /// Whether the same request may succeed soon, and after how many seconds (`Retry-After`).
-    #[must_use]
-    pub const fn retry_after_s(self) -> Option<u32> {
-        match self.status() {
-            503 => Some(1),
-            _ => None,
-        }
     }
 }

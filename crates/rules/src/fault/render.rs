@@ -29,6 +29,15 @@ enum Form {
 }
 
 impl Fault {
+    /// Whether the same request may succeed soon, and after how many seconds (`Retry-After`).
+    #[must_use]
+    pub const fn retry_after_s(self) -> Option<u32> {
+        match self.status() {
+            503 => Some(1),
+            _ => None,
+        }
+    }
+
     /// The whole response. Nothing in it is made of what the client sent but the request id, which
     /// is visible ASCII and is escaped.
     #[must_use]

@@ -103,7 +103,7 @@ fn the_form_follows_the_weights() {
 }
 
 /// Every fault.
-pub(crate) const ALL: [Fault; 58] = [
+pub(crate) const ALL: [Fault; 59] = [
     Fault::Malformed(Malformed::Host),
     Fault::BodyMalformed(Malformed::ChunkSize),
     Fault::HeadTimeout,
@@ -128,6 +128,7 @@ pub(crate) const ALL: [Fault; 58] = [
     Fault::Unproven(Unproven::Misdirected),
     Fault::Unproven(Unproven::Withdrawn),
     Fault::FileNotFound,
+    Fault::OnlyIfCached,
     Fault::FileUnreadable,
     Fault::TooManyConnections,
     Fault::Draining,
@@ -222,6 +223,7 @@ fn the_whole_table() {
         misdirected            421 route     client   -        http_request_denied
         client-certificate-withdrawn 403 route     client   -        http_request_denied
         file-not-found         404 files     client   -        -
+        only-if-cached         504 endpoint  ours     -        -
         file-unreadable        500 files     ours     -        -
         too-many-connections   503 accept    ours     -        connection_limit_reached
         draining               503 accept    ours     -        proxy_internal_response

@@ -1,14 +1,14 @@
 //! The answer with a file: status, fields, and which of its bytes.
 
 use std::ops::Range;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use wire::{Known, Method, RequestHead};
 
-use super::conditions::{Outcome, Validators};
-use super::range::{self, Asked};
 use super::{Candidate, Files, media};
 use crate::Cx;
+use crate::conditions::{Outcome, Validators};
+use crate::range::{self, Asked};
 
 /// What the engine found under a candidate's path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,14 +96,14 @@ impl Files {
         cx: &Cx,
     ) -> FileAnswer {
         let coding = candidate.coding.map_or("", super::Coding::name);
-        let validators = Validators::new(bytes, modified, coding);
-        let asked = match validators.judge(request) {
+        let state = State::new(bytes, modified, coding);
+        let asked = match state.validators().judge(request) {
             Outcome::Failed => return FileAnswer::new(412),
             Outcome::NotModified => {
                 // RFC 9110, 15.4.5: what a 200 would say to caches.
                 let mut answer = FileAnswer::new(304);
                 answer.bytes = None;
-                self.describe(&validators, &mut answer);
+                self.describe(&state, &mut answer);
                 return answer;
             }
             Outcome::Whole { range: true } => {
@@ -133,14 +133,14 @@ impl Files {
             answer = answer.field("content-encoding", coding.name());
         }
         answer = answer.field("accept-ranges", "bytes");
-        self.describe(&validators, &mut answer);
+        self.describe(&state, &mut answer);
         answer
     }
 
     /// Adds what caches need to know.
-    fn describe(&self, validators: &Validators, answer: &mut FileAnswer) {
-        answer.fields.push(("etag", validators.etag.clone().into_bytes()));
-        if let Some(date) = validators.last_modified() {
+    fn describe(&self, state: &State, answer: &mut FileAnswer) {
+        answer.fields.push(("etag", state.etag.clone().into_bytes()));
+        if let Some(date) = state.last_modified() {
             answer.fields.push(("last-modified", date.into_bytes()));
         }
         if let Some(value) = &self.cache_control {
@@ -149,6 +149,38 @@ impl Files {
         if !self.precompressed.is_empty() {
             answer.fields.push(("vary", b"Accept-Encoding".to_vec()));
         }
+    }
+}
+
+/// What tells one state of a file from another.
+struct State {
+    etag: String,
+    modified: Option<SystemTime>,
+}
+
+impl State {
+    /// Size and time of the last write, to the nanosecond: whoever changes a file within one tick
+    /// without changing its size is not noticed, as with every server that does not read the file.
+    fn new(bytes: u64, modified: Option<SystemTime>, coding: &str) -> Self {
+        let age = modified.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+        let dash = if coding.is_empty() { "" } else { "-" };
+        Self { etag: format!("\"{bytes:x}-{:x}{dash}{coding}\"", age.as_nanos()), modified }
+    }
+
+    fn validators(&self) -> Validators<'_> {
+        Validators { etag: Some(self.etag.as_bytes()), modified: self.seconds() }
+    }
+
+    /// The time of the last write in whole seconds, as dates in HTTP have it.
+    fn seconds(&self) -> Option<u64> {
+        let since = self.modified?.duration_since(UNIX_EPOCH).ok()?;
+        Some(since.as_secs())
+    }
+
+    /// The value of `Last-Modified`.
+    fn last_modified(&self) -> Option<String> {
+        let whole = UNIX_EPOCH + Duration::from_secs(self.seconds()?);
+        Some(httpdate::fmt_http_date(whole))
     }
 }
 

@@ -3,9 +3,7 @@
 //! The engine opens and reads; what it may open and what it says about it is decided here.
 
 mod answer;
-mod conditions;
 mod media;
-mod range;
 #[cfg(test)]
 mod tests;
 

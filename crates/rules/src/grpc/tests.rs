@@ -209,6 +209,7 @@ fn faults_have_statuses() {
         misdirected            Unknown
         client-certificate-withdrawn PermissionDenied
         file-not-found         Unimplemented
+        only-if-cached         Unavailable
         file-unreadable        Internal
         too-many-connections   Unavailable
         draining               Unavailable

@@ -7,14 +7,14 @@ use crate::percent;
 
 /// A header field or query parameter that must be there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Condition {
-    pub(super) name: Box<str>,
+pub(crate) struct Condition {
+    pub(crate) name: Box<str>,
     /// The value that it must have; any if there is none.
     pub(super) value: Option<Box<str>>,
 }
 
 impl Condition {
-    pub(super) fn new(name: String, wanted: &Wanted) -> Self {
+    pub(crate) fn new(name: String, wanted: &Wanted) -> Self {
         Self {
             name: name.into(),
             value: match wanted {
@@ -24,17 +24,17 @@ impl Condition {
         }
     }
 
-    fn accepts(&self, value: &[u8]) -> bool {
+    pub(crate) fn accepts(&self, value: &[u8]) -> bool {
         self.value.as_ref().is_none_or(|wanted| wanted.as_bytes() == value)
     }
 
     /// Whether a field line of `head` is so.
-    pub(super) fn header_holds(&self, head: &RequestHead) -> bool {
+    pub(crate) fn header_holds(&self, head: &RequestHead) -> bool {
         head.fields.all_named(&self.name).any(|value| self.accepts(value))
     }
 
     /// Whether a query parameter of `head` is so, compared decoded: `%61` is no way around a rule.
-    pub(super) fn query_holds(&self, head: &RequestHead) -> bool {
+    pub(crate) fn query_holds(&self, head: &RequestHead) -> bool {
         let query = head.query().unwrap_or_default();
         query.split(|&byte| byte == b'&').any(|pair| {
             let at = pair.iter().position(|&byte| byte == b'=').unwrap_or(pair.len());

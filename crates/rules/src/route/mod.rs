@@ -19,12 +19,13 @@ use config::{At, Place, Report};
 use wire::RequestHead;
 
 use crate::Cx;
+use crate::cache::Cache;
 use crate::filter::Pipeline;
 use crate::template::{Scope, is_token};
 
 pub(crate) use action::Action;
 pub use action::{RedirectConfig, RespondConfig};
-use condition::Condition;
+pub(crate) use condition::Condition;
 use pattern::{HostPattern, PathPattern};
 pub(crate) use search::Found;
 use search::Unwatched;
@@ -45,6 +46,8 @@ pub struct Route {
     pub body_bytes_max: Option<u64>,
     /// Whether clients need a certificate.
     pub wants_certificate: bool,
+    /// Keeps the answers, if the route says so.
+    pub cache: Option<Box<Cache>>,
     pub(crate) pipeline: Pipeline,
     pub(crate) action: Action,
     matching: Matching,
@@ -98,6 +101,7 @@ impl Route {
                 .error(compress, "`compress` is for answers of services, and this route has files")
                 .help("compress them beforehand, and write `precompressed = [\"br\", \"gzip\"]`");
         }
+        let cache = build_cache(config, matching.as_ref(), &mut scope);
         let wants_params = scope.params_used;
         if count_errors(report) > errors {
             return None;
@@ -110,12 +114,30 @@ impl Route {
             },
             body_bytes_max: config.body_limit.as_ref().map(|size| size.as_bytes()),
             wants_certificate: config.client_certificate.is_some(),
+            cache,
             pipeline,
             action: action?,
             matching,
             wants_params,
         })
     }
+}
+
+fn build_cache(
+    config: &RouteConfig,
+    matching: Option<&Matching>,
+    scope: &mut Scope<'_>,
+) -> Option<Box<Cache>> {
+    let cache = config.cache.as_ref()?;
+    if config.service.is_none() && config.split.is_none() {
+        scope
+            .report
+            .error(cache, "only answers of services are kept in the cache")
+            .help("remove `cache`: what the route answers itself costs nothing to answer again");
+        return None;
+    }
+    let text = matching.map(Matching::to_string).unwrap_or_default();
+    Cache::build(cache, &text, scope).map(Box::new)
 }
 
 /// A filter that could not be built is left out of its pipeline; the report knows.

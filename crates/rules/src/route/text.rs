@@ -10,6 +10,7 @@ use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::action::{RedirectConfig, RespondConfig};
+use crate::cache::CacheConfig;
 use crate::files::FilesConfig;
 use crate::filter::compress::CompressConfig;
 use crate::filter::headers::HeadersConfig;
@@ -71,6 +72,10 @@ pub struct RouteConfig {
     /// `["dns:*.example.com", "cn:backup"]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_certificate: Option<At<OneOrMany>>,
+    /// Keeps answers of the service and gives them again: `{}` does what the service says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<At<CacheConfig>>,
+
     /// Changes the header fields that the service sees.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_headers: Option<At<HeadersConfig>>,

@@ -251,6 +251,21 @@ impl Store {
         purged
     }
 
+    /// Whether no purge touched `stored`, which is not stored yet.
+    pub(crate) fn stands(&self, stored: &Stored) -> bool {
+        self.purges.look(stored.generation, stored.url(), &stored.tags) == Purged::No
+    }
+
+    /// The largest object that is kept.
+    pub(crate) fn object_bytes_max(&self) -> usize {
+        self.object_bytes_max.load(Ordering::Relaxed)
+    }
+
+    /// How much memory the objects may take.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        usize::try_from(self.memory_bytes.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
+    }
+
     /// Purges `scope`. When this returns, no worker finds what it touched any more.
     pub(crate) fn purge(&self, scope: &Scope, soft: bool) -> Receipt {
         let receipt = self.purge_in_memory(scope, soft);

@@ -8,7 +8,7 @@ const RANGES_MAX: usize = 16;
 
 /// What a `Range` field asks of a file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(crate) enum Asked {
     /// Nothing that is understood, or more than is good: answer with the whole file (14.2).
     Whole,
     Ranges(Vec<Range<u64>>),
@@ -17,7 +17,7 @@ pub(super) enum Asked {
 }
 
 /// Reads the value of `Range` for a file of `bytes` bytes.
-pub(super) fn read(value: &[u8], bytes: u64) -> Asked {
+pub(crate) fn read(value: &[u8], bytes: u64) -> Asked {
     let Some(list) = list_of(value) else {
         return Asked::Whole;
     };

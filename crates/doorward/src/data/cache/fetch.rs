@@ -1,0 +1,330 @@
+//! A fetch: the task that asks the service, and the end of the exchange that it writes to.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use rules::cache::{Asked, Cache, Stored, Times, Why, Wishes, forget_conditions, wants_range};
+use rules::forward::Peer;
+use rules::{Cx, Fault, RouteId, ServiceId};
+use wire::h1::Framing;
+use wire::{Fields, Known, RequestHead, ResponseHead};
+
+use super::flight::{Flight, Landed, Own, Shared};
+use crate::data::connection::Connection;
+use crate::data::deadline::Watch;
+use crate::data::end::End;
+use crate::data::forward;
+use crate::data::listen::Listener;
+use crate::data::scratch::Scratch;
+use crate::data::serve::Body;
+use crate::data::store::{Body as StoredBody, Object};
+use crate::data::worker::{Pinned, Worker};
+
+/// What is to be fetched, and what is stored already.
+pub(super) struct Job {
+    pub(super) flight: Arc<Flight>,
+    /// Under which it is in the table of flights.
+    pub(super) destination: Box<[u8]>,
+    pub(super) hash: u64,
+    pub(super) key: Box<[u8]>,
+    pub(super) url_bytes: usize,
+    /// What is asked whether it is still so, or stands in if the service fails.
+    pub(super) stale: Option<Arc<Object>>,
+    /// The beginning of what the rest is asked of.
+    pub(super) part: Option<Arc<Object>>,
+}
+
+impl Job {
+    /// Makes a client's request that of all who follow.
+    fn prepare(&self, request: &mut RequestHead) {
+        let rest = self.part.as_ref().and_then(|part| part.stored.rest());
+        if let Some(stale) = self.stale.as_ref().filter(|stale| stale.stored.can_be_validated()) {
+            stale.stored.ask_whether_valid(request);
+        } else if let Some((range, tag)) = rest {
+            forget_conditions(request);
+            request.fields.push("Range", range.as_bytes());
+            request.fields.push("If-Range", tag);
+        } else if wants_range(request) {
+            request.fields.remove(Known::IfNoneMatch);
+            request.fields.remove(Known::IfModifiedSince);
+        } else {
+            forget_conditions(request);
+        }
+    }
+}
+
+/// A request that goes to the service for whoever follows.
+pub(super) struct Departure {
+    pub(super) worker: Rc<Worker>,
+    pub(super) listener: Rc<Listener>,
+    pub(super) peer: Peer,
+    pub(super) snapshot: Pinned,
+    pub(super) route: RouteId,
+    pub(super) service: ServiceId,
+    pub(super) request: RequestHead,
+    pub(super) cx: Cx,
+}
+
+/// Flies: fetches what `job` says in a task of its own.
+pub(super) fn fly(departure: Departure, job: Job) {
+    let worker = Rc::clone(&departure.worker);
+    // Made at once, so that a task that never runs ends the flight too.
+    let fetch = Fetch::new(job, &worker);
+    tokio::task::spawn_local(run(departure, fetch));
+}
+
+async fn run(departure: Departure, fetch: Fetch) {
+    let Departure { worker, listener, peer, snapshot, route, service, request, cx } = departure;
+    let watch = Watch::new(Rc::clone(&worker.deadlines)).await;
+    let mut scratch = worker.take_scratch();
+    scratch.request = request;
+    fetch.job.prepare(&mut scratch.request);
+    scratch.cx = cx;
+    scratch.cx.now_ns = worker.now_ns();
+    let client = End::Fetch(Box::new(fetch));
+    let mut connection = Connection {
+        worker: Rc::clone(&worker),
+        listener,
+        client,
+        peer,
+        watch,
+        served: 1,
+        tls: None,
+    };
+    let forwarding =
+        forward::forward(&mut connection, &snapshot, &mut scratch, route, service, Body::default());
+    let done = forwarding.await;
+    if let End::Fetch(fetch) = &mut connection.client {
+        fetch.finish(done.fault, &mut scratch);
+    }
+    worker.return_scratch(scratch);
+}
+
+/// The end of an exchange that is a flight.
+pub(crate) struct Fetch {
+    job: Job,
+    worker: Rc<Worker>,
+    requested_ms: u64,
+    /// What becomes of the answer, once its head is here.
+    keeping: Option<Stored>,
+    /// How many bytes of the body count as on their way.
+    bytes: usize,
+    trailers: Option<Box<Fields>>,
+    finished: bool,
+}
+
+impl Fetch {
+    fn new(job: Job, worker: &Rc<Worker>) -> Self {
+        Self {
+            job,
+            requested_ms: super::now_ms(),
+            worker: Rc::clone(worker),
+            keeping: None,
+            bytes: 0,
+            trailers: None,
+            finished: false,
+        }
+    }
+
+    /// Passes an interim response on.
+    pub(crate) fn interim(&self, head: &ResponseHead) {
+        self.job.flight.interim(head);
+    }
+
+    /// The final head is here, and its body will come as `framing` says.
+    pub(crate) fn land(&mut self, cache: &Cache, scratch: &mut Scratch, framing: Framing) {
+        let bytes = match framing {
+            Framing::None => Some(0),
+            Framing::Length(bytes) => Some(bytes),
+            Framing::Chunked | Framing::UntilClose => None,
+        };
+        let received_ms = super::now_ms();
+        let times = Times { requested_ms: self.requested_ms, received_ms };
+        let landed = self.judge(cache, scratch, bytes, times);
+        let is_stored = !matches!(landed, Landed::Own(_));
+        // A service that fails now may answer the next one.
+        if is_stored || scratch.response.status < 500 {
+            self.worker.flights.note(self.job.hash, is_stored, received_ms);
+        }
+        let trail = scratch.cx.trail.take();
+        if let Landed::Own(_) = landed {
+            // Whoever comes now must not wait for what is not for them.
+            self.worker.flights.arrive(self.job.hash, &self.job.destination, &self.job.flight);
+        }
+        self.job.flight.land(landed, trail);
+    }
+
+    fn judge(
+        &mut self,
+        cache: &Cache,
+        scratch: &mut Scratch,
+        bytes: Option<u64>,
+        times: Times,
+    ) -> Landed {
+        let response = &scratch.response;
+        let generation = self.job.flight.generation;
+        if let Some(stale) = &self.job.stale {
+            if response.status == 304 && stale.stored.can_be_validated() {
+                let stored = cache.update(&stale.stored, response, times, generation);
+                let updated = Arc::new(Object::new(stored, stale.body.clone()));
+                // What cannot be stored anew may be used this once.
+                let _ = self.worker.store.insert(Arc::clone(&updated));
+                scratch.cx.record("cache", "update", Why::VALIDATED.clause);
+                return Landed::Updated(updated);
+            }
+            let now_ms = times.received_ms;
+            if stale.stored.stands_in(&Wishes::default(), response.status, now_ms) {
+                return Landed::Failing(response.status);
+            }
+        }
+        let asked = Asked {
+            head: &scratch.request,
+            cx: &scratch.cx,
+            key: &self.job.key,
+            url_bytes: self.job.url_bytes,
+            generation,
+            own: false,
+        };
+        let too_large =
+            bytes.is_some_and(|bytes| bytes > self.worker.store.object_bytes_max() as u64);
+        let judged = match cache.store(&asked, response, times) {
+            Ok(_) if too_large => Err(Why::TOO_LARGE),
+            judged => judged,
+        };
+        match judged {
+            Ok((stored, why)) => {
+                scratch.cx.record("cache", "store", why.clause);
+                self.share(stored, why, bytes)
+            }
+            Err(why) => {
+                scratch.cx.record("cache", "pass", why.clause);
+                Landed::Own(Arc::new(Own { head: response.clone(), why, bytes }))
+            }
+        }
+    }
+
+    fn share(&mut self, mut stored: Stored, why: Why, mut bytes: Option<u64>) -> Landed {
+        let status = stored.head.status;
+        // What is asked for is the whole: the part that is stored already comes first.
+        if let Some(part) = self.job.part.clone()
+            && let Some(join) = stored.joins(&part.stored)
+            && join.other_first
+            && join.skip == 0
+        {
+            for chunk in part.body.chunks() {
+                self.take(chunk.len());
+                self.job.flight.push(chunk.clone());
+            }
+            stored = stored.joined(&part.stored, join);
+            bytes = Some(stored.body_bytes);
+        }
+        self.keeping = Some(stored.clone());
+        Landed::Shared(Arc::new(Shared { stored, why, bytes, status }))
+    }
+
+    /// Ready when another piece of the body may be written.
+    pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.job.flight.poll_room(cx)
+    }
+
+    /// Ready when nobody wants the answer any more.
+    pub(crate) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.job.flight.poll_deserted(cx)
+    }
+
+    /// Takes a piece of the body.
+    pub(crate) fn push(&mut self, data: &[u8]) {
+        if self.keeping.is_some() && !self.take(data.len()) {
+            self.keeping = None;
+            self.job.flight.stop_keeping();
+            self.worker.flights.arrive(self.job.hash, &self.job.destination, &self.job.flight);
+        }
+        self.job.flight.push(Bytes::copy_from_slice(data));
+    }
+
+    pub(crate) fn set_trailers(&mut self, trailers: Box<Fields>) {
+        self.trailers = Some(trailers);
+    }
+
+    /// Counts bytes that are kept; false if they are too many.
+    fn take(&mut self, bytes: usize) -> bool {
+        let store = &self.worker.store;
+        self.bytes += bytes;
+        let fits = self.worker.flights.take(bytes, store.memory_bytes() / ON_THEIR_WAY_SHARE);
+        fits && self.bytes <= store.object_bytes_max()
+    }
+
+    /// The exchange is over, by `fault` or as it should.
+    fn finish(&mut self, fault: Option<Fault>, scratch: &mut Scratch) {
+        self.finished = true;
+        let (flight, flights) = (&self.job.flight, &self.worker.flights);
+        if let Some(stored) = self.keeping.take().filter(|_| fault.is_none())
+            && let Some(chunks) = flight.whole()
+            && let Some(object) = self.object(stored, &chunks)
+            && let Err(refused) = self.worker.store.insert(object)
+        {
+            scratch.cx.record("cache", "refuse", refused.reason());
+        }
+        let ended = match fault {
+            None => Ok(self.trailers.take()),
+            Some(fault) => Err(fault),
+        };
+        // Stored first: whoever comes between finds it in one place or the other.
+        flights.arrive(self.job.hash, &self.job.destination, flight);
+        flight.end(ended);
+    }
+
+    /// What is stored: the whole, or a part, joined with what is stored of the rest.
+    fn object(&self, mut stored: Stored, chunks: &[Bytes]) -> Option<Arc<Object>> {
+        let bytes = chunks.iter().map(Bytes::len).sum::<usize>() as u64;
+        if stored.part.is_none() {
+            stored.body_bytes = bytes;
+        } else if stored.body_bytes != bytes {
+            return None;
+        }
+        let other = stored.part.and_then(|_| {
+            let joins = |object: &Arc<Object>| stored.joins(&object.stored).is_some();
+            self.worker.store.find(self.job.hash, &self.job.key, joins)
+        });
+        let Some((other, join)) =
+            other.and_then(|other| stored.joins(&other.stored).map(|join| (other, join)))
+        else {
+            let body = match chunks {
+                // It is a copy already.
+                [one] => StoredBody::of(vec![one.clone()]),
+                many => StoredBody::copy_of(many),
+            };
+            return Some(Arc::new(Object::new(stored, body)));
+        };
+        let theirs = other.body.chunks().to_vec();
+        let (mut first, second) = match join.other_first {
+            true => (theirs, chunks.to_vec()),
+            false => (chunks.to_vec(), theirs),
+        };
+        let mut skip = usize::try_from(join.skip).unwrap_or(usize::MAX);
+        for mut chunk in second {
+            let cut = skip.min(chunk.len());
+            skip -= cut;
+            first.push(chunk.split_off(cut));
+        }
+        let stored = stored.joined(&other.stored, join);
+        Some(Arc::new(Object::new(stored, StoredBody::copy_of(&first))))
+    }
+}
+
+/// All bodies on their way into the store may take so much of its memory beside it.
+const ON_THEIR_WAY_SHARE: usize = 4;
+
+impl Drop for Fetch {
+    fn drop(&mut self) {
+        self.worker.flights.give_back(self.bytes);
+        if !self.finished {
+            // The worker ends, or the task broke: nobody may wait for it for ever.
+            let Job { flight, destination, hash, .. } = &self.job;
+            self.worker.flights.arrive(*hash, destination, flight);
+            flight.end(Err(Fault::Bug));
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! One fetch that any number of requests wait for, and all fetches of the process.
+//!
+//! A fetch is nobody's: it is a task of its own that writes into a [`Flight`], and the client that
+//! caused it follows the flight as all others do. So nothing has to be handed over when that client
+//! leaves, and a slow one slows nobody down. Flights are shared between workers.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use rules::cache::{Stored, Why};
+use rules::{Fault, Trail};
+use wire::{Fields, ResponseHead};
+
+use crate::data::store::Object;
+
+/// How much of a body that is not kept waits for its readers at most. What is kept waits for nobody.
+const WINDOW_BYTES: usize = 256 * 1024;
+
+/// The most interim responses that followers are told of: as many as a service may send.
+const INTERIM_MAX: usize = 16;
+
+/// What a fetch came to, as soon as its head is here.
+#[derive(Clone)]
+pub(crate) enum Landed {
+    /// A response that may be stored, so it is for all whose request it is for.
+    Shared(Arc<Shared>),
+    /// One that is for the client that caused it alone.
+    Own(Arc<Own>),
+    /// What was stored is still so.
+    Updated(Arc<Object>),
+    /// The service fails with this status, and what is stale may stand in.
+    Failing(u16),
+    /// There is no answer.
+    Failed(Fault),
+}
+
+/// A response that may be stored.
+pub(crate) struct Shared {
+    pub(crate) stored: Stored,
+    pub(crate) why: Why,
+    /// How long its body is, if that is known.
+    pub(crate) bytes: Option<u64>,
+    /// What the service was asked for: its status, if it is not that of the response.
+    pub(crate) status: u16,
+}
+
+/// A response that is not stored.
+pub(crate) struct Own {
+    pub(crate) head: ResponseHead,
+    pub(crate) why: Why,
+    pub(crate) bytes: Option<u64>,
+}
+
+/// A fetch on its way.
+pub(crate) struct Flight {
+    /// The store's generation when it began.
+    pub(crate) generation: u64,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    interim: Vec<ResponseHead>,
+    landed: Option<Landed>,
+    /// What the fetch decided, for the trail of the client that caused it.
+    trail: Option<Box<Trail>>,
+    chunks: VecDeque<Bytes>,
+    /// Chunks that are not there any more: all readers had them.
+    gone: usize,
+    waiting_bytes: usize,
+    /// Whether the body stays whole until the end.
+    keeps: bool,
+    ended: Option<Result<Option<Box<Fields>>, Fault>>,
+    readers: Vec<Option<Seat>>,
+    writer: Option<Waker>,
+}
+
+/// Where one reader is.
+#[derive(Default)]
+struct Seat {
+    at: usize,
+    waker: Option<Waker>,
+}
+
+/// What a reader sees next.
+pub(crate) enum Next {
+    Interim(ResponseHead),
+    Landed(Landed),
+}
+
+impl Flight {
+    fn new(generation: u64) -> Arc<Self> {
+        Arc::new(Self { generation, state: Mutex::new(State { keeps: true, ..State::default() }) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets a request follow; `None` if that is too late.
+    pub(crate) fn board(self: &Arc<Self>) -> Option<Reader> {
+        let mut state = self.lock();
+        if !state.keeps || state.ended.is_some() {
+            return None;
+        }
+        Some(state.seat(self))
+    }
+
+    /// What is known of the answer yet.
+    pub(crate) fn landed(&self) -> Option<Landed> {
+        self.lock().landed.clone()
+    }
+
+    pub(super) fn interim(&self, head: &ResponseHead) {
+        let mut state = self.lock();
+        if state.interim.len() < INTERIM_MAX {
+            state.interim.push(head.clone());
+        }
+        state.wake_all();
+    }
+
+    pub(super) fn land(&self, landed: Landed, trail: Option<Box<Trail>>) {
+        let mut state = self.lock();
+        state.keeps &= matches!(landed, Landed::Shared(_));
+        if !matches!(landed, Landed::Shared(_) | Landed::Own(_)) {
+            state.ended.get_or_insert(Ok(None));
+        }
+        state.landed = Some(landed);
+        state.trail = trail;
+        state.wake_all();
+    }
+
+    /// The body is not to stay whole.
+    pub(super) fn stop_keeping(&self) {
+        let mut state = self.lock();
+        state.keeps = false;
+        state.trim();
+    }
+
+    /// Ready when another piece of the body may be written.
+    pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if state.keeps || state.waiting_bytes < WINDOW_BYTES || state.is_empty() {
+            return Poll::Ready(());
+        }
+        state.writer = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Ready when nobody wants the body.
+    pub(super) fn poll_deserted(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if state.landed.is_some() && !state.keeps && state.is_empty() {
+            return Poll::Ready(());
+        }
+        state.writer = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    pub(super) fn push(&self, chunk: Bytes) {
+        let mut state = self.lock();
+        if !state.keeps && state.is_empty() {
+            return;
+        }
+        state.waiting_bytes += chunk.len();
+        state.chunks.push_back(chunk);
+        state.wake_all();
+    }
+
+    /// The whole body, if it was kept.
+    pub(super) fn whole(&self) -> Option<Vec<Bytes>> {
+        let state = self.lock();
+        (state.keeps && state.gone == 0).then(|| state.chunks.iter().cloned().collect())
+    }
+
+    pub(super) fn end(&self, ended: Result<Option<Box<Fields>>, Fault>) {
+        let mut state = self.lock();
+        if let (None, Err(fault)) = (&state.landed, &ended) {
+            state.landed = Some(Landed::Failed(*fault));
+        }
+        state.ended.get_or_insert(ended);
+        state.wake_all();
+    }
+}
+
+impl State {
+    fn is_empty(&self) -> bool {
+        self.readers.iter().all(Option::is_none)
+    }
+
+    fn seat(&mut self, flight: &Arc<Flight>) -> Reader {
+        let free = self.readers.iter().rposition(Option::is_none);
+        let seat = free.unwrap_or_else(|| {
+            self.readers.push(None);
+            self.readers.len() - 1
+        });
+        self.readers[seat] = Some(Seat::default());
+        Reader { flight: Arc::clone(flight), seat, interim: 0 }
+    }
+
+    fn wake_all(&mut self) {
+        for seat in self.readers.iter_mut().flatten() {
+            if let Some(waker) = seat.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    fn wake_writer(&mut self) {
+        if let Some(writer) = self.writer.take() {
+            writer.wake();
+        }
+    }
+
+    /// Forgets what all readers had, unless it stays.
+    fn trim(&mut self) {
+        if self.keeps {
+            return;
+        }
+        let first = self.readers.iter().flatten().map(|seat| seat.at).min();
+        let first = first.unwrap_or(self.gone + self.chunks.len());
+        while self.gone < first
+            && let Some(chunk) = self.chunks.pop_front()
+        {
+            self.gone += 1;
+            self.waiting_bytes -= chunk.len();
+        }
+    }
+}
+
+/// A request that follows a flight.
+pub(crate) struct Reader {
+    flight: Arc<Flight>,
+    seat: usize,
+    interim: usize,
+}
+
+impl Reader {
+    pub(crate) fn flight(&self) -> &Arc<Flight> {
+        &self.flight
+    }
+
+    /// The next interim response, or what the fetch came to.
+    pub(crate) fn poll_landed(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        let mut state = self.flight.lock();
+        if let Some(head) = state.interim.get(self.interim) {
+            self.interim += 1;
+            return Poll::Ready(Next::Interim(head.clone()));
+        }
+        if let Some(landed) = &state.landed {
+            return Poll::Ready(Next::Landed(landed.clone()));
+        }
+        self.register(&mut state, cx);
+        Poll::Pending
+    }
+
+    /// What the fetch decided; only the first one who asks is told.
+    pub(crate) fn take_trail(&self) -> Option<Box<Trail>> {
+        self.flight.lock().trail.take()
+    }
+
+    /// The next piece of the body; `None` at its end.
+    pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Fault>> {
+        let mut state = self.flight.lock();
+        let gone = state.gone;
+        let Some(seat) = state.readers[self.seat].as_mut() else { return Poll::Ready(Ok(None)) };
+        let at = seat.at;
+        if let Some(chunk) = state.chunks.get(at - gone).cloned() {
+            if let Some(seat) = state.readers[self.seat].as_mut() {
+                seat.at += 1;
+            }
+            state.trim();
+            if !state.keeps && state.waiting_bytes < WINDOW_BYTES {
+                state.wake_writer();
+            }
+            return Poll::Ready(Ok(Some(chunk)));
+        }
+        match &state.ended {
+            Some(Ok(_)) => Poll::Ready(Ok(None)),
+            Some(Err(fault)) => Poll::Ready(Err(*fault)),
+            None => {
+                self.register(&mut state, cx);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// The trailers, at the end of a body that is not stored.
+    pub(crate) fn trailers(&self) -> Option<Box<Fields>> {
+        match &self.flight.lock().ended {
+            Some(Ok(trailers)) => trailers.clone(),
+            _ => None,
+        }
+    }
+
+    fn register(&self, state: &mut State, cx: &Context<'_>) {
+        if let Some(seat) = state.readers[self.seat].as_mut() {
+            match &mut seat.waker {
+                Some(waker) => waker.clone_from(cx.waker()),
+                empty => *empty = Some(cx.waker().clone()),
+            }
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut state = self.flight.lock();
+        state.readers[self.seat] = None;
+        state.trim();
+        // It may wait for this very reader.
+        state.wake_writer();
+    }
+}
+
+/// So many locks for all flights: workers that fetch seldom meet.
+const SHARDS: usize = 64;
+
+/// The most keys of each shard of which it is known that their answers are not stored. It is half a
+/// megabyte for all; what is forgotten is waited for once.
+const UNCACHEABLE_MAX: usize = 1024;
+
+/// How long it is remembered that an answer is not stored, so that requests do not wait for one
+/// another in vain. Long enough that they seldom do, short enough that a page which becomes
+/// cacheable soon is.
+const UNCACHEABLE_MS: u64 = 10_000;
+
+/// All fetches of the process.
+pub(crate) struct Flights {
+    shards: Box<[Mutex<Shard>]>,
+    /// The bytes of all bodies on their way into the store.
+    pub(super) bytes: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Shard {
+    flights: HashMap<Box<[u8]>, Arc<Flight>>,
+    /// Until when the answers under a key are taken for uncacheable, by the key's hash.
+    uncacheable: HashMap<u64, u64>,
+}
+
+impl Default for Flights {
+    fn default() -> Self {
+        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Self { shards, bytes: AtomicUsize::new(0) }
+    }
+}
+
+impl Flights {
+    fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
+        let shard = &self.shards[(hash >> 32) as usize % SHARDS];
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets a request follow the flight to `destination`, if there is one that it `may` follow;
+    /// otherwise begins one, which the caller has to fly.
+    pub(super) fn board(
+        &self,
+        hash: u64,
+        destination: &[u8],
+        generation: u64,
+        may: impl Fn(&Flight) -> bool,
+    ) -> (Reader, bool) {
+        let mut shard = self.shard(hash);
+        let known = shard.flights.get(destination).filter(|flight| may(flight));
+        if let Some(reader) = known.and_then(Flight::board) {
+            return (reader, false);
+        }
+        let flight = Flight::new(generation);
+        let reader = flight.lock().seat(&flight);
+        shard.flights.insert(destination.into(), flight);
+        (reader, true)
+    }
+
+    /// Begins a flight that nobody follows yet; `None` if one is on its way.
+    pub(super) fn depart(
+        &self,
+        hash: u64,
+        destination: &[u8],
+        generation: u64,
+    ) -> Option<Arc<Flight>> {
+        let mut shard = self.shard(hash);
+        if shard.flights.contains_key(destination) {
+            return None;
+        }
+        let flight = Flight::new(generation);
+        shard.flights.insert(destination.into(), Arc::clone(&flight));
+        Some(flight)
+    }
+
+    /// Nobody else is to follow `flight`.
+    pub(super) fn arrive(&self, hash: u64, destination: &[u8], flight: &Arc<Flight>) {
+        let mut shard = self.shard(hash);
+        if shard.flights.get(destination).is_some_and(|known| Arc::ptr_eq(known, flight)) {
+            shard.flights.remove(destination);
+        }
+    }
+
+    /// Whether a moment ago the answer under a key was none that is stored.
+    pub(super) fn is_uncacheable(&self, hash: u64, now_ms: u64) -> bool {
+        let mut shard = self.shard(hash);
+        match shard.uncacheable.get(&hash) {
+            Some(&until_ms) if now_ms < until_ms => true,
+            Some(_) => {
+                shard.uncacheable.remove(&hash);
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// Remembers whether the answer under a key is stored.
+    pub(super) fn note(&self, hash: u64, is_stored: bool, now_ms: u64) {
+        let mut shard = self.shard(hash);
+        if is_stored {
+            shard.uncacheable.remove(&hash);
+            return;
+        }
+        if shard.uncacheable.len() >= UNCACHEABLE_MAX {
+            shard.uncacheable.retain(|_, until_ms| *until_ms > now_ms);
+            if shard.uncacheable.len() >= UNCACHEABLE_MAX {
+                shard.uncacheable.clear();
+            }
+        }
+        shard.uncacheable.insert(hash, now_ms + UNCACHEABLE_MS);
+    }
+
+    /// Counts bytes on their way; false if there are more than `bytes_max`.
+    pub(super) fn take(&self, bytes: usize, bytes_max: usize) -> bool {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes <= bytes_max
+    }
+
+    pub(super) fn give_back(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,224 @@
+//! Sends what is stored, or is just being stored, to a client.
+
+use std::future::poll_fn;
+use std::ops::Range;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use rules::cache::{Answer, Stored, Told};
+use rules::{Fault, RouteId};
+use wire::h1::Framing;
+use wire::{Fields, Known, Method};
+
+use super::flight::Reader;
+use super::now_ms;
+use crate::data::call;
+use crate::data::connection::{After, Connection};
+use crate::data::end::{End, Speech};
+use crate::data::forward::client_framing;
+use crate::data::pace::Pace;
+use crate::data::respond;
+use crate::data::scratch::Scratch;
+use crate::data::serve::{self, Done};
+use crate::data::store::Object;
+use crate::data::transfer::{Broken, Transfer, Wait};
+use crate::data::worker::Pinned;
+
+/// Where a body comes from that is not read from a connection.
+pub(crate) enum Source {
+    Nothing,
+    Stored(Sending),
+    Flight(Reader),
+}
+
+/// A stored body on its way.
+pub(crate) struct Sending {
+    object: Arc<Object>,
+    chunk: usize,
+    /// Which bytes of the body are still to be sent, and where the next chunk begins in it.
+    bytes: Range<u64>,
+    at: u64,
+}
+
+impl Source {
+    /// The next piece; `None` at the end. What is stored is not copied.
+    pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Fault>> {
+        match self {
+            Self::Nothing => Poll::Ready(Ok(None)),
+            Self::Stored(sending) => Poll::Ready(Ok(sending.next())),
+            Self::Flight(reader) => reader.poll_data(cx),
+        }
+    }
+
+    /// What stands behind the body.
+    pub(crate) fn trailers(&self) -> Option<Box<Fields>> {
+        match self {
+            Self::Flight(reader) => reader.trailers(),
+            Self::Nothing | Self::Stored(_) => None,
+        }
+    }
+}
+
+impl Sending {
+    fn next(&mut self) -> Option<Bytes> {
+        while !self.bytes.is_empty() {
+            let chunk = self.object.body.chunks().get(self.chunk)?;
+            let (start, end) = (self.at, self.at + chunk.len() as u64);
+            (self.chunk, self.at) = (self.chunk + 1, end);
+            if end <= self.bytes.start {
+                continue;
+            }
+            let last = end.min(self.bytes.end);
+            let within = (self.bytes.start - start) as usize..(last - start) as usize;
+            self.bytes.start = last;
+            return Some(chunk.slice(within));
+        }
+        None
+    }
+}
+
+/// Answers with `object`.
+pub(super) async fn send(
+    connection: &mut Connection,
+    snapshot: &Pinned,
+    scratch: &mut Scratch,
+    route: RouteId,
+    object: &Arc<Object>,
+    told: Told,
+) -> Done {
+    let stored = &object.stored;
+    scratch.noted.tell(&told);
+    scratch.noted.age(stored.age_ms(now_ms()));
+    scratch.noted.saved_ms = stored.received_ms.saturating_sub(stored.requested_ms);
+    let answer = stored.answer(&scratch.request);
+    let Some(answer) = answer else {
+        // A part of which other bytes are wanted is not what was looked for.
+        return respond::fault(connection, scratch, Some(route), Fault::Bug, None).await;
+    };
+    let source = fill(scratch, object, answer);
+    deliver(connection, snapshot, scratch, route, source).await
+}
+
+/// Writes the head of `answer` into `scratch.response`, and returns its body.
+fn fill(scratch: &mut Scratch, object: &Arc<Object>, answer: Answer) -> (Source, Option<u64>) {
+    let stored = &object.stored;
+    if answer.status == 304 {
+        fill_not_modified(scratch, stored);
+        return (Source::Nothing, Some(0));
+    }
+    scratch.response.clone_from(&stored.head);
+    scratch.response.status = answer.status;
+    if let Some(range) = &answer.content_range {
+        scratch.response.fields.set("Content-Range", range.as_bytes());
+    }
+    let bytes = answer.bytes.end - answer.bytes.start;
+    let sending = Sending { object: Arc::clone(object), chunk: 0, bytes: answer.bytes, at: 0 };
+    (Source::Stored(sending), Some(bytes))
+}
+
+/// RFC 9110, 15.4.5: what a 200 would say to caches is said; what only describes the body is not.
+pub(super) fn fill_not_modified(scratch: &mut Scratch, stored: &Stored) {
+    let response = &mut scratch.response;
+    response.clone_from(&stored.head);
+    response.status = 304;
+    response.fields.remove_if(|name, _, known| {
+        matches!(
+            known,
+            Known::ContentType | Known::ContentEncoding | Known::ContentRange | Known::SetCookie
+        ) || name.eq_ignore_ascii_case(b"content-language")
+    });
+}
+
+/// Sends the head in `scratch.response` and the body of `source`, which has so many bytes, if that is
+/// known.
+pub(super) async fn deliver(
+    connection: &mut Connection,
+    snapshot: &Pinned,
+    scratch: &mut Scratch,
+    route: RouteId,
+    (source, bytes): (Source, Option<u64>),
+) -> Done {
+    scratch.cx.note("status", scratch.response.status);
+    scratch.cx.record("cache", "answer", "it is in memory");
+    serve::see_response(snapshot, scratch, route);
+    let announced = match (scratch.response.is_bodiless(), bytes) {
+        (true, _) => Framing::None,
+        (false, Some(bytes)) => Framing::Length(bytes),
+        (false, None) => Framing::Chunked,
+    };
+    let framing = match announced {
+        _ if scratch.request.method == Method::Head => Framing::None,
+        Framing::Length(0) => Framing::None,
+        announced => announced,
+    };
+    let Ok(recoding) = call::recoding_of_answer(scratch, framing) else {
+        return respond::fault(connection, scratch, Some(route), Fault::Bug, None).await;
+    };
+    // The answer to HEAD is announced as that to GET would be.
+    let becomes_another = recoding.is_some() || scratch.cx.encode.is_some();
+    let announced = if becomes_another { Framing::Chunked } else { announced };
+    let to = client_framing(announced, scratch.request.version);
+    let persist = to != Framing::UntilClose
+        && respond::wants_to_persist(connection, scratch, &snapshot.limits);
+    respond::write_head(connection, scratch, to, framing.has_body(), persist);
+    let head = std::mem::take(&mut scratch.out);
+    let limits = &snapshot.limits;
+    let mut answer = Transfer::new(framing, &connection.client, to, limits.body, u64::MAX, head);
+    if let Some(recoding) = recoding {
+        answer.recode(recoding);
+    }
+    let mut from = End::Cached(source);
+    let pace = Pace::new(limits.body_idle_ms, limits.body_rate);
+    let speech = Speech::of(&scratch.request, true);
+    let sent = relay(connection, (pace, speech), &mut from, &mut answer).await;
+    let mut done = Done::new(Some(route), scratch.response.status, After::Persist);
+    done.response_bytes = answer.bytes;
+    scratch.out = answer.reclaim();
+    done.after = match sent {
+        Ok(()) if persist => After::Persist,
+        Ok(()) => After::Close,
+        Err(fault) => {
+            scratch.cx.record("fault", fault.slug(), fault.reason());
+            done.fault = Some(fault);
+            if fault == Fault::ClientGone { After::Drop } else { After::Reset }
+        }
+    };
+    done
+}
+
+/// Moves the body to the client, at the client's pace.
+async fn relay(
+    connection: &mut Connection,
+    (mut pace, speech): (Pace, Speech),
+    from: &mut End,
+    answer: &mut Transfer,
+) -> Result<(), Fault> {
+    let mut armed_at = None;
+    poll_fn(|cx| match answer.poll(from, &mut connection.client, cx) {
+        Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
+        Poll::Ready(Err(Broken::Write)) => Poll::Ready(Err(Fault::ClientGone)),
+        Poll::Ready(Err(_)) => Poll::Ready(Err(Fault::UpstreamTruncated)),
+        Poll::Pending => {
+            let now_ms = connection.watch.now_ms();
+            if armed_at != Some(answer.progress) {
+                armed_at = Some(answer.progress);
+                connection.watch.set(match answer.wait {
+                    Wait::Write => pace.wait(now_ms, answer.bytes),
+                    Wait::Read => {
+                        // The fetch has deadlines of its own.
+                        pace.go_on(now_ms);
+                        u64::MAX
+                    }
+                });
+            } else if connection.watch.is_over() {
+                return Poll::Ready(Err(Fault::ClientStalled));
+            }
+            if connection.client.poll_gone(speech, cx).is_ready() {
+                return Poll::Ready(Err(Fault::ClientGone));
+            }
+            Poll::Pending
+        }
+    })
+    .await
+}

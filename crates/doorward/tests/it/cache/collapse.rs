@@ -1,0 +1,160 @@
+//! Many who ask at once for one answer.
+
+use super::{Kitchen, body, said, status};
+use crate::door::Wire;
+use crate::http::crlf;
+
+/// Waits until `count` requests wait for an answer.
+fn wait_for(kitchen: &Kitchen, count: usize) {
+    loop {
+        let metrics = kitchen.door.admin("GET", "/metrics");
+        let waiting: f64 = metrics
+            .lines()
+            .filter(|line| line.starts_with("doorward_cache_waiting_requests "))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum();
+        if waiting >= count as f64 {
+            return;
+        }
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn one_fetch_serves_all_as_it_arrives() {
+    let kitchen = Kitchen::new("{}");
+    let mut clients: Vec<Wire> = (0..20).map(|_| kitchen.ask("GET /a")).collect();
+    let mut service = kitchen.service.accept();
+    service.read_request();
+    wait_for(&kitchen, 20);
+    service.send(crlf("HTTP/1.1 200 OK\nCache-Control: max-age=60\nContent-Length: 10\n\nhello"));
+    for client in &mut clients {
+        let head = client.read_head();
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        assert_eq!(client.read_exact(5), b"hello");
+    }
+    // Late, but not too late.
+    let mut late = kitchen.ask("GET /a");
+    late.read_head();
+    assert_eq!(late.read_exact(5), b"hello");
+    service.send("world");
+    clients.push(late);
+    for client in &mut clients {
+        assert_eq!(client.read_exact(5), b"world");
+    }
+    assert_eq!(body(&kitchen.hit("GET /a")), "helloworld");
+}
+
+#[test]
+fn those_who_follow_say_so() {
+    let kitchen = Kitchen::new("{}");
+    let mut clients = [kitchen.ask("GET /a"), kitchen.ask("GET /a")];
+    let mut service = kitchen.service.accept();
+    service.read_request();
+    wait_for(&kitchen, 2);
+    service.send(crlf(&said("200 OK\nCache-Control: max-age=60\n\nhello")));
+    let mut told: Vec<String> =
+        clients.iter_mut().map(|client| status(&client.read_response()).to_owned()).collect();
+    told.sort();
+    assert_eq!(told, ["fwd=uri-miss; stored; collapsed; ttl=60", "fwd=uri-miss; stored; ttl=60"]);
+}
+
+#[test]
+fn nobody_waits_for_the_client_that_came_first() {
+    let kitchen = Kitchen::new("{}");
+    let first = kitchen.ask("GET /a");
+    let mut service = kitchen.service.accept();
+    service.read_request();
+    let mut second = kitchen.ask("GET /a");
+    wait_for(&kitchen, 2);
+    drop(first);
+    service.send(crlf(&said("200 OK\nCache-Control: max-age=60\n\nhello")));
+    assert_eq!(body(&second.read_response()), "hello");
+    // A client that left alone is no reason to begin anew for the next one.
+    drop(kitchen.ask("GET /b"));
+    let mut service = kitchen.service.accept();
+    service.read_request();
+    service.send(crlf(&said("200 OK\nCache-Control: max-age=60\n\nb")));
+    let mut next = kitchen.ask("GET /b");
+    assert_eq!(body(&next.read_response()), "b");
+    assert!(kitchen.is_quiet());
+}
+
+#[test]
+fn what_is_not_for_all_makes_nobody_wait() {
+    let kitchen = Kitchen::new("{}");
+    let mut clients = [kitchen.ask("GET /a"), kitchen.ask("GET /a"), kitchen.ask("GET /a")];
+    let mut first = kitchen.service.accept();
+    first.read_request();
+    wait_for(&kitchen, 3);
+    first.send(crlf(&said("200 OK\nCache-Control: private\n\n1")));
+    // The others go on by themselves, both at once.
+    let mut others = [kitchen.service.accept(), kitchen.service.accept()];
+    for other in &mut others {
+        other.read_request();
+    }
+    for other in &mut others {
+        other.send(crlf(&said("200 OK\nCache-Control: private\n\n2")));
+    }
+    let mut bodies: Vec<String> =
+        clients.iter_mut().map(|client| body(&client.read_response()).to_owned()).collect();
+    bodies.sort();
+    assert_eq!(bodies, ["1", "2", "2"]);
+}
+
+#[test]
+fn those_with_other_headers_wait_for_their_own() {
+    let kitchen = Kitchen::new("{}");
+    let answer =
+        |text: &str| crlf(&said(&format!("200 OK\nCache-Control: max-age=60\nVary: X\n\n{text}")));
+    let mut ones = [kitchen.ask("GET /a\nX: 1"), kitchen.ask("GET /a\nX: 1")];
+    let mut service = kitchen.service.accept();
+    service.read_request();
+    let mut twos = [kitchen.ask("GET /a\nX: 2"), kitchen.ask("GET /a\nX: 2")];
+    wait_for(&kitchen, 4);
+    service.send(answer("1"));
+    for client in &mut ones {
+        assert_eq!(body(&client.read_response()), "1");
+    }
+    let mut service = kitchen.service.accept();
+    assert!(service.read_request().contains("\r\nX: 2\r\n"));
+    service.send(answer("2"));
+    for client in &mut twos {
+        assert_eq!(body(&client.read_response()), "2");
+    }
+    assert!(kitchen.is_quiet());
+}
+
+#[test]
+fn a_service_that_breaks_off_is_asked_again_by_the_next() {
+    let kitchen = Kitchen::new("{}");
+    let mut client = kitchen.ask("GET /a");
+    let mut service = kitchen.service.accept();
+    service.read_request();
+    service.send(crlf("HTTP/1.1 200 OK\nCache-Control: max-age=60\nContent-Length: 10\n\nhello"));
+    client.read_head();
+    client.read_exact(5);
+    drop(service);
+    client.expect_end();
+    assert_eq!(body(&kitchen.fetch("GET /a", "200 OK\n\nwhole").1), "whole");
+}
+
+#[test]
+fn what_is_too_large_is_passed_on() {
+    let kitchen = Kitchen::new("{}");
+    let megabytes = "x".repeat(3 << 20);
+    let answer = format!("200 OK\nCache-Control: max-age=60\n\n{megabytes}");
+    let (_, given) = kitchen.fetch("GET /a", &answer);
+    assert_eq!(status(&given), "fwd=uri-miss; detail=too-large");
+    assert_eq!(body(&given).len(), megabytes.len());
+    // How large it is can also turn out on the way.
+    let mut client = kitchen.ask("GET /b");
+    let mut service = kitchen.service.accept();
+    service.read_request();
+    service.send(crlf("HTTP/1.1 200 OK\nCache-Control: max-age=60\nConnection: close\n\n"));
+    let sending = std::thread::spawn(move || service.send(megabytes));
+    let given = client.read_response();
+    sending.join().expect("it was read");
+    assert!(given.len() > 3 << 20);
+    kitchen.fetch("GET /b", "200 OK\n\nx");
+}
