@@ -154,7 +154,7 @@ class Comments:
             "INSERT INTO comments (article, account, text, posted) VALUES (?, ?, ?, ?)", *comment.values()
         )
         comment["likes"] = 0
-        return Answer(with_date(comment), 201, tags=[tag(article)])
+        return Answer(with_date(comment), 201, tags=[tag(article)], headers=service.purging([tag(article)]))
 
 
 def tag(article):

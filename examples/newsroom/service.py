@@ -47,8 +47,16 @@ class Answer:
         }
         if tags:
             self.headers["Surrogate-Key"] = " ".join(sorted(tags))
+            # Once more, for `front`, which gives them to its pages: the front door keeps the others for itself.
+            self.headers["Newsroom-Tags"] = self.headers["Surrogate-Key"]
         if modified is not None:
             self.headers["Last-Modified"] = email.utils.formatdate(modified, usegmt=True)
+
+
+def purging(tags):
+    """The header of an answer to a change: the tags of all that is not true any more. The front door forgets what
+    has them before the client hears of the change."""
+    return {"Doorward-Purge": " ".join(tags)}
 
 
 class Query:

@@ -5,8 +5,8 @@ use wire::{Known, RequestHead, ResponseHead};
 use super::{groups, key, tag};
 use crate::Cx;
 
-/// The tags to purge: those of the URL itself, of `Location` and `Content-Location`, and of the groups
-/// that the service names. None if the request was safe, or failed.
+/// The tags to purge: those of the URL itself, of `Location` and `Content-Location`, of the groups
+/// that the service names, and the tags in its `Doorward-Purge`. None if the request was safe, or failed.
 #[must_use]
 pub fn invalidates(request: &RequestHead, cx: &Cx, response: &ResponseHead) -> Vec<u64> {
     // RFC 9111, 4.4: "A non-error response is one with a 2xx (Successful) or 3xx (Redirection) status
@@ -26,6 +26,7 @@ pub fn invalidates(request: &RequestHead, cx: &Cx, response: &ResponseHead) -> V
     for group in groups::of(&response.fields, groups::INVALIDATION) {
         tags.push(tag(&groups::tag_name(groups::origin(&url), &group)));
     }
+    super::tags::each_purged(&response.fields, &mut |name| tags.push(tag(name)));
     tags.sort_unstable();
     tags.dedup();
     tags

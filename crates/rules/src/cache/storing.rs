@@ -234,6 +234,7 @@ const NEVER_STORED: &str = "proxy-authentication-info";
 #[must_use]
 pub fn is_for_us(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(TARGETS[0].as_bytes())
+        || name.eq_ignore_ascii_case(tags::PURGE.as_bytes())
         || tags::FIELDS.iter().any(|field| name.eq_ignore_ascii_case(field.as_bytes()))
 }
 

@@ -14,6 +14,13 @@ use time::macros::format_description;
 
 pub const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
 
+/// The tags once more, for `front`, which gives them to its pages: the front door keeps the others for itself.
+pub const TAGS: HeaderName = HeaderName::from_static("newsroom-tags");
+
+/// In the answer to a request that changed something: the tags of all that is not true any more. The
+/// front door forgets what has them before the client hears of the change.
+pub const PURGE: HeaderName = HeaderName::from_static("doorward-purge");
+
 pub const JSON: &str = "application/json";
 
 /// How long a cache may answer for us: briefly, since edits should show, and a while longer as it asks again.
@@ -38,8 +45,7 @@ impl Tags {
 
     /// Adds the tags of an answer that this one is made from.
     pub fn inherit(&mut self, headers: &HeaderMap) {
-        let inherited =
-            headers.get(SURROGATE_KEY).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let inherited = headers.get(TAGS).and_then(|value| value.to_str().ok()).unwrap_or_default();
         self.0.extend(inherited.split_ascii_whitespace().map(str::to_owned));
     }
 
@@ -90,13 +96,22 @@ impl Answer {
         response
     }
 
+    /// The answer to a change that made everything with one of `tags` untrue.
+    pub fn changed(self, tags: &[String]) -> Response {
+        let mut response = self.plain();
+        response.headers_mut().extend(tags.join(" ").parse().ok().map(|value| (PURGE, value)));
+        response
+    }
+
     /// The answer without validators, as it suits what is not a GET.
     pub fn plain(self) -> Response {
         let mut response =
             (self.status, [(CONTENT_TYPE, self.content_type)], self.body).into_response();
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static(self.cache));
-        headers.extend(self.tags.header().map(|value| (SURROGATE_KEY, value)));
+        let tags = self.tags.header();
+        headers.extend(tags.clone().map(|value| (SURROGATE_KEY, value)));
+        headers.extend(tags.map(|value| (TAGS, value)));
         response
     }
 }
@@ -168,7 +183,7 @@ mod tests {
         let mut tags = Tags::default();
         tags.add("article-7");
         let mut headers = HeaderMap::new();
-        headers.insert(SURROGATE_KEY, HeaderValue::from_static("article-7  author-3"));
+        headers.insert(TAGS, HeaderValue::from_static("article-7  author-3"));
         tags.inherit(&headers);
         assert_eq!(tags.header(), Some(HeaderValue::from_static("article-7 author-3")));
     }

@@ -67,6 +67,7 @@ pub(crate) async fn see_response(
             store.purge_durably(&Scope::Tag(tag), false).await;
             scratch.cx.record("cache", "purge", "the answer to an unsafe request was no error");
         }
+        strip(&mut scratch.response);
     }
     let Some(cache) = snapshot.rules.route(route).cache.as_deref() else { return };
     let Some(direct) = scratch.noted.direct.take() else { return strip(&mut scratch.response) };

@@ -111,7 +111,9 @@ async fn create(State(store): Archive, draft: Result<Json<Draft>, JsonRejection>
     let article = store.write(work).await??;
     let location = format!("/api/v1/articles/{}", article.card.id);
     let answer = Answer { status: StatusCode::CREATED, cache: NEVER, ..article_answer(&article) };
-    let mut response = answer.plain();
+    let mut changed = changed_tags(&article);
+    changed.extend(["articles".to_owned(), "authors".to_owned()]);
+    let mut response = answer.changed(&changed);
     response.headers_mut().extend(location.parse().ok().map(|value| (LOCATION, value)));
     Ok(response)
 }
@@ -134,7 +136,7 @@ async fn replace(
     };
     let article = store.write(work).await??;
     let answer = Answer { cache: NEVER, ..article_answer(&article) };
-    Ok(answer.plain())
+    Ok(answer.changed(&changed_tags(&article)))
 }
 
 async fn sections(State(store): Archive, headers: HeaderMap) -> Reply {
@@ -175,6 +177,16 @@ fn article_answer(article: &Article) -> Answer {
     tag_cards(&mut tags, &article.related);
     tag_cards(&mut tags, std::slice::from_ref(&article.card));
     Answer { cache: BRIEFLY, modified: Some(article.card.updated), tags, ..Answer::json(article) }
+}
+
+/// The tags of what shows `article`, or may from now on. What showed it before has the first one.
+fn changed_tags(article: &Article) -> Vec<String> {
+    let card = &article.card;
+    vec![
+        format!("article-{}", card.id),
+        format!("section-{}", card.section),
+        format!("author-{}", card.author.id),
+    ]
 }
 
 /// Tags an answer with every article that it shows, and tells when the youngest of them was changed.
