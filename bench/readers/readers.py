@@ -13,6 +13,7 @@ import collections
 import itertools
 import json
 import random
+import re
 import sys
 import time
 import urllib.parse
@@ -126,22 +127,26 @@ class Record:
     def __init__(self):
         self.milliseconds = collections.defaultdict(list)
         self.errors = collections.Counter()  # (action, service, kind)
+        self.told = {}  # by article: the number of the newest edit that was answered
+        self.editing = collections.defaultdict(asyncio.Lock)
 
     def fail(self, action, service, kind):
         self.errors[action, service, kind] += 1
 
 
 class Reader:
-    def __init__(self, base, ranked, seed, record):
+    def __init__(self, base, ranked, seed, record, writes):
         self._connection = Connection(base)
         self._chance = random.Random(seed)
         self._ranked = ranked
         self._record = record
+        self._writes = writes
         # Zipf's law: the article of rank r is read 1/r as often as the first.
         self._curve = list(itertools.accumulate(1 / rank for rank in range(1, len(ranked) + 1)))
 
     async def read_until(self, end):
         actions, weights = list(ACTIONS), [weight for weight, _ in ACTIONS.values()]
+        weights[-2:] = [self._writes / 2, self._writes / 2]
         while time.monotonic() < end:
             action = self._chance.choices(actions, weights)[0]
             started = time.perf_counter()
@@ -170,12 +175,16 @@ class Reader:
 
     async def _open_page(self, action):
         chance = self._chance
-        path = page_path(action, self._article(), chance)
+        article = self._article()
+        path = page_path(action, article, chance)
+        told = self._record.told.get(article, 0)
         status, body = await self._connection.request("GET", path)
         if status != 200:
             raise Failure(f"status {status}")
         if not body.endswith(b"</html>"):
             raise Failure("half a page")
+        if action == "article page" and edit_number(article, body.decode()) < told:
+            raise Failure("an article as it was before an edit that had been answered")
         for service in SERVICES:
             if f'data-away="{service}"'.encode() in body:
                 self._record.fail(action, service, f"page without {service}")
@@ -191,15 +200,30 @@ class Reader:
             raise Failure(f"status {status}")
 
     async def _edit_article(self):
-        path = f"/api/v1/articles/{self._article()}"
+        id = self._article()
+        # One editor of an article at a time, so that the order of edits is known.
+        async with self._record.editing[id]:
+            await self._edit(id)
+
+    async def _edit(self, id):
+        path = f"/api/v1/articles/{id}"
         article = await read_json(self._connection, path)
+        number = edit_number(id, article["summary"])
+        if number < self._record.told.get(id, 0):
+            raise Failure("an article as it was before an edit that had been answered")
         draft = {name: article[name] for name in ("section", "headline", "summary", "body", "tags")}
         draft["author"] = article["author"]["id"]
-        mark = " (Edited)"
-        draft["summary"] = draft["summary"].removesuffix(mark) + ("" if draft["summary"].endswith(mark) else mark)
+        draft["summary"] = re.sub(r" \(Edit [0-9.]+\)$", "", draft["summary"]) + f" (Edit {id}.{number + 1})"
         status, _ = await self._connection.request("PUT", path, draft)
         if status != 200:
             raise Failure(f"status {status}")
+        # From now on nobody may see it as it was.
+        self._record.told[id] = number + 1
+
+
+def edit_number(article, text):
+    """The number of the newest edit of the article that `text` shows; 0 without any."""
+    return max(map(int, re.findall(rf"\(Edit {article}\.([0-9]+)\)", text)), default=0)
 
 
 def page_path(action, article, chance):
@@ -278,7 +302,7 @@ async def play(options):
     record = Record()
     before = await count_queries(connection)
     started = time.monotonic()
-    readers = [Reader(options.url, ids, options.seed + number, record) for number in range(options.readers)]
+    readers = [Reader(options.url, ids, options.seed + number, record, options.writes) for number in range(options.readers)]
     await asyncio.gather(*(reader.read_until(started + options.seconds) for reader in readers))
     seconds = time.monotonic() - started
     queries = spent(before, await count_queries(connection))
@@ -303,6 +327,7 @@ def main():
     parser.add_argument("--readers", type=bounded(1, 500), default=8)
     parser.add_argument("--seconds", type=bounded(1, 600), default=10)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--writes", type=float, default=4, help="edits and comments, in percent of what is done (4)")
     parser.add_argument(
         "--allow",
         action="append",
