@@ -50,6 +50,23 @@ fn groups_go_together() {
 }
 
 #[test]
+fn the_answer_to_a_change_names_the_tags_of_what_is_not_true_any_more() {
+    let kitchen = Kitchen::new("{}");
+    let tagged = "200 OK\nCache-Control: max-age=600\nSurrogate-Key: article-7 front\n\nx";
+    kitchen.fetch("GET /1", tagged);
+    kitchen.fetch("GET /2", ANSWER);
+    let (_, given) =
+        kitchen.fetch("PUT /7", "204 No Content\nDoorward-Purge: other, article-7  more");
+    assert!(!given.to_ascii_lowercase().contains("doorward-purge"), "it is for us: {given}");
+    kitchen.fetch("GET /1", tagged);
+    kitchen.hit("GET /2");
+    // In answer to what failed, or was safe, it says nothing.
+    kitchen.fetch("PUT /7", "500 Internal Server Error\nDoorward-Purge: article-7\n\n");
+    kitchen.fetch("GET /7", "200 OK\nDoorward-Purge: article-7\n\nx");
+    kitchen.hit("GET /1");
+}
+
+#[test]
 fn unsafe_requests_invalidate_from_routes_without_a_cache() {
     let service = crate::door::Upstream::new();
     let address = service.address();
