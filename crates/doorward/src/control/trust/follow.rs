@@ -59,11 +59,12 @@ impl Control {
         for wrong in &wrongs {
             log::error("tls", format!("{wrong}; what was read before stays in use"));
         }
-        if wrongs.is_empty() {
-            log::info("tls", "authorities, lists and certificates were read again");
-        }
         // Checks of instances go by TLS, too.
         self.start_services();
         self.publish();
+        // Not before it holds.
+        if wrongs.is_empty() {
+            log::info("tls", "authorities, lists and certificates were read again");
+        }
     }
 }
