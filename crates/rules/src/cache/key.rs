@@ -128,7 +128,7 @@ pub(super) fn url(head: &RequestHead, cx: &Cx) -> Vec<u8> {
 /// a request, if it is of the same origin.
 ///
 /// RFC 9111, 4.4: "A cache MUST NOT trigger an invalidation under these conditions if the origin
-/// (Section 4.3.1 of [HTTP]) of the URI to be invalidated differs from that of the target URI."
+/// (Section 4.3.1 of \[HTTP\]) of the URI to be invalidated differs from that of the target URI."
 pub(super) fn resolve(reference: &[u8], head: &RequestHead, cx: &Cx) -> Option<Vec<u8>> {
     let mut base = Vec::new();
     write_origin(head, cx, &mut base);

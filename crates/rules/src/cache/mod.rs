@@ -2,7 +2,7 @@
 //!
 //! A route's [`Cache`] answers the engine's questions in this order: does the request go past the
 //! cache ([`Cache::passes_by`]), under which key is it looked up ([`Cache::write_key`]), is a stored
-//! response for it ([`Stored::is_for`]) and may it be used ([`Cache::judge`]), what does it answer
+//! response for it ([`Stored::is_for`]) and may it be used ([`Stored::judge`]), what does it answer
 //! ([`Stored::answer`]); and behind a fetch: may the response be stored ([`Cache::store`]), does it
 //! update what is stored ([`Cache::update`]), does it make anything invalid
 //! ([`invalidates`]). Each rule has the sentence beside it that it follows.

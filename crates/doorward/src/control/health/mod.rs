@@ -1,6 +1,6 @@
 //! Asks endpoints whether they are well, those that Doorward started and those that it did not.
 //!
-//! [`check`] is one question, [`proof`] what follows from the answers, and [`checker`] keeps asking
+//! [`Checked::ask`] is one question, [`proof`] what follows from the answers, and [`checker`] keeps asking
 //! those endpoints that run already. Instances are asked by their state machine.
 
 mod checker;
