@@ -91,6 +91,8 @@ pub(crate) struct RouteShard {
     pub(crate) cache: [Counter; CacheResult::ALL.len()],
     /// How long the service had taken for the answers that were given again.
     pub(crate) cache_saved_ms: Counter,
+    /// Requests that were held up on purpose, and those that were failed so.
+    pub(crate) injected: [Counter; 2],
 }
 
 /// What the cache did with a request.
@@ -267,6 +269,8 @@ pub(crate) struct WorkerMetrics {
     pub(crate) upgraded: Counter,
     /// Requests that wait for, or take, what is being fetched for the cache.
     pub(crate) cache_waiting: Counter,
+    /// Requests that are held up on purpose, now.
+    pub(crate) delayed: Counter,
     /// By [`Metrics::fault_index`].
     pub(crate) faults: [Counter; FAULT_KINDS_MAX],
     pub(crate) log_lines_dropped: Counter,
@@ -289,6 +293,7 @@ impl Default for WorkerMetrics {
             requests: Counter::default(),
             upgraded: Counter::default(),
             cache_waiting: Counter::default(),
+            delayed: Counter::default(),
             faults: std::array::from_fn(|_| Counter::default()),
             log_lines_dropped: Counter::default(),
         }

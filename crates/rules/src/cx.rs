@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::coding::{Coding, Encode};
 use crate::grpc::Call;
@@ -17,6 +18,10 @@ use crate::trail::Trail;
 pub struct Cx {
     /// Monotonic nanoseconds, read once per request by the engine.
     pub now_ns: u64,
+    /// When it goes on its way to a service: later than `now_ns` if it was held up before.
+    pub sent_ns: u64,
+    /// How long it is held up on purpose.
+    pub delay: Option<Duration>,
     /// Random bits, drawn once per request. 128 of them, so that an id made from them does not
     /// repeat within any log's lifetime. Good for chance, not for secrets.
     pub random: u128,
@@ -49,6 +54,8 @@ impl Cx {
     pub fn new(client: IpAddr, https: bool) -> Self {
         Self {
             now_ns: 0,
+            sent_ns: 0,
+            delay: None,
             random: 0,
             client,
             https,
@@ -67,6 +74,8 @@ impl Cx {
     #[inline]
     pub fn begin(&mut self, now_ns: u64, random: u128) {
         self.now_ns = now_ns;
+        self.sent_ns = now_ns;
+        self.delay = None;
         self.random = random;
         self.shown = None;
         self.request_id.bytes = 0;

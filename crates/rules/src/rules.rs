@@ -75,6 +75,19 @@ pub enum Verdict<'r> {
     },
 }
 
+impl Verdict<'_> {
+    /// The route that says so, if it came to that.
+    #[must_use]
+    pub fn route(&self) -> Option<RouteId> {
+        match self {
+            Self::Forward { route, .. } | Self::Reply { route, .. } | Self::Files { route, .. } => {
+                Some(*route)
+            }
+            Self::Fault { route, .. } => *route,
+        }
+    }
+}
+
 impl Rules {
     /// Puts compiled routes, services and what is not HTTP together, or reports what does not fit and
     /// returns `None`.

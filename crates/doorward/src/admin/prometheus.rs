@@ -101,6 +101,9 @@ fn connections(out: &mut String, metrics: &Metrics) {
     let name = "doorward_cache_waiting_requests";
     family(out, name, "gauge", "Requests that follow a fetch for the cache at the moment.");
     line(out, name, &[], sum(|worker| &worker.cache_waiting));
+    let name = "doorward_client_delayed_requests";
+    family(out, name, "gauge", "Requests that are held up on purpose at the moment.");
+    line(out, name, &[], sum(|worker| &worker.delayed));
     let name = "doorward_log_lines_dropped_total";
     family(out, name, "counter", "Lines of the access log that nobody took in time.");
     line(out, name, &[], sum(|worker| &worker.log_lines_dropped));
@@ -202,6 +205,16 @@ fn routes(out: &mut String, snapshot: &Snapshot) {
             let count = sum(&route.shards, &|shard| &shard.grpc[status as usize]);
             if count > 0 {
                 line(out, name, &[("route", &route.label), ("status", status.name())], count);
+            }
+        }
+    }
+    let name = "doorward_route_injected_faults_total";
+    family(out, name, "counter", "Requests that were held up or failed on purpose.");
+    for route in &routes {
+        for (kind, text) in ["delay", "abort"].into_iter().enumerate() {
+            let count = sum(&route.shards, &|shard| &shard.injected[kind]);
+            if count > 0 {
+                line(out, name, &[("route", &route.label), ("kind", text)], count);
             }
         }
     }

@@ -1,5 +1,7 @@
 //! What is kept of a request when it is over: counters, the trail, a line in the access log.
 
+use rules::Fault;
+
 use super::connection::Connection;
 use super::scratch::Scratch;
 use super::serve::Done;
@@ -29,6 +31,12 @@ pub(crate) fn record(
         if let Some(result) = scratch.noted.result {
             shard.cache[result as usize].add(1);
             shard.cache_saved_ms.add(scratch.noted.saved_ms);
+        }
+        if scratch.cx.delay.is_some() {
+            shard.injected[0].add(1);
+        }
+        if matches!(done.fault, Some(Fault::Injected(_) | Fault::InjectedReset)) {
+            shard.injected[1].add(1);
         }
         if let Some(call) = &scratch.cx.grpc {
             shard.grpc[call.ended(done.status, done.fault) as usize].add(1);

@@ -94,9 +94,9 @@ pub(super) async fn send<'s>(
 ) -> Result<(&'s Endpoint, u64), Fault> {
     let service = sending.service;
     let worker = Rc::clone(&connection.worker);
-    worker.balances.arrive(service, scratch.cx.now_ns);
+    worker.balances.arrive(service, scratch.cx.sent_ns);
     let mut course = Course::new(service, scratch);
-    let mut now_ns = scratch.cx.now_ns;
+    let mut now_ns = scratch.cx.sent_ns;
     loop {
         let ask = Ask {
             now_ns,
@@ -300,7 +300,7 @@ fn retry_after_ms(scratch: &Scratch) -> Option<u64> {
 }
 
 /// Waits before the next attempt, as long as the client does.
-async fn pause(
+pub(super) async fn pause(
     connection: &mut Connection,
     (pause_ms, speech): (u64, Speech),
 ) -> Result<(), Fault> {

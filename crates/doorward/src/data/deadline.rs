@@ -105,9 +105,10 @@ impl Deadlines {
         self.slots.borrow().len() - self.free.borrow().len()
     }
 
-    /// Waits until any connection has a slot, so that an idle worker does not wake up at all.
+    /// Waits until any connection takes a slot, so that an idle worker does not wake up at all. It may be
+    /// gone by then, and have left lines for the log.
     pub(crate) async fn used(&self) {
-        while self.in_use() == 0 {
+        if self.in_use() == 0 {
             self.taken.notified().await;
         }
     }

@@ -49,6 +49,8 @@ pub(crate) async fn forward(
         match Box::pin(hold::until_ready(connection, scratch, service, body)).await {
             Ok(now) => {
                 ready = now;
+                // It is not the instance that let the request wait.
+                scratch.cx.sent_ns = connection.worker.now_ns();
                 &*ready
             }
             Err(fault) => {
@@ -69,7 +71,7 @@ pub(crate) async fn forward(
         Ok((endpoint, head_ns)) => {
             let status = scratch.response.status;
             counters.responses[usize::from(status / 100).saturating_sub(1)].add(1);
-            let waited_ns = head_ns - scratch.cx.now_ns;
+            let waited_ns = head_ns - scratch.cx.sent_ns;
             counters.first_byte.record(waited_ns / 1000);
             let exchange = &mut exchange;
             deliver(connection, snapshot, scratch, route, service, endpoint, exchange).await

@@ -11,6 +11,7 @@ pub(crate) mod cache;
 mod call;
 pub(crate) mod connection;
 pub(crate) mod deadline;
+mod delay;
 mod encode;
 mod end;
 mod files;

@@ -78,6 +78,11 @@ pub(crate) async fn fault(
     scratch.cx.record("fault", fault.slug(), fault.reason());
     let silent = Fault::Malformed(h1::Malformed::NotHttp);
     let told_otherwise = matches!(connection.client, End::Fetch(_));
+    if fault == Fault::InjectedReset {
+        let mut done = Done::new(route, fault.status(), After::Reset);
+        done.fault = Some(fault);
+        return done;
+    }
     if matches!(fault, Fault::ClientGone | Fault::ClientStalled)
         || fault == silent
         || told_otherwise

@@ -15,7 +15,7 @@ use super::connection::{After, Connection};
 use super::end::End;
 use super::scratch::Scratch;
 use super::worker::Pinned;
-use super::{account, cache, encode, files, forward, respond};
+use super::{account, cache, delay, encode, files, forward, respond};
 use crate::control::snapshot::covers;
 
 /// How a request ended.
@@ -105,7 +105,13 @@ async fn answer(
             return respond::fault(connection, scratch, None, Fault::Loop, None).await;
         }
     }
-    match snapshot.rules.decide(&mut scratch.request, &mut scratch.cx) {
+    let verdict = snapshot.rules.decide(&mut scratch.request, &mut scratch.cx);
+    if let Some(time) = scratch.cx.delay
+        && let Err(fault) = Box::pin(delay::hold_up(connection, scratch, time, body)).await
+    {
+        return respond::fault(connection, scratch, verdict.route(), fault, None).await;
+    }
+    match verdict {
         Verdict::Forward { route, service } if snapshot.rules.route(route).cache.is_some() => {
             cache::serve(connection, snapshot, scratch, route, service, body).await
         }

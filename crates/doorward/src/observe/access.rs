@@ -233,6 +233,9 @@ fn write_json(out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
     if let Some(call) = &cx.grpc {
         write!(out, ",\"grpc-status\":\"{}\"", call.ended(done.status, done.fault).name())?;
     }
+    if let Some(delay) = cx.delay {
+        write!(out, ",\"injected-delay-us\":{}", delay.as_micros())?;
+    }
     if let Some(fault) = done.fault {
         write!(out, ",\"fault\":\"{}\"", fault.slug())?;
         out.extend_from_slice(b",\"reason\":\"");
@@ -267,6 +270,9 @@ fn write_text(out: &mut Vec<u8>, entry: &Entry<'_>) -> io::Result<()> {
     }
     if let Some(call) = &cx.grpc {
         write!(out, " grpc={}", call.ended(done.status, done.fault).name())?;
+    }
+    if let Some(delay) = cx.delay {
+        write!(out, " injected-delay={}ms", delay.as_millis())?;
     }
     if let Some(fault) = done.fault {
         write!(out, " fault={} ({})", fault.slug(), fault.reason())?;

@@ -59,6 +59,10 @@ pub enum Fault {
     TooEarly,
     /// The client's certificate is not what the route asks for.
     Unproven(Unproven),
+    /// It was drawn to fail on purpose, with this status.
+    Injected(u16),
+    /// It was drawn to break off on purpose.
+    InjectedReset,
     /// There is no such file.
     FileNotFound,
     /// The client wants no other answer than a stored one, and none is.
@@ -187,9 +191,12 @@ impl Fault {
             | Self::Connect
             | Self::Loop
             | Self::TooEarly => Stage::Head,
-            Self::NoRoute | Self::MethodNotAllowed | Self::Unproven(_) | Self::UnrecognizedName => {
-                Stage::Route
-            }
+            Self::NoRoute
+            | Self::MethodNotAllowed
+            | Self::Unproven(_)
+            | Self::Injected(_)
+            | Self::InjectedReset
+            | Self::UnrecognizedName => Stage::Route,
             Self::BodyMalformed(_) | Self::BodyTooLarge | Self::BodyIdle | Self::BodyTooSlow => {
                 Stage::Body
             }
@@ -242,6 +249,8 @@ impl Fault {
             | Self::Unproven(_)
             | Self::FileNotFound => Side::Client,
             Self::FileUnreadable
+            | Self::Injected(_)
+            | Self::InjectedReset
             | Self::ConnectionIdle
             | Self::TooManyConnections
             | Self::OnlyIfCached
@@ -315,6 +324,8 @@ impl Fault {
             | Self::NoRoute
             | Self::MethodNotAllowed
             | Self::Unproven(_)
+            | Self::Injected(_)
+            | Self::InjectedReset
             | Self::FileNotFound
             | Self::OnlyIfCached
             | Self::FileUnreadable
@@ -342,6 +353,7 @@ impl Fault {
             Self::HelloMalformed(_) | Self::DeadlineMalformed => 400,
             Self::UnrecognizedName => 421,
             Self::Unproven(unproven) => unproven.status(),
+            Self::Injected(status) => status,
             Self::ClientGone | Self::ClientStalled => 499,
             Self::Connect => 501,
             Self::TooEarly => 425,
@@ -366,6 +378,7 @@ impl Fault {
             | Self::StreamRefused
             | Self::UpstreamMalformed(_)
             | Self::UpgradeFailed
+            | Self::InjectedReset
             | Self::UpstreamTruncated => 502,
             Self::DnsTimeout
             | Self::ConnectTimeout

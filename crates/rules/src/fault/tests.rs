@@ -103,7 +103,7 @@ fn the_form_follows_the_weights() {
 }
 
 /// Every fault.
-pub(crate) const ALL: [Fault; 59] = [
+pub(crate) const ALL: [Fault; 61] = [
     Fault::Malformed(Malformed::Host),
     Fault::BodyMalformed(Malformed::ChunkSize),
     Fault::HeadTimeout,
@@ -127,6 +127,8 @@ pub(crate) const ALL: [Fault; 59] = [
     Fault::Unproven(Unproven::Identity),
     Fault::Unproven(Unproven::Misdirected),
     Fault::Unproven(Unproven::Withdrawn),
+    Fault::Injected(503),
+    Fault::InjectedReset,
     Fault::FileNotFound,
     Fault::OnlyIfCached,
     Fault::FileUnreadable,
@@ -222,6 +224,8 @@ fn the_whole_table() {
         client-not-allowed     403 route     client   -        http_request_denied
         misdirected            421 route     client   -        http_request_denied
         client-certificate-withdrawn 403 route     client   -        http_request_denied
+        injected               503 route     ours     -        proxy_internal_response
+        injected-reset         502 route     ours     -        proxy_internal_response
         file-not-found         404 files     client   -        -
         only-if-cached         504 endpoint  ours     -        -
         file-unreadable        500 files     ours     -        -

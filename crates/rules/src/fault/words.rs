@@ -29,6 +29,8 @@ impl Fault {
             Self::NoRoute => "no-route",
             Self::MethodNotAllowed => "method-not-allowed",
             Self::Unproven(unproven) => unproven.slug(),
+            Self::Injected(_) => "injected",
+            Self::InjectedReset => "injected-reset",
             Self::FileNotFound => "file-not-found",
             Self::OnlyIfCached => "only-if-cached",
             Self::FileUnreadable => "file-unreadable",
@@ -82,6 +84,7 @@ impl Fault {
             Self::OnlyIfCached => "There is no stored answer",
             Self::MethodNotAllowed => "The method is not allowed here",
             Self::Unproven(unproven) => unproven.title(),
+            Self::Injected(_) | Self::InjectedReset => "The request was failed on purpose",
             Self::FileUnreadable | Self::Bug => "Something went wrong on our side",
             Self::TooManyConnections
             | Self::Draining
@@ -135,6 +138,7 @@ impl Fault {
             Self::NoRoute => "no route matches",
             Self::MethodNotAllowed => "the routes that match have other methods",
             Self::Unproven(unproven) => unproven.reason(),
+            Self::Injected(_) | Self::InjectedReset => "it was failed on purpose",
             Self::FileNotFound => "there is no such file",
             Self::OnlyIfCached => "the client wants a stored answer only, and there is none",
             Self::FileUnreadable => "the file cannot be read",
@@ -190,7 +194,11 @@ impl Fault {
             Self::Loop => "proxy_loop_detected",
             Self::NoEndpoint | Self::Starting => "destination_unavailable",
             Self::TooManyConnections | Self::UpstreamBusy => "connection_limit_reached",
-            Self::Draining | Self::Overloaded | Self::SocketsExhausted => "proxy_internal_response",
+            Self::Injected(_)
+            | Self::InjectedReset
+            | Self::Draining
+            | Self::Overloaded
+            | Self::SocketsExhausted => "proxy_internal_response",
             Self::Bug => "proxy_internal_error",
             Self::DnsFailed => "dns_error",
             Self::DnsTimeout => "dns_timeout",

@@ -99,6 +99,7 @@ macro_rules! registry {
 // client asked for.
 registry! {
     client_certificate::ClientCertificate,
+    fault::Injection,
     request_headers::RequestHeaders,
     response_headers::ResponseHeaders,
     grpc_web::GrpcWeb,

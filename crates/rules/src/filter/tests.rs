@@ -322,3 +322,100 @@ fn what_is_wrong_with_a_filter_is_said() {
         "#]],
     );
 }
+
+#[test]
+fn faults_are_made_on_purpose() {
+    check(
+        "fault = { delay = { time = '2s' }, abort = { with = 503 }, header = { x-chaos = 'on' } }",
+        "GET h /
+         GET h / X-Chaos: off
+         GET h / X-Chaos: on",
+        expect![[r#"
+            GET h /
+              route            match   the only match route=/*
+              fault            pass    the request has not the headers that are asked for
+              service          choose  the route names it name=a
+              => forward a
+            GET h / X-Chaos: off
+              route            match   the only match route=/*
+              fault            pass    the request has not the headers that are asked for
+              service          choose  the route names it name=a
+              => forward a /
+                 X-Chaos: off
+            GET h / X-Chaos: on
+              route            match   the only match route=/*
+              fault            refuse  a delay was drawn, and then an abort delay=2s delay-share=100% abort-share=100% status=503
+              => fault 503 injected
+        "#]],
+    );
+    check(
+        "fault = { delay = { time = '250ms', share = '60%' }, abort = { with = 'reset', share = '0%' } }",
+        "GET h /",
+        expect![[r#"
+            GET h /
+              route            match   the only match route=/*
+              fault            pass    no fault was drawn delay=250ms delay-share=60% abort-share=0%
+              service          choose  the route names it name=a
+              => forward a
+        "#]],
+    );
+    check(
+        "fault = { delay = { time = '250ms', share = '1%' }, abort = { with = 'reset', share = '99%' } }",
+        "GET h /",
+        expect![[r#"
+            GET h /
+              route            match   the only match route=/*
+              fault            refuse  an abort was drawn delay=250ms delay-share=1% abort-share=99% status=502
+              => fault 502 injected-reset
+        "#]],
+    );
+}
+
+#[test]
+fn faults_that_hit_everybody_are_told_of() {
+    check(
+        "fault = { delay = { time = '1s' }, abort = { with = 429, share = '100%' } }",
+        "",
+        expect![[r#"
+            doorward.toml:4:19: warning: every request of this route is delayed
+               4 | fault = { delay = { time = '1s' }, abort = { with = 429, share = '100%' } }
+                 |                   ^^^^^^^^^^^^^^^ give it a `share`, or a `header` that only tests send
+            doorward.toml:4:44: warning: every request of this route is aborted
+               4 | fault = { delay = { time = '1s' }, abort = { with = 429, share = '100%' } }
+                 |                                            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ give it a `share`, or a `header` that only tests send
+        "#]],
+    );
+    check(
+        "fault = {}",
+        "",
+        expect![[r#"
+        doorward.toml:4:9: `fault` neither delays nor aborts
+           4 | fault = {}
+             |         ^^ give it `delay = { time = "2s" }` or `abort = { with = 503 }`
+    "#]],
+    );
+    check(
+        "fault = { delay = { time = '2m' }, abort = { with = 200 }, header = { 'x y' = true } }",
+        "",
+        expect![[r#"
+            doorward.toml:4:28: `time = "2m"` is too large
+               4 | fault = { delay = { time = '2m' }, abort = { with = 200 }, header = { 'x y' = true } }
+                 |                            ^^^^ write at most "1m"
+            doorward.toml:4:53: the status 200 is no failure
+               4 | fault = { delay = { time = '2m' }, abort = { with = 200 }, header = { 'x y' = true } }
+                 |                                                     ^^^ write one from 400 to 599, or "reset"
+            doorward.toml:4:71: `x y` is not a header name
+               4 | fault = { delay = { time = '2m' }, abort = { with = 200 }, header = { 'x y' = true } }
+                 |                                                                       ^^^^^
+        "#]],
+    );
+    check(
+        "fault = { abort = { with = 'nothing' } }",
+        "",
+        expect![[r#"
+        doorward.toml:4:28: expected a status or "reset", found the string "nothing"
+           4 | fault = { abort = { with = 'nothing' } }
+             |                            ^^^^^^^^^
+    "#]],
+    );
+}

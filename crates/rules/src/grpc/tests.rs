@@ -208,6 +208,8 @@ fn faults_have_statuses() {
         client-not-allowed     PermissionDenied
         misdirected            Unknown
         client-certificate-withdrawn PermissionDenied
+        injected               Unavailable
+        injected-reset         Unavailable
         file-not-found         Unimplemented
         only-if-cached         Unavailable
         file-unreadable        Internal

@@ -13,6 +13,7 @@ use super::action::{RedirectConfig, RespondConfig};
 use crate::cache::CacheConfig;
 use crate::files::FilesConfig;
 use crate::filter::compress::CompressConfig;
+use crate::filter::fault::FaultConfig;
 use crate::filter::headers::HeadersConfig;
 use crate::filter::rewrite::RewriteConfig;
 
@@ -76,6 +77,9 @@ pub struct RouteConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<At<CacheConfig>>,
 
+    /// Delays or fails requests on purpose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<At<FaultConfig>>,
     /// Changes the header fields that the service sees.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_headers: Option<At<HeadersConfig>>,

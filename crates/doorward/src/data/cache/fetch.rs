@@ -83,6 +83,7 @@ async fn run(departure: Departure, fetch: Fetch) {
     fetch.job.prepare(&mut scratch.request);
     scratch.cx = cx;
     scratch.cx.now_ns = worker.now_ns();
+    scratch.cx.sent_ns = scratch.cx.now_ns;
     let client = End::Fetch(Box::new(fetch));
     let mut connection = Connection {
         worker: Rc::clone(&worker),

@@ -4,6 +4,7 @@ mod balancing;
 mod endpoints;
 mod failing;
 mod health;
+mod injected;
 mod killing;
 mod leaving;
 mod names;
