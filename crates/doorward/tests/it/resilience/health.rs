@@ -5,10 +5,10 @@ use crate::door::{Door, Folder};
 use crate::ops::{metrics, operate, until, value};
 use crate::wire::{Refusing, Service, Upstream};
 
-/// A service of `endpoints` that are asked as `health` says.
+/// A service of `endpoints` that are asked as `health` says. They take turns: which is faster is chance.
 fn asked(endpoints: &[String], health: &str) -> String {
     format!(
-        "[service.it]\nendpoints = {endpoints:?}\nhealth = {{ {health}, every = \"20ms\" }}\n\
+        "[service.it]\nendpoints = {endpoints:?}\nbalance = {{ by = \"round-robin\" }}\nhealth = {{ {health}, every = \"20ms\" }}\n\
          [[route]]\npath = \"/*\"\nservice = \"it\"\n"
     )
 }
