@@ -183,6 +183,8 @@ pub(crate) struct ServiceShard {
     pub(crate) retries: Counter,
     /// Those that would have been, had the budget not been spent.
     pub(crate) retries_denied: Counter,
+    /// Requests that went to another tier or zone than the preferred one.
+    pub(crate) spilled: Counter,
     /// Requests that were at its endpoints, summed up over all sweeps.
     pub(crate) running: Counter,
     /// Requests that wait for an instance to start, now.

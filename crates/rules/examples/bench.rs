@@ -16,7 +16,7 @@ use std::time::Instant;
 use config::{At, Place, Report};
 use rules::forward::{self, Peer};
 use rules::route::RouteConfig;
-use rules::service::ServiceConfig;
+use rules::service::{EndpointConfig, ServiceConfig};
 use rules::{Cx, Route, Rules, Service, Trail};
 use wire::RequestHead;
 use wire::h1::HeadLimits;
@@ -172,7 +172,7 @@ fn routes(texts: &[String]) -> Vec<(Place, Arc<Route>)> {
 
 fn services() -> Vec<(At<String>, Option<Arc<Service>>)> {
     let name = At::from("s".to_owned());
-    let endpoints = At::from(vec![At::from("127.0.0.1:1".to_owned())]);
+    let endpoints = At::from(vec![At::from(EndpointConfig::Address("127.0.0.1:1".to_owned()))]);
     let config = ServiceConfig { endpoints: Some(endpoints), ..ServiceConfig::default() };
     let service = Service::build(&name, &config, &mut Report::new()).unwrap();
     vec![(name, Some(Arc::new(service)))]

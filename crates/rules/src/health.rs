@@ -172,19 +172,32 @@ impl Passive {
         now_ns: u64,
     ) -> Option<(u32, Suspicion)> {
         let mut all = Others::default();
-        for id in balancer.well() {
+        // Another zone is further away, and another tier often of another kind: how long they take
+        // is compared among their like only.
+        let mut alike: Vec<((u8, bool), Others)> = Vec::new();
+        for (id, kind) in balancer.well() {
             all.add(loads.get(id), now_ns, 1.0);
+            let at = alike.iter().position(|(other, _)| *other == kind).unwrap_or_else(|| {
+                alike.push((kind, Others::default()));
+                alike.len() - 1
+            });
+            alike[at].1.add(loads.get(id), now_ns, 1.0);
         }
         let failed = balancer.on_trial().find(|id| all.is_silent(loads.get(*id), 1, now_ns));
         if let Some(id) = failed {
             return Some((id, Suspicion::FailedTrial));
         }
-        balancer.well().find_map(|id| {
+        // With hashing, each endpoint has requests of its own kind, and may be slow for that.
+        let of_latency = balancer.policy().algorithm != Algorithm::Hash;
+        balancer.well().find_map(|(id, kind)| {
             let load = loads.get(id);
-            let mut others = all;
+            let (mut others, mut peers) = (all, Others::default());
             others.add(load, now_ns, -1.0);
-            let of_latency = balancer.policy().algorithm != Algorithm::Hash;
-            let suspicion = self.stands_out(load, &others, of_latency, now_ns)?;
+            if of_latency && let Some((_, all)) = alike.iter().find(|(other, _)| *other == kind) {
+                peers = *all;
+                peers.add(load, now_ns, -1.0);
+            }
+            let suspicion = self.stands_out(load, &others, &peers, now_ns)?;
             Some((id, suspicion))
         })
     }
@@ -193,7 +206,7 @@ impl Passive {
         &self,
         load: &Load,
         others: &Others,
-        of_latency: bool,
+        peers: &Others,
         now_ns: u64,
     ) -> Option<Suspicion> {
         if others.count < 1.0 {
@@ -211,14 +224,13 @@ impl Passive {
         if others.is_silent(load, SILENT_RUNNING_LEAST, now_ns) {
             return Some(Suspicion::Silent);
         }
-        if others.measured < 1.0 {
+        if peers.measured < 1.0 {
             return None;
         }
-        let theirs_ms = others.mean_ms / others.measured;
-        // With hashing, each endpoint has requests of its own kind, and may be slow for that.
+        let theirs_ms = peers.mean_ms / peers.measured;
         let slower = load.mean_ms > theirs_ms * self.latency_factor
             && load.mean_ms > theirs_ms + SLOWER_MS_LEAST;
-        (of_latency && slower && outcomes - failures >= ANSWERS_LEAST).then_some(Suspicion::Slow)
+        (slower && outcomes - failures >= ANSWERS_LEAST).then_some(Suspicion::Slow)
     }
 
     /// The endpoint is to be ejected: until when, unless too many are out already. `out` of `count`

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-use rules::balance::Standing;
+use rules::service::Rank;
 use rules::{Fault, Reply};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ pub(crate) use cache::PurgeOrder;
 
 use crate::control::acme::KeeperStatus;
 use crate::control::certificates::Certificates;
-use crate::control::explain::{Question, explain};
+use crate::control::explain::{Question, Seen, explain};
 use crate::control::process::Supervision;
 use crate::control::run::{ConfigStatus, ControlHandle};
 use crate::control::snapshot::{self, Published, Service, Snapshot, covers};
@@ -135,7 +135,7 @@ impl Admin {
                 }
             }
             (method, service) if service.starts_with("services/") => {
-                endpoints::tell(&self.control, method, &service[9..]).await
+                endpoints::tell(&self.control, method, &service[9..], content).await
             }
             (_, "status" | "cache") => not_allowed("GET, HEAD"),
             (_, "reload" | "explain" | "purge") => not_allowed("POST"),
@@ -241,8 +241,9 @@ impl Admin {
             .map(|service| {
                 let name = &*service.rules.name;
                 let now_ms = self.metrics.now_ms();
-                let endpoints = service.endpoints.iter();
-                let endpoints: Vec<_> = endpoints.map(|one| endpoint(one, now_ms)).collect();
+                let endpoints = service.ranked();
+                let endpoints: Vec<_> =
+                    endpoints.map(|(one, rank)| endpoint(one, rank, now_ms)).collect();
                 let started: Vec<_> =
                     instances.iter().filter(|instance| instance.service == name).collect();
                 json!({
@@ -274,18 +275,26 @@ impl Admin {
 }
 
 /// The endpoints of `service`, each with how it stands.
-fn shown_endpoints(service: &Service, now_ms: u64) -> Vec<(String, Standing)> {
-    let endpoints = service.endpoints.iter();
-    endpoints.map(|endpoint| (endpoint.shown(), endpoint.standing(now_ms))).collect()
+fn shown_endpoints(service: &Service, now_ms: u64) -> Vec<Seen> {
+    let seen = |(endpoint, rank): (&Arc<snapshot::Endpoint>, &Rank)| Seen {
+        address: endpoint.shown(),
+        standing: endpoint.standing(now_ms),
+        rank: rank.clone(),
+        is_near: rank.is_near(service.zone.as_deref()),
+    };
+    service.ranked().map(seen).collect()
 }
 
 /// How `endpoint` is.
-fn endpoint(endpoint: &snapshot::Endpoint, now_ms: u64) -> Value {
+fn endpoint(endpoint: &snapshot::Endpoint, rank: &Rank, now_ms: u64) -> Value {
     let (passed, failed) = endpoint.health.counts();
     let ejections = endpoint.ejections();
     json!({
         "address": endpoint.shown(),
         "standing": endpoint.standing(now_ms).name(),
+        "weight": rank.weight,
+        "tier": rank.tier,
+        "zone": rank.zone,
         "ejected-ms": ejections.until_ms.saturating_sub(now_ms),
         "ejections": ejections.times,
         "health": endpoint.health.standing(),

@@ -269,13 +269,29 @@ fn standings(out: &mut String, services: &[Arc<Service>], now_ms: u64) {
     }
 }
 
+/// How often endpoints were left alone, and why.
+fn ejections(out: &mut String, services: &[Arc<Service>]) {
+    let name = "doorward_balance_ejections_total";
+    family(out, name, "counter", "Endpoints that were left alone, by why.");
+    for service in services {
+        for suspicion in Suspicion::ALL {
+            let shards = service.metrics.shards.iter();
+            let count = shards.map(|shard| shard.ejections[suspicion as usize].read()).sum();
+            if count > 0 {
+                let labels = [("service", &*service.metrics.label), ("reason", suspicion.name())];
+                line(out, name, &labels, count);
+            }
+        }
+    }
+}
+
 fn services(out: &mut String, metrics: &Metrics, snapshot: &Snapshot) {
     type Which = fn(&ServiceShard) -> &Counter;
     let services = &snapshot.services;
     let sum = |shards: &[ServiceShard], which: Which| -> u64 {
         shards.iter().map(|shard| which(shard).read()).sum()
     };
-    let families: [(&str, &str, Which); 6] = [
+    let families: [(&str, &str, Which); 7] = [
         ("doorward_upstream_connects_total", "Connections that were opened.", |s| &s.connects),
         ("doorward_upstream_connect_failures_total", "Connections that failed.", |s| {
             &s.connect_failures
@@ -285,6 +301,9 @@ fn services(out: &mut String, metrics: &Metrics, snapshot: &Snapshot) {
         }),
         ("doorward_upstream_reuses_total", "Requests on a used connection.", |s| &s.reuses),
         ("doorward_upstream_retries_total", "Requests that were sent again.", |s| &s.retries),
+        ("doorward_balance_spilled_total", "Requests to less preferred tiers or zones.", |s| {
+            &s.spilled
+        }),
         ("doorward_upstream_failures_total", "Requests without a usable answer.", |s| &s.failures),
     ];
     for (name, about, which) in families {
@@ -300,18 +319,7 @@ fn services(out: &mut String, metrics: &Metrics, snapshot: &Snapshot) {
         let count = sum(&service.metrics.shards, |shard| &shard.retries_denied);
         line(out, name, &[("service", &service.metrics.label)], count);
     }
-    let name = "doorward_balance_ejections_total";
-    family(out, name, "counter", "Endpoints that were left alone, by why.");
-    for service in services {
-        for suspicion in Suspicion::ALL {
-            let shards = service.metrics.shards.iter();
-            let count = shards.map(|shard| shard.ejections[suspicion as usize].read()).sum();
-            if count > 0 {
-                let labels = [("service", &*service.metrics.label), ("reason", suspicion.name())];
-                line(out, name, &labels, count);
-            }
-        }
-    }
+    ejections(out, services);
     standings(out, services, metrics.now_ms());
     let name = "doorward_upstream_tls_handshakes_total";
     family(out, name, "counter", "Handshakes of TLS, by whether an earlier session went on.");

@@ -7,14 +7,15 @@ use std::process::ExitCode;
 
 use rules::Rules;
 use rules::balance::Standing;
-use rules::service::Source;
+use rules::service::{Rank, Source};
 use serde_json::{Value, json};
 
 use super::paint::{Look, Paint};
 use super::status::AdminArgs;
 use super::{EXIT_CONFIG, Failure, client, https};
 use crate::control::certificates::Certificates;
-use crate::control::explain::{Question, explain as decide};
+use crate::control::compile;
+use crate::control::explain::{Question, Seen, explain as decide};
 use crate::control::load::Loader;
 use crate::control::token;
 
@@ -97,19 +98,28 @@ fn offline(args: &ExplainArgs) -> Result<Value, Failure> {
     let rules = &compiled.rules;
     let certificates = Certificates::default();
     certificates.set_files(&compiled.certificates);
-    let endpoints = |at| written_endpoints(rules, at);
+    let zone = compile::zone(&compiled.config);
+    let endpoints = |at| written_endpoints(rules, at, zone);
     let explanation = decide(rules, trusts, &endpoints, &certificates, &question)
         .map_err(|why| Failure { code: EXIT_CONFIG, ..Failure::new(why) })?;
     Ok(json!(explanation))
 }
 
 /// The endpoints as the file has them: nothing more is known without a running process.
-fn written_endpoints(rules: &Rules, at: usize) -> Vec<(String, Standing)> {
+fn written_endpoints(rules: &Rules, at: usize, zone: Option<&str>) -> Vec<Seen> {
+    let seen = |address, rank: Rank| Seen {
+        address,
+        standing: Standing::Well,
+        is_near: rank.is_near(zone),
+        rank,
+    };
     match &rules.services()[at].source {
         Source::Endpoints(endpoints) => {
-            endpoints.iter().map(|endpoint| (endpoint.to_string(), Standing::Well)).collect()
+            endpoints.iter().map(|one| seen(one.endpoint.to_string(), one.rank.clone())).collect()
         }
-        Source::Run(_) => vec![("an instance that Doorward starts".to_owned(), Standing::Well)],
+        Source::Run(_) => {
+            vec![seen("an instance that Doorward starts".to_owned(), Rank::default())]
+        }
     }
 }
 

@@ -293,8 +293,20 @@ fn row_of_endpoint(endpoint: &Value) -> Vec<(Look, String)> {
     vec![
         (Look::Plain, word(&endpoint["address"]).to_owned()),
         (look, standing.to_owned()),
+        (Look::Faint, rank_of(endpoint)),
         (Look::Odd, note),
     ]
+}
+
+/// What it gets beside the others, as far as anything is said about it.
+fn rank_of(endpoint: &Value) -> String {
+    let number = |key: &str, usual: u64| {
+        let number = endpoint[key].as_u64().filter(|number| *number != usual)?;
+        Some(format!("{key} {number}"))
+    };
+    let zone = endpoint["zone"].as_str().map(|zone| format!("zone {zone}"));
+    let words = [number("weight", 1), number("tier", 0), zone];
+    words.into_iter().flatten().collect::<Vec<_>>().join("  ")
 }
 
 fn row_of_tcp(entry: &Value) -> Vec<(Look, String)> {

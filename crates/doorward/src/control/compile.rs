@@ -84,6 +84,11 @@ pub(crate) fn dns(config: &Config) -> Dns {
     Dns { servers: config.dns.servers.iter().map(|server| server.0).collect() }
 }
 
+/// The zone that this front door is in.
+pub(crate) fn zone(config: &Config) -> Option<&str> {
+    config.runtime.zone.as_ref().map(|zone| zone.as_str())
+}
+
 /// What is wanted of an authority. In `dev` nothing is: Doorward has one of its own there.
 pub(crate) fn acme(compiled: &Compiled, folder: &Path, dev: bool) -> Option<acme::Settings> {
     let settings = acme::Settings::of(&compiled.config, &compiled.rules, folder);

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use rules::balance::{Ask, Balancer, Loads, Member, Standing};
 use rules::forward::Peer;
+use rules::service::Rank;
 use rules::tcp::Beginning;
 use rules::{Cx, Fault, Identity, Rules, Service, Shown, Trail, Verdict};
 use serde::{Deserialize, Serialize};
@@ -42,9 +43,16 @@ pub(crate) struct Explanation {
     pub(crate) decisions: Trail,
 }
 
-/// What is known about the endpoints of the service at an index: each one's address, and how it
-/// stands at the moment.
-pub(crate) type Endpoints<'a> = &'a dyn Fn(usize) -> Vec<(String, Standing)>;
+/// An endpoint as far as its choice depends on it.
+pub(crate) struct Seen {
+    pub(crate) address: String,
+    pub(crate) standing: Standing,
+    pub(crate) rank: Rank,
+    pub(crate) is_near: bool,
+}
+
+/// What is known about the endpoints of the service at an index.
+pub(crate) type Endpoints<'a> = &'a dyn Fn(usize) -> Vec<Seen>;
 
 /// Decides about the request in `question`, or the connection, as the engine would.
 ///
@@ -118,33 +126,33 @@ fn certificate(trail: &mut Trail, certificates: &Certificates, url: &str) {
 }
 
 /// Which endpoint of `service` would be taken.
-fn balance(
-    trail: &mut Trail,
-    service: &Service,
-    endpoints: &[(String, Standing)],
-    key: Option<u64>,
-) -> String {
+fn balance(trail: &mut Trail, service: &Service, endpoints: &[Seen], key: Option<u64>) -> String {
     let name = &service.name;
-    let members = (0_u32..).zip(endpoints).map(|(id, (address, _))| Member {
+    let members = (0_u32..).zip(endpoints).map(|(id, seen)| Member {
         id,
-        hash: rules::balance::hash(address.as_bytes()),
-        weight: 1.0,
-        tier: 0,
-        is_near: true,
+        hash: rules::balance::hash(seen.address.as_bytes()),
+        weight: seen.rank.weight as f32,
+        tier: seen.rank.tier,
+        is_near: seen.is_near,
         since_ns: 0,
     });
     let members: Vec<Member> = members.collect();
     let mut balancer = Balancer::new(service.policy.balance, &members);
     let mut loads = Loads::default();
-    balancer.renew(&mut loads, 0, |id| endpoints[id as usize].1);
-    let unwell = endpoints.iter().filter(|(_, standing)| *standing != Standing::Well);
-    for (address, standing) in unwell {
-        trail.note("passed-over", format!("{address} ({})", standing.name()));
+    balancer.renew(&mut loads, 0, |id| endpoints[id as usize].standing);
+    for seen in endpoints.iter().filter(|seen| seen.standing != Standing::Well) {
+        trail.note("passed-over", format!("{} ({})", seen.address, seen.standing.name()));
     }
     match balancer.pick(&loads, &Ask { key, ..Ask::default() }) {
         Some(pick) => {
-            let (address, _) = &endpoints[pick.at];
+            let Seen { address, rank, .. } = &endpoints[pick.at];
             trail.note("endpoint", address.clone());
+            if endpoints.iter().any(|seen| seen.rank.tier != rank.tier) {
+                trail.note("tier", rank.tier.to_string());
+            }
+            if let Some(zone) = &rank.zone {
+                trail.note("zone", zone.to_string());
+            }
             trail.record("balance", "pick", pick.why);
             format!("forward to `{name}` at {address}")
         }

@@ -3,7 +3,7 @@
 pub(crate) mod acme;
 pub(crate) mod authority;
 pub(crate) mod certificates;
-mod compile;
+pub(crate) mod compile;
 pub(crate) mod endpoints;
 pub(crate) mod explain;
 pub(crate) mod health;

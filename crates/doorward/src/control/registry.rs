@@ -1,11 +1,11 @@
 //! What outlives a reload: endpoints with what is known about them, and counters, each by its name.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rules::service::{Endpoint as Written, Source};
+use rules::service::{Endpoint as Written, Rank, Ranked, Source};
 use rules::tcp::TcpEntry;
 use rules::{Route, Service as ServiceRules};
 
@@ -23,7 +23,7 @@ pub(crate) struct Found {
     /// Of names and of `SRV` records, by how they are written.
     pub(crate) located: HashMap<Written, Vec<Located>>,
     /// What stands in files of endpoints, by how these are written.
-    pub(crate) listed: HashMap<Written, Box<[Written]>>,
+    pub(crate) listed: HashMap<Written, Box<[Ranked]>>,
     /// Of started instances that are ready, by service.
     pub(crate) instances: HashMap<Box<str>, Vec<SocketAddr>>,
     /// What operators said by the API, by service.
@@ -31,19 +31,26 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// The endpoints of a service as they are written, in its configuration or elsewhere.
+    /// The endpoints of a service as they are written, in its configuration or elsewhere, each with
+    /// what it gets.
     pub(crate) fn written<'f>(
         &'f self,
         rules: &'f ServiceRules,
-    ) -> impl Iterator<Item = &'f Written> {
+    ) -> impl Iterator<Item = (&'f Written, Rank)> {
         let configured = match &rules.source {
             Source::Endpoints(written) => &**written,
             Source::Run(_) => &[],
         };
-        let added = self.told.get(&rules.name).into_iter().flat_map(|told| &told.added);
-        configured.iter().chain(added).flat_map(|written| {
-            let listed = self.listed.get(written).map_or(&[][..], |listed| listed);
-            std::iter::once(written).chain(listed)
+        let told = self.told.get(&rules.name);
+        let added = told.into_iter().flat_map(|told| &told.added);
+        let all = configured.iter().chain(added).flat_map(|outer| {
+            let listed = self.listed.get(&outer.endpoint).map_or(&[][..], |listed| listed);
+            let within = |one: &'f Ranked| (&one.endpoint, one.rank.within(&outer.rank));
+            std::iter::once((&outer.endpoint, outer.rank.clone())).chain(listed.iter().map(within))
+        });
+        all.map(move |(written, rank)| {
+            let said = told.and_then(|told| told.ranks.get(&written.to_string()));
+            (written, said.cloned().unwrap_or(rank))
         })
     }
 
@@ -60,7 +67,7 @@ impl Found {
         let named: HashSet<&str> = services.iter().map(|service| &*service.name).collect();
         self.told.retain(|name, _| named.contains(&**name));
         let written = services.iter().flat_map(|service| self.written(service));
-        let written: HashSet<Written> = written.cloned().collect();
+        let written: HashSet<Written> = written.map(|(written, _)| written.clone()).collect();
         self.listed.retain(|source, _| written.contains(source));
         self.located.retain(|source, _| written.contains(source));
     }
@@ -121,10 +128,11 @@ impl Registry {
         services: &[Arc<ServiceRules>],
         tls: &HashMap<Box<str>, Arc<ServiceTls>>,
         found: &Found,
+        zone: Option<&str>,
     ) -> Box<[Arc<Service>]> {
         let ready = services.iter().map(|rules| {
             let tls = tls.get(&rules.name).map(|tls| &**tls);
-            self.service(rules, tls, found)
+            self.service(rules, tls, found, zone)
         });
         let ready = ready.collect();
         if self.services.len() > services.len() {
@@ -140,14 +148,15 @@ impl Registry {
         rules: &Arc<ServiceRules>,
         tls: Option<&ServiceTls>,
         found: &Found,
+        zone: Option<&str>,
     ) -> Arc<Service> {
-        let endpoints: Vec<_> = addresses(rules, found)
+        let (endpoints, ranks): (Vec<_>, Vec<_>) = sites(rules, found)
             .into_iter()
-            .map(|(address, text)| {
+            .map(|Site { address, text, rank }| {
                 let tls = tls.map(|tls| tls.endpoint(host_of(&text)));
-                self.endpoint(&rules.name, address, &text, tls)
+                (self.endpoint(&rules.name, address, &text, tls), rank)
             })
-            .collect();
+            .unzip();
         let known = self.services.entry(rules.name.clone()).or_insert_with(|| {
             let index = self.next_service;
             self.next_service += 1;
@@ -158,6 +167,8 @@ impl Registry {
             && (Arc::ptr_eq(&lent.rules, rules) || lent.rules == *rules)
             && lent.endpoints.len() == endpoints.len()
             && lent.endpoints.iter().zip(&endpoints).all(|(one, other)| Arc::ptr_eq(one, other))
+            && *lent.ranks == *ranks
+            && lent.zone.as_deref() == zone
         {
             return Arc::clone(lent);
         }
@@ -168,6 +179,8 @@ impl Registry {
             generation: self.generation,
             is_started: matches!(rules.source, Source::Run(_)),
             endpoints: endpoints.into(),
+            ranks: ranks.into(),
+            zone: zone.map(Into::into),
             times: Times {
                 connect_ms: milliseconds(timeouts.connect),
                 send_ms: milliseconds(timeouts.send),
@@ -251,44 +264,71 @@ impl Registry {
     }
 }
 
-/// Where a service is at the moment, each address with its text.
-pub(super) fn addresses(rules: &ServiceRules, found: &Found) -> Vec<(Address, String)> {
-    let tcp = |address: &SocketAddr| (Address::Tcp(*address), address.to_string());
-    match &rules.source {
-        Source::Run(_) => found.instances.get(&rules.name).into_iter().flatten().map(tcp).collect(),
-        Source::Endpoints(_) => {
-            let mut all = Vec::new();
-            for written in found.written(rules) {
-                match written {
-                    Written::Address(address) => all.push(tcp(address)),
-                    // `Host` has no form for a path.
-                    Written::Unix(path) => {
-                        all.push((Address::Unix(path.clone()), "localhost".to_owned()));
-                    }
-                    Written::Name { .. } | Written::Srv(_) => {
-                        all.extend(first_choices(found.located.get(written)));
-                    }
-                    Written::File(_) => {}
-                }
-            }
-            if let Some(told) = found.told.get(&rules.name) {
-                all.retain(|(address, _)| !told.drained.contains(&address.to_string()));
-            }
-            // Two names may be of one address; it would get twice its share.
-            let mut seen = HashSet::new();
-            all.retain(|(address, _)| seen.insert(address.clone()));
-            all
-        }
-    }
+/// One place where a service is at the moment.
+pub(super) struct Site {
+    pub(super) address: Address,
+    /// As it stands in `Host`.
+    pub(super) text: String,
+    pub(super) rank: Rank,
 }
 
-/// Those of the lowest priority number: "a client MUST attempt to contact the target host with the
-/// lowest-numbered priority it can reach" (RFC 2782).
-fn first_choices(located: Option<&Vec<Located>>) -> impl Iterator<Item = (Address, String)> {
+/// Where a service is at the moment.
+pub(super) fn sites(rules: &ServiceRules, found: &Found) -> Vec<Site> {
+    let tcp = |address: &SocketAddr, rank| Site {
+        address: Address::Tcp(*address),
+        text: address.to_string(),
+        rank,
+    };
+    if let Source::Run(_) = &rules.source {
+        let ready = found.instances.get(&rules.name).into_iter().flatten();
+        return ready.map(|address| tcp(address, Rank::default())).collect();
+    }
+    let mut all = Vec::new();
+    for (written, rank) in found.written(rules) {
+        match written {
+            Written::Address(address) => all.push(tcp(address, rank)),
+            Written::Unix(path) => {
+                // `Host` has no form for a path.
+                let (address, text) = (Address::Unix(path.clone()), "localhost".to_owned());
+                all.push(Site { address, text, rank });
+            }
+            Written::Name { .. } | Written::Srv(_) => {
+                all.extend(located(found.located.get(written), &rank));
+            }
+            Written::File(_) => {}
+        }
+    }
+    if let Some(told) = found.told.get(&rules.name) {
+        all.retain(|site| !told.drained.contains(&site.address.to_string()));
+        for site in &mut all {
+            if let Some(rank) = told.ranks.get(&site.address.to_string()) {
+                site.rank = rank.clone();
+            }
+        }
+    }
+    // Two names may be of one address; it would get twice its share.
+    let mut seen = HashSet::new();
+    all.retain(|site| seen.insert(site.address.clone()));
+    all
+}
+
+/// Where the name or the `SRV` records that are written with `rank` lead. "A client MUST attempt to
+/// contact the target host with the lowest-numbered priority it can reach" (RFC 2782): the others are
+/// tiers behind it.
+fn located(located: Option<&Vec<Located>>, rank: &Rank) -> impl Iterator<Item = Site> {
     let located = located.map_or(&[][..], |located| located);
-    let first = located.iter().map(|one| one.priority).min();
-    let first = located.iter().filter(move |one| Some(one.priority) == first);
-    first.map(|one| (Address::Tcp(one.address), one.text.to_string()))
+    let priorities: BTreeSet<u16> = located.iter().map(|one| one.priority).collect();
+    located.iter().map(move |one| {
+        let before = priorities.range(..one.priority).count();
+        let own = Rank {
+            // Of weight 0 are those that are to get hardly anything beside others.
+            weight: u32::from(one.weight).max(1),
+            tier: u8::try_from(before).unwrap_or(u8::MAX),
+            zone: None,
+        };
+        let address = Address::Tcp(one.address);
+        Site { address, text: one.text.to_string(), rank: own.within(rank) }
+    })
 }
 
 /// The host of an endpoint as it is written.

@@ -369,6 +369,7 @@ impl Control {
     pub(super) fn resolve(&mut self) {
         let services = self.compiled.rules.services().iter();
         let written = services.flat_map(|service| self.found.written(service));
+        let written = written.map(|(written, _)| written);
         let dns = compile::dns(&self.compiled.config);
         self.resolver.apply(written, dns, &folder_of(self.loader.path()));
     }
@@ -385,7 +386,12 @@ impl Control {
         let Compiled { config, rules, services_tls, .. } = &self.compiled;
         Snapshot {
             version: self.version,
-            services: self.registry.services(rules.services(), services_tls, &self.found),
+            services: self.registry.services(
+                rules.services(),
+                services_tls,
+                &self.found,
+                compile::zone(config),
+            ),
             route_metrics: self.registry.routes(rules.routes()),
             tcp_metrics: self.registry.tcp(rules.tcp().entries()),
             rules: Arc::clone(rules),

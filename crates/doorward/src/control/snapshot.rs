@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rules::health::Ejections;
+use rules::service::Rank;
 use rules::{Rules, balance};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
@@ -83,11 +84,35 @@ pub(crate) struct Service {
     /// Whether Doorward starts it: then having no endpoint means that it is not ready yet.
     pub(crate) is_started: bool,
     pub(crate) endpoints: Box<[Arc<Endpoint>]>,
+    /// What each of them gets beside the others.
+    pub(crate) ranks: Box<[Rank]>,
+    /// The zone that we are in.
+    pub(crate) zone: Option<Box<str>>,
     pub(crate) times: Times,
     pub(crate) idle_ms: u64,
     /// Idle connections kept by each worker for each endpoint.
     pub(crate) idle_connections_max: usize,
     pub(crate) metrics: Arc<ServiceMetrics>,
+}
+
+impl Service {
+    /// Its endpoints, each with what it gets beside the others.
+    pub(crate) fn ranked(&self) -> impl Iterator<Item = (&Arc<Endpoint>, &Rank)> {
+        self.endpoints.iter().zip(&self.ranks)
+    }
+
+    /// Its endpoints as a balancer knows them, in their order.
+    pub(crate) fn members(&self) -> Vec<balance::Member> {
+        let member = |(endpoint, rank): (&Arc<Endpoint>, &Rank)| balance::Member {
+            id: endpoint.id(),
+            hash: endpoint.hash,
+            weight: rank.weight as f32,
+            tier: rank.tier,
+            is_near: rank.is_near(self.zone.as_deref()),
+            since_ns: endpoint.since_ns,
+        };
+        self.ranked().map(member).collect()
+    }
 }
 
 /// Time limits towards a service, in milliseconds.

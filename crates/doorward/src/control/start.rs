@@ -138,7 +138,12 @@ async fn assemble(
     let found = Found::default();
     let snapshot = Snapshot {
         version: 1,
-        services: registry.services(compiled.rules.services(), &compiled.services_tls, &found),
+        services: registry.services(
+            compiled.rules.services(),
+            &compiled.services_tls,
+            &found,
+            compile::zone(&compiled.config),
+        ),
         route_metrics: registry.routes(compiled.rules.routes()),
         tcp_metrics: registry.tcp(compiled.rules.tcp().entries()),
         rules: Arc::clone(&compiled.rules),

@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use rules::balance::{Ask, Balancer, Loads, Member, Outcome, Pick, Standing};
+use rules::balance::{Ask, Balancer, Loads, Outcome, Pick, Standing};
 use rules::health::Suspicion;
 use rules::retry::Budget;
 
@@ -75,22 +75,13 @@ impl Known {
 
     #[cold]
     fn begin(&mut self, service: &Service, workers: usize) {
-        let member = |endpoint: &std::sync::Arc<Endpoint>| Member {
-            id: endpoint.id(),
-            hash: endpoint.hash,
-            weight: 1.0,
-            tier: 0,
-            is_near: true,
-            since_ns: endpoint.since_ns,
-        };
-        let members: Vec<Member> = service.endpoints.iter().map(member).collect();
         self.generation = service.generation;
         let mut policy = service.rules.policy.balance;
         if let Some(all) = service.rules.policy.requests_max {
             // Workers know nothing of each other: each has its share, rounded up.
             policy.running_max = all.div_ceil(workers.max(1) as u32);
         }
-        self.balancer = Balancer::new(policy, &members);
+        self.balancer = Balancer::new(policy, &service.members());
     }
 
     #[cold]
@@ -165,6 +156,9 @@ impl Attempt {
             known.used = true;
             Some(pick)
         })?;
+        if pick.is_spilled {
+            service.metrics.shards[worker.index].spilled.add(1);
+        }
         let attempt = Self {
             worker: Rc::clone(worker),
             service: service.index,

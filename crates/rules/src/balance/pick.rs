@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::plan::Group;
+use super::plan::{Group, group_of};
 use super::{Algorithm, Balancer, Loads, Standing};
 
 /// How often an endpoint on trial gets a request, from each worker. Once a second costs nothing and
@@ -47,6 +47,8 @@ pub struct Pick {
     pub at: usize,
     /// Whether the request was there before: no other is left.
     pub is_again: bool,
+    /// Whether it is of another tier or zone than the preferred one.
+    pub is_spilled: bool,
     /// A clause.
     pub why: &'static str,
 }
@@ -96,7 +98,8 @@ impl Balancer {
             Standing::Refusing => "all refused a moment ago",
             _ => why,
         };
-        Pick { id: self.members[at].id, at, is_again: false, why }
+        let is_spilled = self.is_grouped && group_of(&self.members[at]) != self.preferred;
+        Pick { id: self.members[at].id, at, is_again: false, is_spilled, why }
     }
 
     /// An endpoint on trial that is due for this request.

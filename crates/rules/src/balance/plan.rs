@@ -1,5 +1,6 @@
 //! Which endpoints take requests at the moment, laid out so that picking one is a draw.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::ring::Ring;
@@ -29,6 +30,11 @@ pub struct Balancer {
     pub(super) cumulative: Vec<f32>,
     /// In order of preference.
     pub(super) groups: Vec<Group>,
+    /// Whether its endpoints are of several tiers.
+    is_tiered: bool,
+    /// Whether they are of several tiers or zones, and which of these is preferred.
+    pub(super) is_grouped: bool,
+    pub(super) preferred: (u8, bool),
     pub(super) is_panic: bool,
     /// Members that are on trial: places in `members`.
     pub(super) trials: Vec<u32>,
@@ -64,14 +70,18 @@ impl Balancer {
             Algorithm::Hash => Ring::build(members),
             _ => Ring::default(),
         };
+        let preferred = members.iter().map(group_of).min().unwrap_or_default();
         Self {
             policy,
+            is_grouped: members.iter().any(|member| group_of(member) != preferred),
+            preferred,
             members: members.to_vec(),
             standings: vec![Standing::Well; members.len()],
             order: Vec::with_capacity(members.len()),
             weights: Vec::with_capacity(members.len()),
             cumulative: Vec::with_capacity(members.len()),
             groups: Vec::new(),
+            is_tiered: members.iter().any(|member| member.tier != members[0].tier),
             is_panic: false,
             trials: Vec::new(),
             tried_ns: vec![0; members.len()],
@@ -101,10 +111,11 @@ impl Balancer {
         Some(self.standings[at])
     }
 
-    /// The endpoints that were well when the plan was made.
-    pub(crate) fn well(&self) -> impl Iterator<Item = u32> + '_ {
+    /// The endpoints that were well when the plan was made, each with what it is like.
+    pub(crate) fn well(&self) -> impl Iterator<Item = (u32, (u8, bool))> + '_ {
         let all = self.members.iter().zip(&self.standings);
-        all.filter(|(_, standing)| **standing == Standing::Well).map(|(member, _)| member.id)
+        let well = all.filter(|(_, standing)| **standing == Standing::Well);
+        well.map(|(member, _)| (member.id, group_of(member)))
     }
 
     /// The endpoints that take requests.
@@ -181,7 +192,8 @@ impl Balancer {
         let refusing = weight(&|standing| standing == Standing::Refusing);
         // What is full is there; what refuses or leaves is known not to be.
         let full = weight(&|standing| standing == Standing::Full);
-        self.is_panic = judged > 0.0 && well + full < self.policy.panic * (well + judged + full);
+        let few = judged > 0.0 && well + full < self.policy.panic * (well + judged + full);
+        self.is_panic = few && !(self.is_tiered && self.carried() >= 1.0);
         if self.is_panic {
             Admitted { unproven: true, judged: true, refusing: well + judged + unproven == 0.0 }
         } else {
@@ -189,6 +201,25 @@ impl Balancer {
             let refusing = nobody && unproven == 0.0 && refusing > 0.0;
             Admitted { unproven: nobody, judged: false, refusing }
         }
+    }
+
+    /// How much of the requests the tiers together can carry with what is well of them: however many
+    /// of the first tier are down, a second one that is whole is no reason to panic.
+    fn carried(&self) -> f32 {
+        let tiers = self.members.iter().map(|member| member.tier).collect::<BTreeSet<u8>>();
+        let of = |tier: u8, of: &dyn Fn(Standing) -> bool| -> f32 {
+            let both = self.members.iter().zip(&self.standings);
+            let of = both.filter(|(member, standing)| member.tier == tier && of(**standing));
+            of.map(|(member, _)| member.weight).sum()
+        };
+        let carries = |tier| {
+            let all = of(tier, &|standing| standing != Standing::Leaving);
+            let well = of(tier, &|standing| {
+                matches!(standing, Standing::Well | Standing::OnTrial | Standing::Full)
+            });
+            if all > 0.0 { (well / all * OVERPROVISIONED).min(1.0) } else { 0.0 }
+        };
+        tiers.into_iter().map(carries).sum()
     }
 
     /// Cuts `order` into groups and gives each its share of the requests.
@@ -290,6 +321,6 @@ impl Admitted {
 }
 
 /// Lower is preferred: first the tier, then our own zone.
-fn group_of(member: &Member) -> (u8, bool) {
+pub(super) fn group_of(member: &Member) -> (u8, bool) {
     (member.tier, !member.is_near)
 }

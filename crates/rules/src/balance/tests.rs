@@ -323,6 +323,15 @@ fn who_may_be_used_depends_on_the_others() {
         b  50% all refused a moment ago
     "#]],
     );
+    // Fewer than 30 % are well, and the second tier can carry it all alone.
+    check(
+        policy,
+        "a unwell\n b unwell\n c unwell\n d tier=1",
+        &[],
+        expect![[r#"
+        d 100% it is the only one that may be used
+    "#]],
+    );
     // Fewer than 30 % are well: that is a panic.
     check(
         policy,

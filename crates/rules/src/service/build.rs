@@ -1,13 +1,10 @@
 //! From what a service's text says to a service that is ready, with all problems.
 
-use std::net::SocketAddr;
-
 use config::{At, Period, Report};
 
 use super::text::{Instances, ServiceConfig};
-use super::tls;
-use super::{Endpoint, Health, HostField, Pool, Run, Service, Source, Timeouts};
-use super::{balance, eject, retry, scale};
+use super::{Health, HostField, Pool, Run, Service, Source, Timeouts};
+use super::{balance, eject, endpoint, retry, scale, tls};
 
 /// The most instances of one service on one machine; beyond that the number is a slip.
 const INSTANCES_MAX: u32 = 256;
@@ -80,7 +77,7 @@ fn read_source(name: &At<String>, config: &ServiceConfig, report: &mut Report) -
                     .error(place, format!("`{key}` means nothing beside `endpoints`"))
                     .help("it is for services that Doorward starts with `run`");
             }
-            read_endpoints(endpoints, report).map(Source::Endpoints)
+            endpoint::build(endpoints, report).map(Source::Endpoints)
         }
         (None, Some(run)) => read_run(run, config, report).map(Source::Run),
     }
@@ -98,151 +95,6 @@ fn only_for_run(config: &ServiceConfig) -> impl Iterator<Item = (&'static str, c
     ]
     .into_iter()
     .filter_map(|(key, place)| Some((key, place?)))
-}
-
-fn read_endpoints(list: &At<Vec<At<String>>>, report: &mut Report) -> Option<Box<[Endpoint]>> {
-    if list.is_empty() {
-        report
-            .error(list, "a service without endpoints answers nothing")
-            .help("name one: \"127.0.0.1:3000\"");
-        return None;
-    }
-    let mut endpoints: Vec<Endpoint> = Vec::new();
-    let mut whole = true;
-    for (index, text) in list.iter().enumerate() {
-        let endpoint = match Endpoint::read(&tls::without_scheme(text)) {
-            Ok(endpoint) => endpoint,
-            Err(help) => {
-                report.error(text, format!("`{}` is not an endpoint", **text)).help(help);
-                whole = false;
-                continue;
-            }
-        };
-        if let Some(at) = endpoints.iter().position(|known| *known == endpoint) {
-            report
-                .error(text, format!("the endpoint `{}` is here twice", **text))
-                .other(&list[at.min(index)], "the first one is at")
-                .help("it would get twice its share of requests: remove one");
-            whole = false;
-        }
-        endpoints.push(endpoint);
-    }
-    whole.then(|| endpoints.into())
-}
-
-/// The longest name of a host (RFC 1035, 2.3.4, as text).
-const HOST_BYTES_MAX: usize = 253;
-
-/// The most endpoints in one file: a list that is longer is no list of endpoints.
-pub(super) const LISTED_MAX: usize = 10_000;
-
-impl Endpoint {
-    /// Reads the text of a file of endpoints: one on a line, empty lines and what follows `#` left
-    /// out.
-    ///
-    /// # Errors
-    /// The number of the first line that is none, from 1, and advice.
-    pub fn read_list(text: &str) -> Result<Box<[Self]>, (usize, String)> {
-        let mut endpoints = Vec::new();
-        for (index, line) in text.lines().enumerate() {
-            let wrong = |advice| (index + 1, advice);
-            let line = line.split('#').next().unwrap_or_default().trim();
-            if line.is_empty() {
-                continue;
-            }
-            let endpoint = Self::read(line).map_err(wrong)?;
-            if let Self::File(_) = &endpoint {
-                return Err(wrong("a file of endpoints cannot name another".to_owned()));
-            }
-            if endpoints.len() == LISTED_MAX {
-                return Err(wrong(format!("at most {LISTED_MAX} endpoints")));
-            }
-            if !endpoints.contains(&endpoint) {
-                endpoints.push(endpoint);
-            }
-        }
-        Ok(endpoints.into())
-    }
-
-    /// Reads an address.
-    ///
-    /// # Errors
-    /// Advice, if it is none.
-    pub fn read(text: &str) -> Result<Self, String> {
-        let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-        if let Some(name) = text.strip_prefix("srv:") {
-            let name = name.strip_suffix('.').unwrap_or(name);
-            return match !name.is_empty() && name.len() <= HOST_BYTES_MAX && name.bytes().all(valid)
-            {
-                true => Ok(Self::Srv(name.to_ascii_lowercase().into())),
-                false => Err(format!("`{name}` is not a name: \"srv:_http._tcp.example.com\"")),
-            };
-        }
-        if let Some(path) = text.strip_prefix("file:") {
-            return match path.is_empty() {
-                true => Err("its path is missing: \"file:endpoints.txt\"".to_owned()),
-                false => Ok(Self::File(path.into())),
-            };
-        }
-        if let Some(path) = text.strip_prefix("unix:") {
-            return match path.starts_with('/') {
-                true => Ok(Self::Unix(path.into())),
-                false => Err(format!("write the whole path: \"unix:/run/{path}\"")),
-            };
-        }
-        if let Some((scheme, rest)) = text.split_once("://") {
-            let address = rest.split('/').next().unwrap_or_default();
-            let port = if scheme == "http" { 80 } else { 443 };
-            let address = match address.contains(':') {
-                true => address.to_owned(),
-                false => format!("{address}:{port}"),
-            };
-            return Err(format!("write only host and port: \"{address}\""));
-        }
-        if let Ok(address) = text.parse::<SocketAddr>() {
-            return match address.port() {
-                0 => Err("port 0 is no port to connect to".to_owned()),
-                _ => Ok(Self::Address(address)),
-            };
-        }
-        if text.parse::<std::net::Ipv6Addr>().is_ok() {
-            return Err(format!("write it in brackets, with a port: \"[{text}]:3000\""));
-        }
-        let Some((host, port)) = text.rsplit_once(':') else {
-            return Err(match text.bytes().all(|byte| byte.is_ascii_digit()) {
-                true => format!("write host and port: \"127.0.0.1:{text}\""),
-                false => format!("its port is missing: \"{text}:3000\""),
-            });
-        };
-        let port = match port.parse::<u16>() {
-            Ok(port) if port > 0 => port,
-            _ => return Err(format!("`{port}` is not a port: write 1 to 65535")),
-        };
-        if host.is_empty() {
-            return Err(format!("its host is missing: \"127.0.0.1:{port}\""));
-        }
-        if !host.bytes().all(valid) || host.len() > HOST_BYTES_MAX {
-            return Err(format!("`{host}` is not a host name"));
-        }
-        // What looks like an address and is none would be looked up, and fail there.
-        if host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-            return Err(format!("`{host}` is not an IP address"));
-        }
-        Ok(Self::Name { host: host.to_ascii_lowercase().into(), port })
-    }
-}
-
-/// As it is written in the configuration.
-impl std::fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Address(address) => address.fmt(f),
-            Self::Name { host, port } => write!(f, "{host}:{port}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-            Self::Srv(name) => write!(f, "srv:{name}"),
-            Self::File(path) => write!(f, "file:{}", path.display()),
-        }
-    }
 }
 
 fn read_run(run: &At<String>, config: &ServiceConfig, report: &mut Report) -> Option<Run> {

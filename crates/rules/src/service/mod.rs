@@ -3,6 +3,7 @@
 mod balance;
 mod build;
 mod eject;
+mod endpoint;
 mod health;
 mod policy;
 mod retry;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 pub use balance::{BalanceConfig, By};
 pub use eject::EjectConfig;
+pub use endpoint::{EndpointConfig, EndpointTable, ZONE_ADVICE, is_zone};
 pub use health::{Ask, Get, Health, HealthConfig};
 pub use policy::Policy;
 pub use retry::RetryConfig;
@@ -58,9 +60,63 @@ pub struct Service {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Source {
     /// It runs already.
-    Endpoints(Box<[Endpoint]>),
+    Endpoints(Box<[Ranked]>),
     /// Doorward starts it.
     Run(Run),
+}
+
+/// An endpoint, and what it gets beside the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ranked {
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// What it gets.
+    pub rank: Rank,
+}
+
+/// What an endpoint gets beside the others of its service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rank {
+    /// Its share, in proportion to the others.
+    pub weight: u32,
+    /// 0 is used first, 1 when that cannot carry it all, and so on.
+    pub tier: u8,
+    /// The zone that it is in, if that is said.
+    pub zone: Option<Box<str>>,
+}
+
+impl Default for Rank {
+    fn default() -> Self {
+        Self { weight: 1, tier: 0, zone: None }
+    }
+}
+
+impl Rank {
+    /// Whether the endpoint is in the zone `ours`, or nobody says where it is.
+    #[must_use]
+    pub fn is_near(&self, ours: Option<&str>) -> bool {
+        match (ours, &self.zone) {
+            (Some(ours), Some(zone)) => ours == &**zone,
+            _ => true,
+        }
+    }
+
+    /// What it comes to within what is written as `outer`, such as a file's: weights are multiplied,
+    /// tiers come behind each other, and the zone is the outer one unless it has one of its own.
+    #[must_use]
+    pub fn within(&self, outer: &Self) -> Self {
+        Self {
+            weight: self.weight.saturating_mul(outer.weight),
+            tier: self.tier.saturating_add(outer.tier),
+            zone: self.zone.as_ref().or(outer.zone.as_ref()).cloned(),
+        }
+    }
+}
+
+impl From<Endpoint> for Ranked {
+    fn from(endpoint: Endpoint) -> Self {
+        Self { endpoint, rank: Rank::default() }
+    }
 }
 
 /// One address of a service.
@@ -80,7 +136,7 @@ pub enum Endpoint {
     /// The hosts and ports in the `SRV` records of this name, in lower case.
     Srv(Box<str>),
     /// Those that stand in this file, relative to the configuration file; see
-    /// [`Endpoint::read_list`].
+    /// [`Ranked::read_list`].
     File(PathBuf),
 }
 

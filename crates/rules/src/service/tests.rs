@@ -1,11 +1,10 @@
 //! Services are tested as text: what is written, and what is said about it.
 
+mod listed;
 mod policy;
 
 use expect_test::{Expect, expect};
 
-use super::Endpoint;
-use super::build::LISTED_MAX;
 use crate::harness::compile;
 
 /// Compiles a service with `keys`.
@@ -30,25 +29,67 @@ fn a_service_that_runs_already() {
                 name: "a",
                 source: Endpoints(
                     [
-                        Address(
-                            127.0.0.1:7001,
-                        ),
-                        Address(
-                            [::1]:7001,
-                        ),
-                        Name {
-                            host: "backend.example",
-                            port: 80,
+                        Ranked {
+                            endpoint: Address(
+                                127.0.0.1:7001,
+                            ),
+                            rank: Rank {
+                                weight: 1,
+                                tier: 0,
+                                zone: None,
+                            },
                         },
-                        Unix(
-                            "/run/a.sock",
-                        ),
-                        Srv(
-                            "_http._tcp.a.example",
-                        ),
-                        File(
-                            "more.txt",
-                        ),
+                        Ranked {
+                            endpoint: Address(
+                                [::1]:7001,
+                            ),
+                            rank: Rank {
+                                weight: 1,
+                                tier: 0,
+                                zone: None,
+                            },
+                        },
+                        Ranked {
+                            endpoint: Name {
+                                host: "backend.example",
+                                port: 80,
+                            },
+                            rank: Rank {
+                                weight: 1,
+                                tier: 0,
+                                zone: None,
+                            },
+                        },
+                        Ranked {
+                            endpoint: Unix(
+                                "/run/a.sock",
+                            ),
+                            rank: Rank {
+                                weight: 1,
+                                tier: 0,
+                                zone: None,
+                            },
+                        },
+                        Ranked {
+                            endpoint: Srv(
+                                "_http._tcp.a.example",
+                            ),
+                            rank: Rank {
+                                weight: 1,
+                                tier: 0,
+                                zone: None,
+                            },
+                        },
+                        Ranked {
+                            endpoint: File(
+                                "more.txt",
+                            ),
+                            rank: Rank {
+                                weight: 1,
+                                tier: 0,
+                                zone: None,
+                            },
+                        },
                     ],
                 ),
                 protocol: Http1,
@@ -572,21 +613,4 @@ fn what_is_wrong_with_a_service_is_said() {
              | ^^^^^^^^ did you mean `endpoints`?
     "#]],
     );
-}
-
-#[test]
-fn endpoints_stand_in_a_file_one_on_a_line() {
-    let read = |text| match Endpoint::read_list(text) {
-        Ok(list) => list.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
-        Err((line, advice)) => format!("{line}: {advice}"),
-    };
-    assert_eq!(
-        read("\n# ours\n127.0.0.1:1 # the first\n  b:2\n\n127.0.0.1:1\n"),
-        "127.0.0.1:1 b:2"
-    );
-    assert_eq!(read(""), "");
-    assert_eq!(read("a:1\nb\n"), "2: its port is missing: \"b:3000\"");
-    assert_eq!(read("file:x"), "1: a file of endpoints cannot name another");
-    let many = (0..=LISTED_MAX).map(|at| format!("h{at}:1\n")).collect::<String>();
-    assert_eq!(read(&many), "10001: at most 10000 endpoints");
 }

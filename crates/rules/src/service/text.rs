@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::balance::BalanceConfig;
 use super::eject::EjectConfig;
+use super::endpoint::EndpointConfig;
 use super::health::HealthConfig;
 use super::retry::RetryConfig;
 use super::scale::ScaleConfig;
@@ -23,9 +24,10 @@ pub struct ServiceConfig {
     /// Where it runs already: `"127.0.0.1:7001"`, `"[::1]:7001"`, `"name:7001"`,
     /// `"unix:/run/name.sock"`; `"srv:_http._tcp.name"` for the hosts and ports in the `SRV` records of
     /// a name; `"file:endpoints.txt"` for those in a file, one on a line, which is watched.
-    /// `"https://name:7001"` is `"name:7001"` with `tls = true`.
+    /// `"https://name:7001"` is `"name:7001"` with `tls = true`. A table says how much it gets, too:
+    /// `{ address = "127.0.0.1:7001", weight = 3 }`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub endpoints: Option<At<Vec<At<String>>>>,
+    pub endpoints: Option<At<Vec<At<EndpointConfig>>>>,
     /// The command that starts it. It must listen on `127.0.0.1:{port}`, whatever `{port}` is; the
     /// variable `PORT` has it too. Words are split as in a shell, and no shell runs.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -10,7 +10,7 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use wire::hello::is_host_name;
 
-use super::ServiceConfig;
+use super::{EndpointConfig, ServiceConfig};
 use crate::grpc::Base64Decoder;
 
 /// Whether and how a service is called by TLS: `true`, `false`, or a table, which means yes.
@@ -163,11 +163,12 @@ pub(super) struct Wrong;
 /// What it says cannot be meant; it is reported.
 pub(super) fn read(config: &ServiceConfig, report: &mut Report) -> Result<Option<Tls>, Wrong> {
     let endpoints = config.endpoints.iter().flat_map(|list| list.iter());
+    let endpoints = endpoints.map(|one| At::new(one.address(), EndpointConfig::place(one)));
     let (https, others): (Vec<_>, Vec<_>) = endpoints.partition(|text| is_https(text));
     if let (Some(one), Some(other)) = (https.first(), others.first()) {
         report
-            .error(*one, "some endpoints are called by TLS and some are not")
-            .other(*other, "one that is not is at")
+            .error(one, "some endpoints are called by TLS and some are not")
+            .other(other, "one that is not is at")
             .help("make two services of them: what is sent would be safe by chance");
         return Err(Wrong);
     }
@@ -177,7 +178,7 @@ pub(super) fn read(config: &ServiceConfig, report: &mut Report) -> Result<Option
     if let (TlsConfig::No, Some(one)) = (&**written, https.first()) {
         report
             .error(written, "`tls = false`, and the endpoints are called by TLS")
-            .other(*one, "such an endpoint is at")
+            .other(one, "such an endpoint is at")
             .help("remove it, or write only host and port there");
         return Err(Wrong);
     }
@@ -197,7 +198,7 @@ pub(super) fn read(config: &ServiceConfig, report: &mut Report) -> Result<Option
         ];
         for (start, why) in why {
             if let Some(one) = begins(start) {
-                report.error(*one, why).help("give `tls = { server-name = \"name.example\" }`");
+                report.error(one, why).help("give `tls = { server-name = \"name.example\" }`");
                 return Err(Wrong);
             }
         }

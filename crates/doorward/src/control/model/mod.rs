@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use config::{At, Network, Period, Report};
 use rules::route::RouteConfig;
-use rules::service::ServiceConfig;
+use rules::service::{ServiceConfig, ZONE_ADVICE, is_zone};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -82,11 +82,15 @@ pub(crate) struct Runtime {
     /// How long requests may take to end when the process is told to; then they are cut off. At most
     /// `"1d"`.
     pub(crate) drain: At<Period>,
+    /// The zone that this front door is in, such as a data centre: endpoints of the same `zone` are
+    /// used first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) zone: Option<At<String>>,
 }
 
 impl Default for Runtime {
     fn default() -> Self {
-        Self { workers: None, drain: Period::from_secs(30).into() }
+        Self { workers: None, drain: Period::from_secs(30).into(), zone: None }
     }
 }
 
@@ -162,6 +166,11 @@ impl Config {
         }
         if let Some(workers) = &self.runtime.workers {
             report.within("workers", workers, 1..=1024);
+        }
+        if let Some(zone) = self.runtime.zone.as_ref().filter(|zone| !is_zone(zone)) {
+            report
+                .error(zone, format!("`zone = \"{}\"` is no name for a zone", **zone))
+                .help(ZONE_ADVICE);
         }
         report.within("drain", &self.runtime.drain, Period::ZERO..=Period::from_secs(86_400));
         self.limits.check(report);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use rules::service::Endpoint;
+use rules::service::{Endpoint, Ranked};
 use tokio::sync::mpsc;
 
 use super::Resolved;
@@ -36,7 +36,7 @@ pub(super) async fn keep_read(
         if now == last_look && read != Some(now) {
             read = Some(now);
             match std::fs::read_to_string(&path) {
-                Ok(text) => match Endpoint::read_list(&text) {
+                Ok(text) => match Ranked::read_list(&text) {
                     Ok(endpoints) => {
                         let text = format!("{}: {} endpoints", path.display(), endpoints.len());
                         log::info("endpoints", text);

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rules::service::Endpoint;
+use rules::service::{Endpoint, Ranked};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use wire::dns::Record;
@@ -54,7 +54,7 @@ pub(crate) enum Resolved {
     /// Where a name, or what its `SRV` records name, is now.
     Located(Endpoint, Vec<Located>),
     /// What stands in a file now.
-    Listed(Endpoint, Box<[Endpoint]>),
+    Listed(Endpoint, Box<[Ranked]>),
 }
 
 /// Whom to ask about names.

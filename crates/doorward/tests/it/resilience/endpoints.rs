@@ -84,7 +84,7 @@ fn srv_records_have_ports_and_priorities() {
     let name = "_http._tcp.shop.example";
     names.put_srv(name, &[(1, 1, a_port, "n1.example"), (2, 1, b_port, "n1.example")], 1);
     let door = Door::start(&config(&names, &["srv:_http._tcp.Shop.example"]));
-    until_at(&door, &[a.address().to_string()]);
+    until_at(&door, &[a.address().to_string(), b.address().to_string()]);
     assert_eq!(get(door.http[0], "/").1, "a");
     names.put_srv(name, &[(2, 1, b_port, "n1.example"), (1, 1, 1, "gone.example")], 1);
     until_at(&door, &[b.address().to_string()]);

@@ -8,6 +8,7 @@ mod injected;
 mod killing;
 mod leaving;
 mod names;
+mod ranks;
 mod scaling;
 mod time;
 
