@@ -33,6 +33,7 @@ mod rules;
 pub mod scale;
 pub mod secure;
 pub mod service;
+mod siphash;
 pub mod store;
 pub mod tcp;
 mod template;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use config::{At, Place, Report};
 use wire::{Method, RequestHead, ResponseHead};
 
+use crate::cache::{self, Invalid, invalidates};
 use crate::files::{Candidate, Files};
 use crate::filter::Outcome;
 use crate::route::{Action, Building, Found, Table};
@@ -206,10 +207,39 @@ impl Rules {
         &self.routes
     }
 
+    /// The URLs under which answers to `url`, which is normal, may be stored: itself, and what the caches
+    /// of routes that it may lead to make of its query.
+    #[must_use]
+    pub fn stored_urls(&self, url: Vec<u8>) -> Vec<Vec<u8>> {
+        let text = String::from_utf8_lossy(&url);
+        let rest = text.split_once("://").map_or("", |(_, rest)| rest);
+        let (authority, target) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let Ok(head) = RequestHead::new("GET", authority, target) else { return vec![url] };
+        let caches = self.table.all(&head, &self.routes).into_iter();
+        let caches = caches.filter_map(|route| self.routes[route as usize].cache.as_deref());
+        let mut urls: Vec<Vec<u8>> = caches.map(|cache| cache.stored_url(&url)).collect();
+        urls.push(url);
+        urls.sort_unstable();
+        urls.dedup();
+        urls
+    }
+
     /// Whether any route has a cache, so that answers to unsafe requests make something invalid.
     #[must_use]
     pub fn has_caches(&self) -> bool {
         self.caches
+    }
+
+    /// What the answer to a request makes invalid, as tags to purge; none if the request was safe, or
+    /// failed.
+    #[must_use]
+    pub fn invalidates(&self, request: &RequestHead, cx: &Cx, response: &ResponseHead) -> Vec<u64> {
+        let Invalid { urls, mut tags } = invalidates(request, cx, response);
+        let stored = urls.into_iter().flat_map(|url| self.stored_urls(url));
+        tags.extend(stored.map(|url| cache::tag(&url)));
+        tags.sort_unstable();
+        tags.dedup();
+        tags
     }
 
     /// The route at `id`.

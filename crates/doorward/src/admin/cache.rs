@@ -1,10 +1,11 @@
 //! What operators see of the cache, and how they purge it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use rules::Reply;
 use rules::cache::tag;
-use rules::store::{Receipt, Scope, url};
+use rules::store::{Receipt, Scope, url, url_prefix};
+use rules::{Reply, Rules};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -26,67 +27,77 @@ pub(crate) struct PurgeOrder {
     pub(crate) all: bool,
     /// What is purged may be served while a new one is fetched.
     pub(crate) soft: bool,
+    /// How many responses at `urls` lie in memory is counted, which looks at all of them.
+    pub(crate) count: bool,
 }
 
 /// The most things that one order may name; more is a purge of everything, or several orders.
 const SCOPES_MAX: usize = 1000;
 
 impl PurgeOrder {
-    /// What the store is told.
+    /// How many things it names.
+    fn named(&self) -> usize {
+        self.urls.len() + self.tags.len() + self.prefixes.len() + usize::from(self.all)
+    }
+
+    /// What the store is told, and the tags of the URLs in it. URLs are those that clients use: what the
+    /// routes' caches make of their queries is purged.
     ///
     /// # Errors
     /// What is wrong with it, in words.
-    fn scopes(&self) -> Result<Vec<Scope>, String> {
-        let read = |text: &String| {
-            url(text)
-                .ok_or_else(|| format!("`{text}` is not a URL: it begins with http:// or https://"))
+    fn scopes(&self, rules: &Rules) -> Result<(Vec<Scope>, HashSet<u64>), String> {
+        let read = |text: &String, url: Option<Vec<u8>>| {
+            url.ok_or_else(|| format!("`{text}` is not a URL: it begins with http:// or https://"))
         };
-        let mut scopes = Vec::new();
-        for text in &self.urls {
-            scopes.push(Scope::Tag(tag(&read(text)?)));
+        match self.named() {
+            0 => return Err("name `urls`, `tags` or `prefixes`, or say `all`".to_owned()),
+            1..=SCOPES_MAX => {}
+            _ => return Err(format!("one order names at most {SCOPES_MAX} things")),
         }
+        let mut urls = HashSet::new();
+        for text in &self.urls {
+            let stored = rules.stored_urls(read(text, url(text))?);
+            urls.extend(stored.iter().map(|url| tag(url)));
+        }
+        let mut scopes: Vec<Scope> = urls.iter().map(|url| Scope::Tag(*url)).collect();
         scopes.extend(self.tags.iter().map(|name| Scope::Tag(tag(name.as_bytes()))));
         for text in &self.prefixes {
-            scopes.push(Scope::Prefix(read(text)?.into()));
+            scopes.push(Scope::Prefix(read(text, url_prefix(text))?.into()));
         }
         if self.all {
             scopes.push(Scope::All);
         }
-        match scopes.len() {
-            0 => Err("name `urls`, `tags` or `prefixes`, or say `all`".to_owned()),
-            1..=SCOPES_MAX => Ok(scopes),
-            _ => Err(format!("one order names at most {SCOPES_MAX} things")),
-        }
+        Ok((scopes, urls))
     }
 }
 
 /// Purges what `content` orders.
-pub(super) async fn purge(store: &Store, content: &[u8]) -> Reply {
+pub(super) async fn purge(store: &Arc<Store>, rules: &Rules, content: &[u8]) -> Reply {
     let order = serde_json::from_slice::<PurgeOrder>(content).map_err(|error| error.to_string());
-    let scopes = order.and_then(|order| Ok((order.scopes()?, order.soft)));
-    let (scopes, soft) = match scopes {
-        Ok(scopes) => scopes,
+    let read = order.and_then(|order| order.scopes(rules).map(|scopes| (order, scopes)));
+    let (order, (scopes, urls)) = match read {
+        Ok(read) => read,
         Err(why) => return json_reply(400, &problem(400, &why)),
     };
+    let soft = order.soft;
     let (last, before) = scopes.split_last().expect("an order without a scope was refused");
     let mut receipts: Vec<Receipt> = before.iter().map(|scope| store.purge(scope, soft)).collect();
     // They are noted in order: with the last, all are.
     receipts.push(store.purge_durably(last, soft).await);
     let last = receipts.last().expect("it was pushed");
     let widened = receipts.iter().any(|receipt| receipt.widened);
-    json_reply(
-        200,
-        &json!({
-            "purged": receipts.len(),
-            "soft": soft,
-            "nodes": [{
-                "node": node(),
-                "generation": last.generation,
-                "prefixes": last.prefixes,
-                "widened": widened,
-            }],
-        }),
-    )
+    let mut this = json!({
+        "node": node(),
+        "generation": last.generation,
+        "prefixes": last.prefixes,
+        "widened": widened,
+    });
+    if order.count && !urls.is_empty() {
+        let store = Arc::clone(store);
+        let counted = tokio::task::spawn_blocking(move || store.count_purged(&urls)).await;
+        this["responses"] = json!(counted.ok());
+    }
+    json_reply(200, &json!({ "purged": order.named(), "soft": soft, "nodes": [this] }))
 }
 
 /// The name of this machine.

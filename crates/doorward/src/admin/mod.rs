@@ -64,7 +64,7 @@ const INDEX: &str = "Doorward, the admin side.\n\n\
     DELETE                                          sends it no new requests\n\
     POST /api/explain        {\"method\": \"GET\", \"url\": \"http://host/path\", \"headers\": [[\"name\", \"value\"]]}\n\
     GET  /api/cache          what is cached: sums, the largest, the most used, what is stale
-    POST /api/purge          {\"urls\": [], \"tags\": [], \"prefixes\": [], \"all\": false, \"soft\": false}
+    POST /api/purge          {\"urls\": [], \"tags\": [], \"prefixes\": [], \"all\": false, \"soft\": false, \"count\": false}
     GET  /api/trails/ID      every decision about the request with that id, if it was sent with\n\
     \x20                        `Doorward-Explain: TOKEN`\n";
 
@@ -127,7 +127,10 @@ impl Admin {
             },
             (Method::Post, "explain") => self.explain(content),
             (Method::Get | Method::Head, "cache") => cache::show(&self.store).await,
-            (Method::Post, "purge") => cache::purge(&self.store, content).await,
+            (Method::Post, "purge") => {
+                let snapshot = self.published.current();
+                cache::purge(&self.store, &snapshot.rules, content).await
+            }
             (Method::Get | Method::Head, trail) if trail.starts_with("trails/") => {
                 match self.trails.find(&trail[7..]) {
                     Some(explained) => json_reply(200, &explained),

@@ -435,6 +435,7 @@ fn cache(out: &mut String, store: &Store) {
         ("doorward_cache_memory_limit_bytes", "gauge", "What they may take.", stats.limit_bytes),
         ("doorward_cache_stored_total", "counter", "Responses that were stored.", stats.stored),
         ("doorward_cache_evictions_total", "counter", "Responses that made room.", stats.evicted),
+        ("doorward_cache_swept_total", "counter", "Purged responses taken out.", stats.swept),
         ("doorward_cache_purges_total", "counter", "Purges, each of one thing.", stats.purges),
         ("doorward_cache_generation", "gauge", "The newest purge's number.", stats.generation),
     ] {

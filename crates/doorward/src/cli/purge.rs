@@ -25,7 +25,7 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct PurgeArgs {
-    /// URLs, each with scheme and host as clients use them
+    /// URLs as clients use them, each in all its variants
     #[arg(value_name = "URL")]
     urls: Vec<String>,
     /// Responses with this tag; may be given again
@@ -58,6 +58,7 @@ pub(crate) fn purge(args: &PurgeArgs) -> Result<ExitCode, Failure> {
         prefixes: args.prefixes.clone(),
         all: args.all,
         soft: args.soft,
+        count: !args.urls.is_empty(),
     };
     if order.urls.is_empty() && order.tags.is_empty() && order.prefixes.is_empty() && !order.all {
         let failure = Failure::new("nothing is named to be purged");
@@ -81,8 +82,13 @@ fn text(receipt: &Value, paint: Paint) -> String {
     for node in receipt["nodes"].as_array().into_iter().flatten() {
         let name = node["node"].as_str().unwrap_or("?");
         let generation = &node["generation"];
+        let responses = match node["responses"].as_u64() {
+            None => String::new(),
+            Some(1) => ", 1 response in memory".to_owned(),
+            Some(count) => format!(", {count} responses in memory"),
+        };
         out += &format!(
-            "{} on {}: generation {generation}\n",
+            "{} on {}: generation {generation}{responses}\n",
             paint.paint(Look::Good, what),
             paint.paint(Look::Strong, name),
         );

@@ -237,6 +237,7 @@ async fn assemble(
         Arc::clone(&control.metrics),
         control.supervision.clone(),
     ));
+    tokio::task::spawn_local(Arc::clone(&control.store).sweep_for_ever());
     let services = &control.published.current().services;
     control.checker.apply(services, &folder_of(control.loader.path()));
     notify::systemd("READY=1");

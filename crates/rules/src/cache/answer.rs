@@ -101,7 +101,7 @@ impl Stored {
     pub fn ask_whether_valid(&self, request: &mut RequestHead) {
         forget_conditions(request);
         let fields = &self.head.fields;
-        if let Some(etag) = fields.get(Known::ETag).filter(|etag| is_tag(etag)) {
+        if let Some(etag) = self.own_tag() {
             request.fields.push("If-None-Match", etag);
         }
         if let Some(modified) = fields.get(Known::LastModified) {
@@ -109,12 +109,17 @@ impl Stored {
         }
     }
 
+    /// The tag by which the service knows it.
+    fn own_tag(&self) -> Option<&[u8]> {
+        self.head.fields.get(Known::ETag).filter(|etag| !self.made_tag && is_tag(etag))
+    }
+
     /// Whether it can be asked whether this is still so.
     #[must_use]
     pub fn can_be_validated(&self) -> bool {
-        let etag = self.head.fields.get(Known::ETag).is_some_and(is_tag);
         // A part can only be validated as the part that it is.
-        self.part.is_none() && (etag || self.head.fields.has(Known::LastModified))
+        self.part.is_none()
+            && (self.own_tag().is_some() || self.head.fields.has(Known::LastModified))
     }
 
     /// Which bytes of the representation are missing behind this part, if the rest can be joined with

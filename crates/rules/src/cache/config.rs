@@ -50,6 +50,10 @@ pub struct CacheConfig {
     /// What cookies mean for the cache; `"private"` if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cookies: Option<At<Cookies>>,
+    /// Whether answers whose service gives no `ETag` get one, made from their bytes once they are stored
+    /// whole, so that clients who have them already are told that with a 304.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub etag: bool,
 }
 
 /// What tells answers apart. Parameters and cookies that are left out here do not reach the service
@@ -118,6 +122,7 @@ pub struct Cache {
     pub(super) tags: Box<[Template]>,
     pub(super) bypass: Bypass,
     pub(super) cookies: Cookies,
+    pub(super) etag: bool,
     /// Tells this route's answers from those of others at the same URL.
     pub(super) route: u64,
 }
@@ -211,6 +216,7 @@ impl Cache {
             tags: tags.into(),
             bypass: config.bypass.as_deref().map(Bypass::new).unwrap_or_default(),
             cookies: config.cookies.as_deref().copied().unwrap_or_default(),
+            etag: config.etag,
             route: super::hash(matching.as_bytes()),
         })
     }

@@ -5,7 +5,7 @@ use wire::ResponseHead;
 use super::stored::{Freshness, Stored, StoredPart, Varied};
 
 /// Changes whenever the layout does: what another layout wrote is forgotten, not guessed at.
-const LAYOUT: u8 = 1;
+const LAYOUT: u8 = 2;
 
 impl Stored {
     /// Appends it to `out`.
@@ -53,6 +53,8 @@ impl Stored {
         let part = self.part.unwrap_or(StoredPart { first: 0, whole_bytes: 0 });
         writer.number(part.first);
         writer.number(part.whole_bytes);
+        writer.flag(self.public);
+        writer.flag(self.made_tag);
     }
 
     /// Reads what [`Stored::encode`] wrote, all of `bytes`; `None` if it is anything else.
@@ -90,6 +92,7 @@ impl Stored {
         let (generation, body_bytes) = (reader.number()?, reader.number()?);
         let is_part = reader.flag()?;
         let part = StoredPart { first: reader.number()?, whole_bytes: reader.number()? };
+        let (public, made_tag) = (reader.flag()?, reader.flag()?);
         let whole = reader.0.is_empty() && url_bytes as usize <= key.len();
         whole.then_some(Self {
             key,
@@ -103,6 +106,8 @@ impl Stored {
             generation,
             body_bytes,
             part: is_part.then_some(part),
+            public,
+            made_tag,
         })
     }
 }
@@ -166,26 +171,8 @@ impl<'b> Reader<'b> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::stored::tests::stored;
     use super::*;
-
-    fn stored() -> Stored {
-        let mut head = ResponseHead::new(200);
-        head.fields.push("ETag", b"\"1\"");
-        head.fields.push("X-Empty", b"");
-        Stored {
-            key: b"http://a/b?c\0news"[..].into(),
-            url_bytes: 12,
-            head,
-            vary: [Varied { name: "foo".into(), value: None }].into(),
-            requested_ms: 1,
-            received_ms: 2,
-            freshness: Freshness { lifetime_ms: 60_000, no_cache: true, ..Freshness::default() },
-            tags: [1, 2].into(),
-            generation: 7,
-            body_bytes: 9,
-            part: Some(StoredPart { first: 3, whole_bytes: 100 }),
-        }
-    }
 
     #[test]
     fn what_is_written_is_read_back() {

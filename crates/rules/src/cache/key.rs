@@ -11,15 +11,24 @@ use super::cookies;
 use crate::Cx;
 use crate::percent::{self, is_unreserved};
 
+/// What is behind one another in a key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyParts {
+    /// How long the URL is.
+    pub url_bytes: usize,
+    /// How long the part is that clients share. Behind it stands who the client is.
+    pub shared_bytes: usize,
+}
+
 impl Cache {
-    /// Writes the key of a request to `service` into `out`, and returns how long its URL is.
+    /// Writes the key of a request to `service` into `out`.
     pub fn write_key(
         &self,
         head: &RequestHead,
         cx: &Cx,
         service: &str,
         out: &mut Vec<u8>,
-    ) -> usize {
+    ) -> KeyParts {
         out.clear();
         write_origin(head, cx, out);
         write_normal(head.asked_path(), out);
@@ -34,17 +43,14 @@ impl Cache {
             out.push(0);
             head.write_target(out);
         }
-        if let Some(identity) = cx.identity() {
-            // The service is told who asks: each client has answers of its own.
-            out.extend_from_slice(b"\0@");
-            out.extend_from_slice(&super::hash(identity.lines()).to_le_bytes());
-        }
         for name in &self.headers {
             out.push(0);
             out.extend_from_slice(name.as_bytes());
             for value in head.fields.all_named(name) {
                 out.push(b'=');
-                super::vary::normalise(name, value, out);
+                super::vary::normalise(name, std::iter::once(value), &mut |part| {
+                    out.extend_from_slice(part);
+                });
             }
         }
         for name in &self.cookie_names {
@@ -56,7 +62,21 @@ impl Cache {
                 out.extend_from_slice(value);
             }
         }
-        url_bytes
+        let shared_bytes = out.len();
+        if let Some(identity) = cx.identity() {
+            // The service is told who asks: each client has answers of its own, but for what is public.
+            out.extend_from_slice(b"\0@");
+            out.extend_from_slice(&super::hash(identity.lines()).to_le_bytes());
+        }
+        KeyParts { url_bytes, shared_bytes }
+    }
+
+    /// The URL of what answers a request for `url`, which is normal, as this cache has it.
+    pub(crate) fn stored_url(&self, url: &[u8]) -> Vec<u8> {
+        let end = url.iter().position(|&byte| byte == b'?').unwrap_or(url.len());
+        let mut stored = url[..end].to_vec();
+        self.write_query(url.get(end + 1..), &mut stored);
+        stored
     }
 
     /// Takes out of the request what does not tell answers apart, so that it cannot change them.
@@ -177,6 +197,20 @@ pub(super) fn resolve(reference: &[u8], head: &RequestHead, cx: &Cx) -> Option<V
     write_normal(&without_dots(&whole), &mut base);
     write_normal(query, &mut base);
     Some(base)
+}
+
+/// What follows scheme and authority of a URL that somebody wrote, in its one form. A whole one has no
+/// dots to follow any more; what is only the beginning of some is left as it is.
+pub(crate) fn normal_url(origin: &[u8], rest: &[u8], whole: bool) -> Vec<u8> {
+    let end = rest.iter().position(|&byte| byte == b'?').unwrap_or(rest.len());
+    let (path, query) = rest.split_at(end);
+    let mut normal = Vec::new();
+    // First, since an escaped dot is one, too.
+    write_normal(path, &mut normal);
+    let path = if whole { without_dots(&normal) } else { normal };
+    let mut url = [origin, &path].concat();
+    write_normal(query, &mut url);
+    url
 }
 
 /// `http://example.com:8080`, the default port left out and the host in lower case.

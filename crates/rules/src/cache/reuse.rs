@@ -4,6 +4,7 @@ use wire::{Known, Method, RequestHead};
 
 use super::config::Cache;
 use super::directives::{Directives, MaxStale, Scope, Seconds};
+use super::key::KeyParts;
 use super::stored::Stored;
 use super::why::Why;
 use crate::Cx;
@@ -79,7 +80,7 @@ impl Cache {
             return cx.record("cache", "bypass", why.clause);
         }
         let mut key = Vec::new();
-        let url_bytes = self.write_key(head, cx, service, &mut key);
+        let KeyParts { url_bytes, .. } = self.write_key(head, cx, service, &mut key);
         key.truncate(url_bytes);
         cx.note("key", String::from_utf8_lossy(&key));
         cx.record("cache", "look-up", "an answer that may be used is given again");

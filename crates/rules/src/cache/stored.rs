@@ -1,9 +1,8 @@
 //! What is known of a stored response: all that decisions need, found out once when it is stored.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use wire::ResponseHead;
 
+use crate::siphash;
 use crate::store::allocated;
 
 /// A stored response but for its body. Immutable: an update makes a new one.
@@ -32,6 +31,10 @@ pub struct Stored {
     pub body_bytes: u64,
     /// Which bytes of the representation the body is, if not all.
     pub part: Option<StoredPart>,
+    /// It says `public`: it is for clients who told who they are, too.
+    pub public: bool,
+    /// Its `ETag` was made here: the service does not know it.
+    pub made_tag: bool,
 }
 
 /// A field of the request that the response depends on, with its value as normalised; `None` if
@@ -96,6 +99,20 @@ impl Stored {
         lifetime_ms.saturating_sub(age_ms)
     }
 
+    /// A number for what tells the variants of one key apart.
+    #[must_use]
+    pub fn variant(&self) -> u64 {
+        let mut hash = siphash::SipHash::default();
+        for varied in &self.vary {
+            hash.write(varied.name.as_bytes());
+            hash.write(if varied.value.is_some() { b"=" } else { b"\0" });
+            hash.write(varied.value.as_deref().unwrap_or_default());
+            hash.write(b"\0");
+        }
+        hash.write(&[u8::from(self.part.is_some())]);
+        hash.finish()
+    }
+
     /// Whether both are stored in one place: the newer takes it.
     #[must_use]
     pub fn same_variant(&self, other: &Self) -> bool {
@@ -124,13 +141,37 @@ impl Stored {
 /// written to disk; two keys of one hash are told apart by the keys themselves.
 #[must_use]
 pub fn hash(key: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::default();
-    key.hash(&mut hasher);
-    hasher.finish()
+    siphash::hash(key)
 }
 
 /// The hash of a tag's name. Two names of one hash are purged together, which is rare and safe.
 #[must_use]
 pub fn tag(name: &[u8]) -> u64 {
     hash(name)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::cache) fn stored() -> Stored {
+        let mut head = ResponseHead::new(200);
+        head.fields.push("ETag", b"\"1\"");
+        head.fields.push("X-Empty", b"");
+        Stored {
+            key: b"http://a/b?c\0news"[..].into(),
+            url_bytes: 12,
+            head,
+            vary: [Varied { name: "foo".into(), value: None }].into(),
+            requested_ms: 1,
+            received_ms: 2,
+            freshness: Freshness { lifetime_ms: 60_000, no_cache: true, ..Freshness::default() },
+            tags: [1, 2].into(),
+            generation: 7,
+            body_bytes: 9,
+            part: Some(StoredPart { first: 3, whole_bytes: 100 }),
+            public: true,
+            made_tag: false,
+        }
+    }
 }

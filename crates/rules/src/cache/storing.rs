@@ -5,6 +5,7 @@ use wire::{Known, Method, RequestHead, ResponseHead};
 use super::config::{Cache, Cookies};
 use super::directives::{Scope, TARGETS};
 use super::freshness::{Source, Times, Told, is_heuristically_cacheable};
+use super::key::KeyParts;
 use super::stored::{Stored, StoredPart, tag};
 use super::why::Why;
 use super::{tags, vary};
@@ -19,12 +20,10 @@ pub struct Asked<'r> {
     pub cx: &'r Cx,
     /// Its primary key.
     pub key: &'r [u8],
-    /// How long the URL is with which the key begins.
-    pub url_bytes: usize,
+    /// What is behind one another in it.
+    pub parts: KeyParts,
     /// The store's generation when the request left.
     pub generation: u64,
-    /// Whether nobody but one client sees what is stored under the key.
-    pub own: bool,
 }
 
 impl Cache {
@@ -66,10 +65,13 @@ impl Cache {
         let tags = self.all_tags(asked, response);
         let head = self.head_to_store(response, &told, &names, times);
         let vary = vary::of_request(names, asked.head);
+        let public = told.directives.public;
+        // What is for all is not each client's own.
+        let key = if public { &asked.key[..asked.parts.shared_bytes] } else { asked.key };
         Ok((
             Stored {
-                key: asked.key.into(),
-                url_bytes: u32::try_from(asked.url_bytes).unwrap_or(u32::MAX),
+                key: key.into(),
+                url_bytes: u32::try_from(asked.parts.url_bytes).unwrap_or(u32::MAX),
                 head,
                 vary,
                 requested_ms: times.requested_ms,
@@ -79,6 +81,8 @@ impl Cache {
                 generation: asked.generation,
                 body_bytes,
                 part,
+                public,
+                made_tag: false,
             },
             why,
         ))
@@ -115,7 +119,6 @@ impl Cache {
             directives.must_revalidate || directives.public || directives.s_maxage.is_some();
         if asked.head.fields.has(Known::Authorization)
             && !for_all
-            && !asked.own
             && !self.headers.iter().any(|name| **name == *"authorization")
         {
             return Err(Why::AUTHORIZED);
@@ -143,7 +146,7 @@ impl Cache {
     }
 
     fn all_tags(&self, asked: &Asked<'_>, response: &ResponseHead) -> Box<[u64]> {
-        let url = tag(&asked.key[..asked.url_bytes]);
+        let url = tag(&asked.key[..asked.parts.url_bytes]);
         let mut all = vec![url];
         let mut add = |name: &[u8]| {
             let tag = tag(name);
@@ -155,7 +158,7 @@ impl Cache {
             add(&name);
         }
         tags::each(&response.fields, &mut add);
-        let url = &asked.key[..asked.url_bytes];
+        let url = &asked.key[..asked.parts.url_bytes];
         for group in super::groups::of(&response.fields, super::groups::GROUPS) {
             add(&super::groups::tag_name(super::groups::origin(url), &group));
         }
@@ -200,6 +203,30 @@ impl Cache {
         }
         write_vary(response, vary, &mut head);
         head
+    }
+}
+
+impl Cache {
+    /// Whether `stored` is to get an `ETag` once all of its bytes are known: the route wants one, and
+    /// the service gives none.
+    #[must_use]
+    pub fn wants_tag(&self, stored: &Stored) -> bool {
+        self.etag
+            && stored.part.is_none()
+            && stored.head.status == 200
+            && !stored.head.fields.has(Known::ETag)
+    }
+}
+
+impl Stored {
+    /// Gives it an `ETag` made from all of its bytes, which are `pieces`: as strong as the hash, for two
+    /// states of one page with one tag come once in so many states as 64 bits can name.
+    pub fn make_tag<'p>(&mut self, pieces: impl IntoIterator<Item = &'p [u8]>) {
+        let mut hash = crate::siphash::SipHash::default();
+        pieces.into_iter().for_each(|piece| hash.write(piece));
+        let tag = format!("\"{:x}-{:016x}\"", self.body_bytes, hash.finish());
+        self.head.fields.push("ETag", tag.as_bytes());
+        self.made_tag = true;
     }
 }
 

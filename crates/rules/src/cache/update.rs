@@ -26,6 +26,8 @@ impl Cache {
             requested_ms: times.requested_ms,
             received_ms: times.received_ms,
             generation,
+            public: told.directives.public,
+            made_tag: stored.made_tag && !response.fields.has(Known::ETag),
             ..stored.clone()
         }
     }

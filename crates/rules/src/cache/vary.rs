@@ -28,33 +28,53 @@ pub(super) fn names(response: &ResponseHead, more: &[Box<str>]) -> Option<Vec<Bo
 /// What the request has in the fields of `names`.
 pub(super) fn of_request(names: Vec<Box<str>>, request: &RequestHead) -> Box<[Varied]> {
     let varied = names.into_iter().map(|name| {
-        let value = value_of(&request.fields, &name).map(Vec::into_boxed_slice);
-        Varied { name, value }
+        let mut value = Vec::new();
+        let given = write_value(&request.fields, &name, &mut |part| value.extend_from_slice(part));
+        Varied { name, value: given.then(|| value.into()) }
     });
     varied.collect()
 }
 
 impl Stored {
-    /// Whether the request has what selected this variant.
+    /// Whether the request has what selected this variant. Allocates nothing.
     #[must_use]
+    #[inline]
     pub fn is_for(&self, request: &RequestHead) -> bool {
-        self.vary.iter().all(|varied| {
-            match (&varied.value, value_of(&request.fields, &varied.name)) {
-                (None, None) => true,
-                (Some(stored), Some(given)) if **stored == *given => true,
-                (_, Some(given)) if *varied.name == *"accept-language" => self.is_favourite(&given),
-                _ => false,
-            }
-        })
+        self.vary.iter().all(|varied| self.agrees(varied, request))
+    }
+
+    fn agrees(&self, varied: &Varied, request: &RequestHead) -> bool {
+        let Varied { name, value } = varied;
+        let fields = &request.fields;
+        let mut lines = fields.all_named(name);
+        let (first, second) = (lines.next(), lines.next());
+        match (value, first) {
+            (None, None) => return true,
+            // What was normal when it was stored is normal as it stands.
+            (Some(stored), Some(line)) if second.is_none() && **stored == *line => return true,
+            _ => {}
+        }
+        let mut left = value.as_deref().unwrap_or_default();
+        let mut same = true;
+        let given = write_value(fields, name, &mut |part| match left.strip_prefix(part) {
+            Some(rest) => left = rest,
+            None => same = false,
+        });
+        let same = same && left.is_empty() && given == value.is_some();
+        same || (given && **name == *"accept-language" && self.is_favourite(first))
     }
 
     /// Whether its language is what the client likes best, so that no other could be chosen for it.
     ///
     /// That an origin takes what is liked best, if it has it, is what the field is for (RFC 9110,
     /// 12.5.4); and it has this one.
-    fn is_favourite(&self, languages: &[u8]) -> bool {
+    fn is_favourite(&self, languages: Option<&[u8]>) -> bool {
         let Some(language) = self.head.fields.get_named("content-language") else { return false };
-        let mut liked = languages.split(|&byte| byte == b',');
+        let mut normal = Vec::new();
+        normalise("accept-language", languages.into_iter(), &mut |part| {
+            normal.extend_from_slice(part);
+        });
+        let mut liked = normal.split(|&byte| byte == b',');
         let (first, second) = (liked.next().unwrap_or_default(), liked.next());
         // Normalised: whatever has no weight is liked with one of 1.
         let is_alone = second.is_none_or(|second| second.contains(&b';'));
@@ -68,51 +88,52 @@ impl Stored {
         for varied in &self.vary {
             out.push(0);
             out.extend_from_slice(varied.name.as_bytes());
-            if let Some(value) = value_of(&request.fields, &varied.name) {
-                out.push(b'=');
-                out.extend_from_slice(&value);
+            let start = out.len();
+            out.push(b'=');
+            if !write_value(&request.fields, &varied.name, &mut |part| out.extend_from_slice(part))
+            {
+                out.truncate(start);
             }
         }
     }
 }
 
-/// All lines of field `name` as one value, as normalised; `None` if there is none.
-fn value_of(fields: &Fields, name: &str) -> Option<Vec<u8>> {
-    let mut lines = fields.all_named(name);
-    let first = lines.next()?;
-    let mut joined = first.to_vec();
-    for line in lines {
-        joined.push(b',');
-        joined.extend_from_slice(line);
+/// Hands all lines of field `name` as one value, as normalised, to `put`; false if there is none.
+fn write_value(fields: &Fields, name: &str, put: &mut dyn FnMut(&[u8])) -> bool {
+    if fields.get_named(name).is_none() {
+        return false;
     }
-    let mut value = Vec::with_capacity(joined.len());
-    normalise(name, &joined, &mut value);
-    Some(value)
+    normalise(name, fields.all_named(name), put);
+    true
 }
 
-/// Appends `value` of field `name` in the one form that values of the same meaning have.
+/// Hands the value of field `name`, which has these `lines`, to `put` in the one form that values of the
+/// same meaning have.
 ///
 /// RFC 9111, 4.1: the values match if one can be made the other by "adding or removing whitespace,
 /// where allowed in the header field's syntax", "combining multiple header field lines", or
 /// "normalizing both header field values in a way that is known to have identical semantics".
-pub(super) fn normalise(name: &str, value: &[u8], out: &mut Vec<u8>) {
+pub(super) fn normalise<'l>(
+    name: &str,
+    lines: impl Iterator<Item = &'l [u8]>,
+    put: &mut dyn FnMut(&[u8]),
+) {
+    let mut some = false;
+    let mut member = |member: &[u8]| {
+        if std::mem::replace(&mut some, true) {
+            put(b",");
+        }
+        put(member);
+    };
     match name {
         "accept" | "accept-charset" | "accept-encoding" | "accept-language" => {
-            preferences(value, out);
+            preferences(lines.flat_map(members), put);
         }
         // These are no lists: a comma in them stands for itself.
         "authorization" | "cookie" | "user-agent" | "referer" | "origin" => {
-            out.extend_from_slice(value.trim_ascii());
+            lines.map(<[u8]>::trim_ascii).for_each(&mut member);
         }
-        _ => {
-            let start = out.len();
-            for member in members(value) {
-                if out.len() > start {
-                    out.push(b',');
-                }
-                out.extend_from_slice(member);
-            }
-        }
+        _ => lines.flat_map(members).for_each(&mut member),
     }
 }
 
@@ -128,38 +149,78 @@ fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     split.map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
 }
 
+/// One of what a client would take.
+#[derive(Clone, Copy, Debug, Default)]
+struct Wanted<'v> {
+    /// In thousandths.
+    weight: u32,
+    /// As it stands, its weight included.
+    member: &'v [u8],
+}
+
+impl<'v> Wanted<'v> {
+    fn read(member: &'v [u8]) -> Self {
+        let mut weight = 1000;
+        for part in member.split(|&byte| byte == b';').skip(1) {
+            if let [b'q' | b'Q', b'=', number @ ..] = part.trim_ascii() {
+                weight = thousandths(number);
+            }
+        }
+        Self { weight, member }
+    }
+
+    /// In lower case, without blanks and weight.
+    fn text(&self) -> impl Iterator<Item = u8> + 'v {
+        let parts = self.member.split(|&byte| byte == b';').map(<[u8]>::trim_ascii).enumerate();
+        let parts = parts.filter(|(at, part)| *at == 0 || !matches!(part, [b'q' | b'Q', b'=', ..]));
+        parts.flat_map(|(at, part)| {
+            let between = (at > 0).then_some(b';');
+            between.into_iter().chain(part.iter().map(u8::to_ascii_lowercase))
+        })
+    }
+}
+
+/// So many preferences are put in order without memory of their own; browsers write up to ten.
+const WANTED_IN_PLACE: usize = 16;
+
 /// Preferences (RFC 9110, 12.4): the more wanted first, among equals in the order of the alphabet,
 /// each in lower case and without a weight of one. Their order means nothing, and neither does case.
-fn preferences(value: &[u8], out: &mut Vec<u8>) {
-    let mut wanted: Vec<(u32, Vec<u8>)> = members(value)
-        .map(|member| {
-            let mut weight = 1000;
-            let mut text = Vec::with_capacity(member.len());
-            for (at, part) in member.split(|&byte| byte == b';').map(<[u8]>::trim_ascii).enumerate()
-            {
-                if let [b'q' | b'Q', b'=', number @ ..] = part
-                    && at > 0
-                {
-                    weight = thousandths(number);
-                    continue;
+fn preferences<'l>(members: impl Iterator<Item = &'l [u8]>, put: &mut dyn FnMut(&[u8])) {
+    let mut here = [Wanted::default(); WANTED_IN_PLACE];
+    let mut count = 0;
+    let mut more = Vec::new();
+    for member in members {
+        let wanted = Wanted::read(member);
+        match here.get_mut(count) {
+            Some(place) => *place = wanted,
+            None => {
+                if more.is_empty() {
+                    more.extend_from_slice(&here);
                 }
-                if at > 0 {
-                    text.push(b';');
-                }
-                text.extend(part.iter().map(u8::to_ascii_lowercase));
+                more.push(wanted);
             }
-            (weight, text)
-        })
-        .collect();
-    wanted.sort_by(|(a, x), (b, y)| b.cmp(a).then_with(|| x.cmp(y)));
-    wanted.dedup();
-    for (at, (weight, text)) in wanted.iter().enumerate() {
-        if at > 0 {
-            out.push(b',');
         }
-        out.extend_from_slice(text);
-        if *weight < 1000 {
-            out.extend_from_slice(format!(";{weight}").as_bytes());
+        count += 1;
+    }
+    let all = if more.is_empty() { &mut here[..count] } else { &mut more };
+    all.sort_unstable_by(|a, b| b.weight.cmp(&a.weight).then_with(|| a.text().cmp(b.text())));
+    let mut before: Option<Wanted<'_>> = None;
+    for wanted in &*all {
+        if let Some(before) = before {
+            if before.weight == wanted.weight && before.text().eq(wanted.text()) {
+                continue;
+            }
+            put(b",");
+        }
+        before = Some(*wanted);
+        wanted.text().for_each(|byte| put(&[byte]));
+        if wanted.weight < 1000 {
+            // In a form that reads as what it is.
+            let mut digits = *b";q=0000";
+            for (at, ten) in [(4, 100), (5, 10), (6, 1)] {
+                digits[at] += (wanted.weight / ten % 10) as u8;
+            }
+            put(&digits);
         }
     }
 }
@@ -173,4 +234,74 @@ fn thousandths(number: &[u8]) -> u32 {
         sum = sum * 10 + digits.next().unwrap_or_default();
     }
     sum.min(1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn normal(name: &str, lines: &[&str]) -> String {
+        let mut out = Vec::new();
+        let lines = lines.iter().map(|line| line.as_bytes());
+        normalise(name, lines, &mut |part| out.extend_from_slice(part));
+        String::from_utf8(out).expect("it was text")
+    }
+
+    #[test]
+    fn values_of_one_meaning_have_one_form() {
+        for (name, lines, expect) in [
+            ("x", &["a, b", "c"][..], "a,b,c"),
+            ("x", &[" a ,, b,"], "a,b"),
+            ("x", &["b, a"], "b,a"),
+            ("x", &["\"a, b\" , c"], "\"a, b\",c"),
+            ("x", &[""], ""),
+            ("user-agent", &["A (b, c)"], "A (b, c)"),
+            ("cookie", &["a=b", "c=d"], "a=b,c=d"),
+            ("accept-encoding", &["gzip, deflate, BR"], "br,deflate,gzip"),
+            ("accept-encoding", &["gzip;q=0.5, br"], "br,gzip;q=0500"),
+            ("accept-encoding", &["br;q=1.0", "gzip ; Q=0.25"], "br,gzip;q=0250"),
+            (
+                "accept",
+                &["text/html;level=1;q=0.3, */*;q=0"],
+                "text/html;level=1;q=0300,*/*;q=0000",
+            ),
+            ("accept-language", &["de, DE, en;q=0.8"], "de,en;q=0800"),
+        ] {
+            assert_eq!(normal(name, lines), expect, "{lines:?}");
+            assert_eq!(normal(name, &[expect]), expect, "what is normal stays so");
+        }
+        let many: Vec<String> = (0..40).rev().map(|at| format!("a{at:02}")).collect();
+        let sorted = (0..40).map(|at| format!("a{at:02}")).collect::<Vec<_>>().join(",");
+        assert_eq!(normal("accept", &[&many.join(", ")]), sorted);
+    }
+
+    #[test]
+    fn a_variant_is_for_all_who_mean_the_same() {
+        let request = |lines: &[(&str, &str)]| {
+            let mut head = RequestHead::new("GET", "h", "/").expect("a request");
+            lines.iter().for_each(|(name, value)| head.fields.push(name, value.as_bytes()));
+            head
+        };
+        let stored_for = |lines: &[(&str, &str)], names: &[&str]| {
+            let names = names.iter().map(|name| (*name).into()).collect();
+            of_request(names, &request(lines))
+        };
+        let mut stored = super::super::stored::tests::stored();
+        for (names, first, second, same) in [
+            (&["foo"][..], &[("Foo", "1")][..], &[("foo", " 1 ")][..], true),
+            (&["foo"], &[("Foo", "1")], &[("foo", "12")], false),
+            (&["foo"], &[("Foo", "12")], &[("foo", "1")], false),
+            (&["foo"], &[], &[], true),
+            (&["foo"], &[], &[("foo", "")], false),
+            (&["foo"], &[("foo", "")], &[], false),
+            (&["foo"], &[("Foo", "1, 2")], &[("foo", "1"), ("foo", "2")], true),
+            (&["foo", "bar"], &[("foo", "1")], &[("foo", "1"), ("bar", "2")], false),
+            (&["accept"], &[("accept", "a, b")], &[("accept", "B;q=1, a")], true),
+            (&["accept"], &[("accept", "a, b")], &[("accept", "a, b;q=0.9")], false),
+        ] {
+            stored.vary = stored_for(first, names);
+            assert_eq!(stored.is_for(&request(second)), same, "{first:?}, {second:?}");
+        }
+    }
 }

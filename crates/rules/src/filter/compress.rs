@@ -141,6 +141,12 @@ impl Filter for Compress {
         }
         let chosen = coding::choose(&head.fields, &self.codings);
         cx.coding = chosen;
+        let names_a_date = |value: &[u8]| !value.starts_with(b"\"") && !value.starts_with(b"W/");
+        if chosen.is_some() && head.fields.get(Known::IfRange).is_some_and(names_a_date) {
+            // What the client has a part of may be the compressed answer, which has the same date.
+            head.fields.remove(Known::Range);
+            head.fields.remove(Known::IfRange);
+        }
         // One of four forms is left of all those that browsers write, so that answers that depend on it
         // have few variants; and what the service itself compresses is what the client gets.
         match chosen {
@@ -162,15 +168,23 @@ impl Filter for Compress {
         request: &RequestHead,
         cx: &mut Cx,
     ) -> &'static str {
-        if head.status == 304 && cx.coding.is_some() {
-            // It speaks of an answer that may have been compressed. A weak tag is right for both.
-            weaken(head);
+        if head.status == 304 {
+            // It speaks of an answer that may have been compressed: it has that one's `Vary` (RFC 9110,
+            // 15.4.5), and a weak tag, which is right for both.
+            add_vary(head);
+            if cx.coding.is_some() {
+                weaken(head);
+            }
             return "nothing was changed";
         }
         if let Err(why) = self.may_compress(head, request) {
             return why;
         }
         add_vary(head);
+        if head.status == 206 {
+            // Its bytes have places in the answer as it is.
+            return "it is a part of something";
+        }
         let Some(coding) = cx.coding else {
             return "the client takes no coding";
         };
@@ -193,7 +207,7 @@ impl Compress {
         if head.is_bodiless() || request.method == Method::Connect {
             return Err("there is no body");
         }
-        if head.status == 206 || fields.has(Known::ContentRange) {
+        if head.status != 206 && fields.has(Known::ContentRange) {
             return Err("it is a part of something");
         }
         if fields.has(Known::ContentEncoding) {
@@ -219,7 +233,7 @@ impl Compress {
             return Err("its type gains nothing");
         }
         let length = fields.get(Known::ContentLength).and_then(number);
-        if length.is_some_and(|bytes| bytes < self.bytes_min) {
+        if length.is_some_and(|bytes| bytes < self.bytes_min) && head.status != 206 {
             return Err("it is small");
         }
         Ok(())

@@ -37,6 +37,22 @@ impl Watch for Unwatched {
     }
 }
 
+/// Whoever wants to know all routes that a request could take by its host and path.
+#[derive(Default)]
+struct All(Vec<u32>);
+
+impl Watch for All {
+    fn lost(&mut self, route: u32, _why: Option<&'static str>) {
+        self.0.push(route);
+    }
+    fn won(&mut self, route: u32) {
+        self.0.push(route);
+    }
+    fn goes_on(&self) -> bool {
+        true
+    }
+}
+
 /// What a search found.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Found {
@@ -47,6 +63,13 @@ pub(crate) enum Found {
 }
 
 impl Table {
+    /// All routes whose host and path match, whatever else they ask for.
+    pub(crate) fn all(&self, head: &RequestHead, routes: &[Arc<Route>]) -> Vec<u32> {
+        let mut all = All::default();
+        self.search(head, routes, &mut Texts::default(), &mut all);
+        all.0
+    }
+
     /// Finds the most specific route that matches and puts what its parameters stand for into
     /// `params`.
     #[inline]

@@ -192,6 +192,24 @@ impl<V> Fifo<V> {
         self.position(hash, wanted).is_some()
     }
 
+    /// Weighs the object under `hash` that is `wanted` again.
+    pub fn weigh(
+        &mut self,
+        hash: u64,
+        wanted: impl Fn(&V) -> bool,
+        weight: impl Fn(&V) -> usize,
+        left: &mut Vec<V>,
+    ) {
+        let Some(at) = self.position(hash, wanted) else { return };
+        let node = &mut self.nodes[at as usize];
+        let (queue, bytes) = (node.queue, node.value.as_ref().map_or(0, weight));
+        let after = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let before = std::mem::replace(&mut node.bytes, after);
+        let ends = self.ends(queue);
+        ends.bytes = ends.bytes - before as usize + after as usize;
+        self.shrink(left);
+    }
+
     /// Takes out the object under `hash` that is `wanted`.
     pub fn remove(&mut self, hash: u64, wanted: impl Fn(&V) -> bool) -> Option<V> {
         let at = self.position(hash, wanted)?;
@@ -212,6 +230,22 @@ impl<V> Fifo<V> {
             let value = node.value.as_ref()?;
             Some(Seen { value, bytes: node.bytes, hits: node.hits })
         }))
+    }
+
+    /// Takes out what `dead` says of among the places `from..to`; false behind the last place.
+    pub fn sweep(
+        &mut self,
+        from: usize,
+        to: usize,
+        dead: impl Fn(&V) -> bool,
+        left: &mut Vec<V>,
+    ) -> bool {
+        for at in from..to.min(self.nodes.len()) {
+            if self.nodes[at].value.as_ref().is_some_and(&dead) {
+                left.push(self.take_out(at as u32));
+            }
+        }
+        from < self.nodes.len()
     }
 
     #[inline]

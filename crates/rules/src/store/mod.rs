@@ -8,5 +8,5 @@ mod weight;
 
 pub use fifo::Fifo;
 pub use purge::{Purged, Purges, Receipt, Scope};
-pub use target::url;
+pub use target::{url, url_prefix};
 pub use weight::allocated;

@@ -144,7 +144,16 @@ pub fn response_framing(
     head: &ResponseHead,
     request_method: Method,
 ) -> Result<ResponseFraming, Malformed> {
-    let declared = declared(&head.fields, head.version)?;
+    let declared = match declared(&head.fields, head.version) {
+        Err(Malformed::TransferEncoding)
+            if !head.is_bodiless()
+                && request_method != Method::Head
+                && is_no_coding(&head.fields) =>
+        {
+            None
+        }
+        declared => declared?,
+    };
     let (announced, body) = match declared {
         // RFC 9112, 6.3: such a response "is always terminated by the first empty line after the
         // header fields, regardless of the header fields present in the message".
@@ -204,6 +213,27 @@ fn transfer_encoding(fields: &Fields) -> Result<Framing, Malformed> {
         _ => Err(Malformed::TransferEncoding),
     }
 }
+
+/// Whether `Transfer-Encoding` names one thing that is not a coding at all, as `identity` or `binary`.
+///
+/// RFC 9112, 6.3: "If a Transfer-Encoding header field is present in a response and the chunked transfer
+/// coding is not the final encoding, the message body length is determined by reading the connection
+/// until it is closed by the server." So such an answer has one length for all readers, and its connection
+/// carries no other. Not so one in which somebody could read `chunked`, and not so one that says to be
+/// compressed: its bytes are not those that were meant.
+fn is_no_coding(fields: &Fields) -> bool {
+    let mut values = fields.all(Known::TransferEncoding);
+    let (Some(value), None) = (values.next(), values.next()) else { return false };
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
+    let may_be_chunked = value.windows(5).any(|part| part.eq_ignore_ascii_case(b"chunk"));
+    let is_coding = CODINGS.iter().any(|coding| value.eq_ignore_ascii_case(coding));
+    !value.is_empty() && value.iter().all(is_word) && !may_be_chunked && !is_coding
+}
+
+/// The codings that change bytes: the registered ones of RFC 9112, and those of contents that some might
+/// write here.
+const CODINGS: [&[u8]; 8] =
+    [b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress", b"br", b"zstd", b"trailers"];
 
 /// The most digits of a length: below 2^63, so that sums cannot overflow.
 const LENGTH_DIGITS_MAX: usize = 18;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use rules::cache::{Asked, Because, Times, Told, Way, Why, invalidates, is_for_us};
+use rules::cache::{Asked, Because, Times, Told, Way, Why, is_for_us};
 use rules::store::Scope;
 use rules::{RouteId, ServiceId};
 use wire::{Method, ResponseHead};
@@ -62,7 +62,7 @@ pub(crate) async fn see_response(
 ) {
     let store = &connection.worker.store;
     if !scratch.request.method.is_safe() && snapshot.rules.has_caches() {
-        for tag in invalidates(&scratch.request, &scratch.cx, &scratch.response) {
+        for tag in snapshot.rules.invalidates(&scratch.request, &scratch.cx, &scratch.response) {
             // No restart may undo it either.
             store.purge_durably(&Scope::Tag(tag), false).await;
             scratch.cx.record("cache", "purge", "the answer to an unsafe request was no error");
@@ -79,9 +79,8 @@ pub(crate) async fn see_response(
         let response = &scratch.response;
         match cache.update_by_head(&stale.stored, response, times, direct.generation) {
             Some(stored) => {
-                let updated = Object::new(stored, stale.body.clone());
                 // Refused is as if the answer had said nothing.
-                let _ = store.insert(Arc::new(updated));
+                let _ = store.insert(Arc::new(stale.updated(stored)));
             }
             None if response.status < 500 => store.remove(stale),
             None => {}
@@ -92,9 +91,8 @@ pub(crate) async fn see_response(
             head: &scratch.request,
             cx: &scratch.cx,
             key: &scratch.noted.key,
-            url_bytes: scratch.noted.url_bytes,
+            parts: scratch.noted.parts,
             generation: direct.generation,
-            own: false,
         };
         let is_stored = cache.store(&asked, &scratch.response, times).is_ok();
         if is_stored || scratch.response.status < 500 {

@@ -1,11 +1,13 @@
 //! A fetch: the task that asks the service, and the end of the exchange that it writes to.
 
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use rules::cache::{Asked, Cache, Stored, Times, Why, Wishes, forget_conditions, wants_range};
+use rules::cache::{
+    Asked, Cache, KeyParts, Stored, Times, Why, Wishes, forget_conditions, hash, wants_range,
+};
 use rules::forward::Peer;
 use rules::{Cx, Fault, RouteId, ServiceId};
 use wire::h1::Framing;
@@ -29,7 +31,7 @@ pub(super) struct Job {
     pub(super) destination: Box<[u8]>,
     pub(super) hash: u64,
     pub(super) key: Box<[u8]>,
-    pub(super) url_bytes: usize,
+    pub(super) parts: KeyParts,
     /// What is asked whether it is still so, or stands in if the service fails.
     pub(super) stale: Option<Arc<Object>>,
     /// The beginning of what the rest is asked of.
@@ -110,6 +112,9 @@ pub(crate) struct Fetch {
     requested_ms: u64,
     /// What becomes of the answer, once its head is here.
     keeping: Option<Stored>,
+    shared: Option<Arc<Shared>>,
+    /// Whether that gets a tag made from its bytes.
+    makes_tag: bool,
     /// How many bytes of the body count as on their way.
     bytes: usize,
     trailers: Option<Box<Fields>>,
@@ -123,6 +128,8 @@ impl Fetch {
             requested_ms: super::now_ms(),
             worker: Rc::clone(worker),
             keeping: None,
+            shared: None,
+            makes_tag: false,
             bytes: 0,
             trailers: None,
             finished: false,
@@ -168,10 +175,15 @@ impl Fetch {
         let generation = self.job.flight.generation;
         if let Some(stale) = &self.job.stale {
             if response.status == 304 && stale.stored.can_be_validated() {
-                let stored = cache.update(&stale.stored, response, times, generation);
-                let updated = Arc::new(Object::new(stored, stale.body.clone()));
+                let mut stored = cache.update(&stale.stored, response, times, generation);
+                if stale.stored.public && !stored.public {
+                    // It is each client's own from now on.
+                    stored.key = self.job.key.clone();
+                }
+                let updated = Arc::new(stale.updated(stored));
                 // What cannot be stored anew may be used this once.
                 let _ = self.worker.store.insert(Arc::clone(&updated));
+                self.remove_moved(&updated.stored);
                 scratch.cx.record("cache", "update", Why::VALIDATED.clause);
                 return Landed::Updated(updated);
             }
@@ -184,9 +196,8 @@ impl Fetch {
             head: &scratch.request,
             cx: &scratch.cx,
             key: &self.job.key,
-            url_bytes: self.job.url_bytes,
+            parts: self.job.parts,
             generation,
-            own: false,
         };
         let too_large =
             bytes.is_some_and(|bytes| bytes > self.worker.store.object_bytes_max() as u64);
@@ -196,6 +207,7 @@ impl Fetch {
         };
         match judged {
             Ok((stored, why)) => {
+                self.makes_tag = cache.wants_tag(&stored);
                 scratch.cx.record("cache", "store", why.clause);
                 self.share(stored, why, bytes)
             }
@@ -222,7 +234,9 @@ impl Fetch {
             bytes = Some(stored.body_bytes);
         }
         self.keeping = Some(stored.clone());
-        Landed::Shared(Arc::new(Shared { stored, why, bytes, status }))
+        let shared = Arc::new(Shared { stored, why, bytes, status, forms: OnceLock::new() });
+        self.shared = Some(Arc::clone(&shared));
+        Landed::Shared(shared)
     }
 
     /// Ready when another piece of the body may be written.
@@ -253,7 +267,8 @@ impl Fetch {
     fn take(&mut self, bytes: usize) -> bool {
         let store = &self.worker.store;
         self.bytes += bytes;
-        let fits = self.worker.flights.take(bytes, store.memory_bytes() / ON_THEIR_WAY_SHARE);
+        let fits =
+            self.worker.flights.take(bytes, store.memory_bytes() / super::ON_THEIR_WAY_SHARE);
         fits && self.bytes <= store.object_bytes_max()
     }
 
@@ -264,9 +279,11 @@ impl Fetch {
         if let Some(stored) = self.keeping.take().filter(|_| fault.is_none())
             && let Some(chunks) = flight.whole()
             && let Some(object) = self.object(stored, &chunks)
-            && let Err(refused) = self.worker.store.insert(object)
         {
-            scratch.cx.record("cache", "refuse", refused.reason());
+            self.remove_moved(&object.stored);
+            if let Err(refused) = self.worker.store.insert(object) {
+                scratch.cx.record("cache", "refuse", refused.reason());
+            }
         }
         let ended = match fault {
             None => Ok(self.trailers.take()),
@@ -275,6 +292,14 @@ impl Fetch {
         // Stored first: whoever comes between finds it in one place or the other.
         flights.arrive(self.job.hash, &self.job.destination, flight);
         flight.end(ended);
+    }
+
+    /// Removes what `stored` stands for under another key: what becomes public, or is that no longer.
+    fn remove_moved(&self, stored: &Stored) {
+        if let Some(stale) = self.job.stale.as_ref().filter(|stale| stale.stored.key != stored.key)
+        {
+            self.worker.store.remove(stale);
+        }
     }
 
     /// What is stored: the whole, or a part, joined with what is stored of the rest.
@@ -287,17 +312,21 @@ impl Fetch {
         }
         let other = stored.part.and_then(|_| {
             let joins = |object: &Arc<Object>| stored.joins(&object.stored).is_some();
-            self.worker.store.find(self.job.hash, &self.job.key, joins)
+            self.worker.store.find(hash(&stored.key), &stored.key, joins)
         });
         let Some((other, join)) =
             other.and_then(|other| stored.joins(&other.stored).map(|join| (other, join)))
         else {
+            if self.makes_tag {
+                stored.make_tag(chunks.iter().map(|chunk| &chunk[..]));
+            }
             let body = match chunks {
                 // It is a copy already.
                 [one] => StoredBody::of(vec![one.clone()]),
                 many => StoredBody::copy_of(many),
             };
-            return Some(Arc::new(Object::new(stored, body)));
+            let forms = self.shared.as_ref().and_then(|shared| shared.forms.get()).cloned();
+            return Some(Arc::new(Object::new(stored, body).with(forms)));
         };
         let theirs = other.body.chunks().to_vec();
         let (mut first, second) = match join.other_first {
@@ -314,9 +343,6 @@ impl Fetch {
         Some(Arc::new(Object::new(stored, StoredBody::copy_of(&first))))
     }
 }
-
-/// All bodies on their way into the store may take so much of its memory beside it.
-const ON_THEIR_WAY_SHARE: usize = 4;
 
 impl Drop for Fetch {
     fn drop(&mut self) {

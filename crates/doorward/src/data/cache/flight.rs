@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use rules::cache::{Stored, Why};
 use rules::{Fault, Trail};
 use wire::{Fields, ResponseHead};
 
-use crate::data::store::Object;
+use crate::data::store::{Forms, Object};
 
 /// How much of a body that is not kept waits for its readers at most. What is kept waits for nobody.
 const WINDOW_BYTES: usize = 256 * 1024;
@@ -45,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) bytes: Option<u64>,
     /// What the service was asked for: its status, if it is not that of the response.
     pub(crate) status: u16,
+    /// What is made of its body, if anybody wants that.
+    pub(crate) forms: OnceLock<Arc<Forms>>,
 }
 
 /// A response that is not stored.
@@ -148,6 +150,12 @@ impl Flight {
         }
         state.writer = Some(cx.waker().clone());
         Poll::Pending
+    }
+
+    /// Whether nobody wants the body, and it is not to stay.
+    pub(super) fn is_deserted(&self) -> bool {
+        let state = self.lock();
+        !state.keeps && state.is_empty()
     }
 
     /// Ready when nobody wants the body.

@@ -9,7 +9,7 @@ use rules::cache::{Told, Way, Why, Wishes};
 use rules::{Fault, RouteId};
 
 use super::flight::{Landed, Next, Own, Reader, Shared};
-use super::hit::{self, Source};
+use super::hit::{self, Of, Sent, Source};
 use super::{Question, now_ms};
 use crate::data::connection::Connection;
 use crate::data::end::Speech;
@@ -241,16 +241,18 @@ async fn share(
         && stored.answer(&scratch.request).is_some_and(|answer| answer.status == 304);
     if not_modified {
         hit::fill_not_modified(scratch, stored);
-        return hit::deliver(connection, snapshot, scratch, route, (Source::Nothing, Some(0)))
-            .await;
+        let nothing = Sent { source: Source::Nothing, bytes: Some(0), of: Of::Nothing };
+        return hit::deliver(connection, snapshot, scratch, route, nothing).await;
     }
     scratch.response.clone_from(&stored.head);
     let age_ms = stored.age_ms(now_ms());
     if age_ms >= 1000 {
         scratch.noted.age(age_ms);
     }
-    let source = (Source::Flight(reader), shared.bytes);
-    hit::deliver(connection, snapshot, scratch, route, source).await
+    let is_whole = stored.part.is_none();
+    let of = if is_whole { Of::Shared(shared) } else { Of::Nothing };
+    let sent = Sent { source: Source::Flight(reader), bytes: shared.bytes, of };
+    hit::deliver(connection, snapshot, scratch, route, sent).await
 }
 
 /// Passes on what is not stored.
@@ -263,5 +265,6 @@ async fn pass(
 ) -> Done {
     scratch.response.clone_from(&own.head);
     super::direct::strip(&mut scratch.response);
-    hit::deliver(connection, snapshot, scratch, route, (Source::Flight(reader), own.bytes)).await
+    let sent = Sent { source: Source::Flight(reader), bytes: own.bytes, of: Of::Nothing };
+    hit::deliver(connection, snapshot, scratch, route, sent).await
 }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use rules::cache::{Answer, Stored, Told};
+use rules::cache::{Answer, Stored, Told, hash};
 use rules::{Fault, RouteId};
 use wire::h1::Framing;
 use wire::{Fields, Known, Method};
 
-use super::flight::Reader;
+use super::flight::{Reader, Shared};
+use super::form::{self, Kept};
 use super::now_ms;
 use crate::data::call;
 use crate::data::connection::{After, Connection};
@@ -21,7 +22,7 @@ use crate::data::pace::Pace;
 use crate::data::respond;
 use crate::data::scratch::Scratch;
 use crate::data::serve::{self, Done};
-use crate::data::store::Object;
+use crate::data::store::{Body, Object};
 use crate::data::transfer::{Broken, Transfer, Wait};
 use crate::data::worker::Pinned;
 
@@ -34,7 +35,7 @@ pub(crate) enum Source {
 
 /// A stored body on its way.
 pub(crate) struct Sending {
-    object: Arc<Object>,
+    body: Body,
     chunk: usize,
     /// Which bytes of the body are still to be sent, and where the next chunk begins in it.
     bytes: Range<u64>,
@@ -61,9 +62,20 @@ impl Source {
 }
 
 impl Sending {
+    /// Some bytes of `body`.
+    fn of(body: Body, bytes: Range<u64>) -> Self {
+        Self { body, chunk: 0, bytes, at: 0 }
+    }
+
+    /// All of `body`.
+    pub(super) fn whole(body: Body) -> Self {
+        let bytes = 0..body.len() as u64;
+        Self::of(body, bytes)
+    }
+
     fn next(&mut self) -> Option<Bytes> {
         while !self.bytes.is_empty() {
-            let chunk = self.object.body.chunks().get(self.chunk)?;
+            let chunk = self.body.chunks().get(self.chunk)?;
             let (start, end) = (self.at, self.at + chunk.len() as u64);
             (self.chunk, self.at) = (self.chunk + 1, end);
             if end <= self.bytes.start {
@@ -96,8 +108,37 @@ pub(super) async fn send(
         // A part of which other bytes are wanted is not what was looked for.
         return respond::fault(connection, scratch, Some(route), Fault::Bug, None).await;
     };
-    let source = fill(scratch, object, answer);
-    deliver(connection, snapshot, scratch, route, source).await
+    let is_whole = answer.content_range.is_none() && answer.status != 304;
+    let (source, bytes) = fill(scratch, object, answer);
+    let of = if is_whole { Of::Object(object) } else { Of::Nothing };
+    deliver(connection, snapshot, scratch, route, Sent { source, bytes, of }).await
+}
+
+/// A body on its way to a client.
+pub(super) struct Sent<'s> {
+    pub(super) source: Source,
+    /// How many bytes it has, if that is known.
+    pub(super) bytes: Option<u64>,
+    pub(super) of: Of<'s>,
+}
+
+/// What a body is the whole of.
+pub(super) enum Of<'s> {
+    Object(&'s Object),
+    Shared(&'s Shared),
+    Nothing,
+}
+
+impl Of<'_> {
+    /// The forms that are kept of it.
+    fn kept(&self) -> Option<Kept> {
+        let (forms, stored) = match self {
+            Self::Object(object) => (object.forms(), &object.stored),
+            Self::Shared(shared) => (shared.forms.get_or_init(Arc::default), &shared.stored),
+            Self::Nothing => return None,
+        };
+        Some(Kept { forms: Arc::clone(forms), hash: hash(&stored.key) })
+    }
 }
 
 /// Writes the head of `answer` into `scratch.response`, and returns its body.
@@ -113,8 +154,7 @@ fn fill(scratch: &mut Scratch, object: &Arc<Object>, answer: Answer) -> (Source,
         scratch.response.fields.set("Content-Range", range.as_bytes());
     }
     let bytes = answer.bytes.end - answer.bytes.start;
-    let sending = Sending { object: Arc::clone(object), chunk: 0, bytes: answer.bytes, at: 0 };
-    (Source::Stored(sending), Some(bytes))
+    (Source::Stored(Sending::of(object.body.clone(), answer.bytes)), Some(bytes))
 }
 
 /// RFC 9110, 15.4.5: what a 200 would say to caches is said; what only describes the body is not.
@@ -130,18 +170,22 @@ pub(super) fn fill_not_modified(scratch: &mut Scratch, stored: &Stored) {
     });
 }
 
-/// Sends the head in `scratch.response` and the body of `source`, which has so many bytes, if that is
-/// known.
+/// Sends the head in `scratch.response` and the body.
 pub(super) async fn deliver(
     connection: &mut Connection,
     snapshot: &Pinned,
     scratch: &mut Scratch,
     route: RouteId,
-    (source, bytes): (Source, Option<u64>),
+    sent: Sent<'_>,
 ) -> Done {
     scratch.cx.note("status", scratch.response.status);
     scratch.cx.record("cache", "answer", "it is in memory");
+    if let Some(bytes) = sent.bytes.filter(|_| scratch.cx.coding.is_some()) {
+        // What is small is not made smaller.
+        scratch.response.fields.set("Content-Length", bytes.to_string().as_bytes());
+    }
     serve::see_response(snapshot, scratch, route);
+    let (source, bytes) = in_form(connection, scratch, sent);
     let announced = match (scratch.response.is_bodiless(), bytes) {
         (true, _) => Framing::None,
         (false, Some(bytes)) => Framing::Length(bytes),
@@ -185,6 +229,29 @@ pub(super) async fn deliver(
         }
     };
     done
+}
+
+/// The body in the form in which the client is to have it, if that can be kept for others.
+fn in_form(
+    connection: &Connection,
+    scratch: &mut Scratch,
+    sent: Sent<'_>,
+) -> (Source, Option<u64>) {
+    let Sent { source, bytes, of } = sent;
+    let Some((encode, kept)) = scratch.cx.encode.and_then(|encode| Some((encode, of.kept()?)))
+    else {
+        return (source, bytes);
+    };
+    if scratch.request.method == Method::Head {
+        // Nothing is made for it, but it tells what there is.
+        let made = kept.forms.get(encode.coding).map(|body| body.len() as u64);
+        if made.is_some() {
+            scratch.cx.encode = None;
+        }
+        return (source, made.or(bytes));
+    }
+    scratch.cx.encode = None;
+    form::encoded(&connection.worker, kept, source, encode)
 }
 
 /// Moves the body to the client, at the client's pace.

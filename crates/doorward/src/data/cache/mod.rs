@@ -7,6 +7,7 @@ mod direct;
 mod fetch;
 mod flight;
 mod follow;
+mod form;
 mod hit;
 
 use std::io::Write;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rules::cache::{
-    Because, Stored, Told, Use, Way, Why, Wishes, forget_conditions, hash, wants_range,
+    Because, KeyParts, Stored, Told, Use, Way, Why, Wishes, forget_conditions, hash, wants_range,
 };
 use rules::store::Purged;
 use rules::{Fault, RouteId, ServiceId};
@@ -42,12 +43,15 @@ pub(crate) use hit::Source;
 /// what the answer varies by, the second time it waits for its own variant.
 const ROUNDS_MAX: u32 = 3;
 
+/// All bodies on their way into the store may take so much of its memory beside it.
+const ON_THEIR_WAY_SHARE: usize = 4;
+
 /// What is noted of a request on a route with a cache; kept by its scratch memory.
 #[derive(Default)]
 pub(crate) struct Noted {
-    /// The primary key, and how long its URL is.
+    /// The primary key, and what is behind one another in it.
     key: Vec<u8>,
-    url_bytes: usize,
+    parts: KeyParts,
     hash: u64,
     /// Field lines that the response gets, with its `Age` and its `Cache-Status`.
     pub(crate) lines: Vec<u8>,
@@ -64,6 +68,12 @@ impl Noted {
         self.result = None;
         self.saved_ms = 0;
         self.direct = None;
+    }
+
+    /// Under which those find what is public who told who they are; `None` if the client did not.
+    fn shared_key(&self) -> Option<&[u8]> {
+        let shared_bytes = self.parts.shared_bytes;
+        (shared_bytes < self.key.len()).then(|| &self.key[..shared_bytes])
     }
 
     /// What the response says of the cache. A later word replaces an earlier one.
@@ -146,12 +156,12 @@ pub(crate) async fn serve(
     }
     let name = &snapshot.services[service.0 as usize].rules.name;
     let noted = &mut scratch.noted;
-    noted.url_bytes = cache.write_key(&scratch.request, &scratch.cx, name, &mut noted.key);
+    noted.parts = cache.write_key(&scratch.request, &scratch.cx, name, &mut noted.key);
     noted.hash = hash(&noted.key);
     // From here on the request is what tells answers apart, and nothing else.
     cache.strip(&mut scratch.request);
     if scratch.cx.trail.is_some() {
-        let url = String::from_utf8_lossy(&scratch.noted.key[..scratch.noted.url_bytes]);
+        let url = String::from_utf8_lossy(&scratch.noted.key[..scratch.noted.parts.url_bytes]);
         scratch.cx.note("key", url.into_owned());
     }
     let mut found = look_up(connection, scratch, &wishes, None);
@@ -201,8 +211,9 @@ struct Seen {
 
 fn seek(connection: &Connection, scratch: &Scratch) -> Seen {
     let (request, noted) = (&scratch.request, &scratch.noted);
+    let store = &connection.worker.store;
     let mut seen = Seen::default();
-    seen.found = connection.worker.store.find(noted.hash, &noted.key, |object| {
+    let mut choose = |object: &Arc<Object>| {
         let other = match () {
             () if !object.stored.is_for(request) => &mut seen.varied,
             () if object.stored.is_of_other_bytes(request) => &mut seen.part,
@@ -210,7 +221,15 @@ fn seek(connection: &Connection, scratch: &Scratch) -> Seen {
         };
         *other = Some(Arc::clone(object));
         false
-    });
+    };
+    let mut found = store.find(noted.hash, &noted.key, &mut choose);
+    if found.is_none()
+        && let Some(key) = noted.shared_key()
+    {
+        let mut choose = |object: &Arc<Object>| object.stored.public && choose(object);
+        found = store.find(hash(key), key, &mut choose);
+    }
+    seen.found = found;
     seen
 }
 
@@ -219,7 +238,12 @@ async fn is_on_disk(connection: &Connection, scratch: &Scratch) -> bool {
     let (request, noted) = (&scratch.request, &scratch.noted);
     let choose = |stored: &Stored| stored.is_for(request) && !stored.is_of_other_bytes(request);
     let store = &connection.worker.store;
-    store.find_on_disk(noted.hash, &noted.key, choose).await.is_some()
+    if store.find_on_disk(noted.hash, &noted.key, choose).await.is_some() {
+        return true;
+    }
+    let Some(key) = noted.shared_key() else { return false };
+    let choose = |stored: &Stored| stored.public && choose(stored);
+    store.find_on_disk(hash(key), key, choose).await.is_some()
 }
 
 /// Looks for a stored response. From `learned` it is known what the answer varies by.
@@ -426,7 +450,7 @@ fn job(flight: Arc<flight::Flight>, scratch: &Scratch, question: &Question) -> J
         destination: question.destination.as_slice().into(),
         hash: noted.hash,
         key: noted.key.as_slice().into(),
-        url_bytes: noted.url_bytes,
+        parts: noted.parts,
         stale: question.stale.clone(),
         part: question.part.clone(),
     }
@@ -447,7 +471,7 @@ fn refresh_soon(mut departure: Departure, scratch: &Scratch, object: &Arc<Object
         destination: destination.into(),
         hash: noted.hash,
         key: noted.key.as_slice().into(),
-        url_bytes: noted.url_bytes,
+        parts: noted.parts,
         stale: Some(Arc::clone(object)),
         part: None,
     };

@@ -10,6 +10,7 @@
 mod disk;
 mod object;
 mod show;
+mod sweep;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -19,7 +20,7 @@ use rules::cache::{Stored, hash};
 use rules::store::{Fifo, Purged, Purges, Receipt, Scope};
 
 pub(crate) use disk::{Disk, DiskStats};
-pub(crate) use object::{Body, Object};
+pub(crate) use object::{Body, Forms, Object};
 pub(crate) use show::By;
 
 use crate::control::model::Cache as CacheConfig;
@@ -70,6 +71,8 @@ pub(crate) struct Store {
     object_bytes_max: AtomicUsize,
     disk: Option<Disk>,
     counts: Counts,
+    /// Up to which generation what was purged has been swept out.
+    swept: AtomicU64,
 }
 
 /// Counted where it happens seldom: when something is stored or purged, never on a hit.
@@ -79,6 +82,7 @@ struct Counts {
     too_large: AtomicU64,
     purged_on_the_way: AtomicU64,
     purges: AtomicU64,
+    swept: AtomicU64,
 }
 
 impl Counts {
@@ -107,6 +111,7 @@ impl Store {
             memory_bytes: AtomicU64::new(0),
             object_bytes_max: AtomicUsize::new(0),
             counts: Counts::default(),
+            swept: AtomicU64::new(0),
         };
         store.resize(config);
         store
@@ -187,6 +192,13 @@ impl Store {
         // Here nobody waits for the lock.
         drop(left);
         inserted.is_ok()
+    }
+
+    /// Notes that another one was made of the `forms` of an object under `hash`.
+    pub(crate) fn weigh_forms(&self, hash: u64, forms: &Arc<Forms>) {
+        let mut left = Vec::new();
+        let has = |object: &Arc<Object>| object.has(forms);
+        self.shard(hash).lock().weigh(hash, has, |object| object.heap_bytes(), &mut left);
     }
 
     /// As [`Store::find`], on the disk: to be asked when nothing was found in memory. What is found is

@@ -1,9 +1,11 @@
 //! One stored response with its body.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::{Bytes, BytesMut};
 use rules::cache::Stored;
+use rules::coding::Coding;
 use rules::store::{Purged, allocated};
 
 /// A stored response: what is known of it, and its body.
@@ -11,6 +13,8 @@ use rules::store::{Purged, allocated};
 pub(crate) struct Object {
     pub(crate) stored: Stored,
     pub(crate) body: Body,
+    /// What was made of the body, if anybody wanted that.
+    forms: OnceLock<Arc<Forms>>,
     /// Up to which generation it is known whether a purge touched it, times two; plus one if a soft
     /// one did.
     seen: AtomicU64,
@@ -32,7 +36,28 @@ impl Seen {
 impl Object {
     pub(crate) fn new(stored: Stored, body: Body) -> Self {
         let seen = AtomicU64::new(stored.generation << 1);
-        Self { stored, body, seen }
+        Self { stored, body, forms: OnceLock::new(), seen }
+    }
+
+    /// It with what is made of its body.
+    pub(crate) fn with(mut self, forms: Option<Arc<Forms>>) -> Self {
+        self.forms = forms.map(OnceLock::from).unwrap_or_default();
+        self
+    }
+
+    /// Its body with another head.
+    pub(crate) fn updated(&self, stored: Stored) -> Self {
+        Self::new(stored, self.body.clone()).with(self.forms.get().cloned())
+    }
+
+    /// What was made of its body.
+    pub(crate) fn forms(&self) -> &Arc<Forms> {
+        self.forms.get_or_init(Arc::default)
+    }
+
+    /// Whether `forms` are those of its body.
+    pub(super) fn has(&self, forms: &Arc<Forms>) -> bool {
+        self.forms.get().is_some_and(|own| Arc::ptr_eq(own, forms))
     }
 
     #[inline]
@@ -53,6 +78,27 @@ impl Object {
         allocated(size_of::<Self>() + COUNTS_BYTES)
             + self.stored.heap_bytes()
             + self.body.heap_bytes()
+            + self.forms.get().map_or(0, |forms| forms.heap_bytes())
+    }
+}
+
+/// What a body is in each coding, as far as anybody wanted it.
+#[derive(Debug, Default)]
+pub(crate) struct Forms([OnceLock<Body>; Coding::ALL.len()]);
+
+impl Forms {
+    pub(crate) fn get(&self, coding: Coding) -> Option<&Body> {
+        self.0[coding as usize].get()
+    }
+
+    /// Keeps `body`; of two that were made, the first.
+    pub(crate) fn set(&self, coding: Coding, body: Body) {
+        let _ = self.0[coding as usize].set(body);
+    }
+
+    fn heap_bytes(&self) -> usize {
+        let made = self.0.iter().filter_map(OnceLock::get);
+        allocated(size_of::<Self>() + COUNTS_BYTES) + made.map(Body::heap_bytes).sum::<usize>()
     }
 }
 
@@ -67,7 +113,7 @@ const CHUNK_BYTES: usize = 64 * 1024;
 
 /// The bytes of a body. Cloning one copies nothing.
 #[derive(Clone, Debug)]
-pub(crate) struct Body(Box<[Bytes]>);
+pub(crate) struct Body(Arc<[Bytes]>);
 
 impl Body {
     /// The body in `chunks`, each with an allocation of its own.
@@ -109,6 +155,6 @@ impl Body {
     fn heap_bytes(&self) -> usize {
         let chunks = self.chunks();
         let each = |chunk: &Bytes| allocated(chunk.len()) + SHARED_BYTES;
-        allocated(size_of_val(chunks)) + chunks.iter().map(each).sum::<usize>()
+        allocated(size_of_val(chunks) + COUNTS_BYTES) + chunks.iter().map(each).sum::<usize>()
     }
 }

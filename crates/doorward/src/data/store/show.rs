@@ -8,10 +8,8 @@ use std::sync::atomic::Ordering;
 use rules::store::Purged;
 use serde::Serialize;
 
+use super::sweep::PIECE;
 use super::{Object, Store};
-
-/// How many places of a shard are looked at under one lock: a few microseconds.
-const PIECE: usize = 128;
 
 /// Sums over all shards.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -23,6 +21,8 @@ pub(crate) struct Stats {
     pub(crate) limit_bytes: u64,
     pub(crate) stored: u64,
     pub(crate) evicted: u64,
+    /// Purged, and taken out since.
+    pub(crate) swept: u64,
     pub(crate) refused_too_large: u64,
     pub(crate) refused_purged: u64,
     pub(crate) purges: u64,
@@ -74,6 +74,7 @@ impl Store {
         let mut stats = Stats {
             limit_bytes: load(&self.memory_bytes),
             stored: load(&self.counts.stored),
+            swept: self.swept(),
             refused_too_large: load(&self.counts.too_large),
             refused_purged: load(&self.counts.purged_on_the_way),
             purges: load(&self.counts.purges),

@@ -34,6 +34,8 @@ pub(super) fn object(path: &str, language: &str, generation: u64, body: &[u8]) -
         generation,
         body_bytes: body.len() as u64,
         part: None,
+        public: false,
+        made_tag: false,
     };
     Arc::new(Object::new(stored, Body::copy_of(&[Bytes::copy_from_slice(body)])))
 }
@@ -167,6 +169,50 @@ fn what_matters_most_is_shown_first() {
     assert_eq!(urls(By::Bytes), ["http://h/b", "http://h/c"]);
     assert_eq!(urls(By::Hits), ["http://h/c", "http://h/a"]);
     assert_eq!(urls(By::Staleness).len(), 2);
+}
+
+#[test]
+fn what_was_purged_gives_its_memory_back() {
+    let store = store();
+    for path in 0..1000 {
+        store.insert(object(&path.to_string(), "de", 0, &[0; 100])).expect("there is room");
+    }
+    assert_eq!(store.stats().objects, 1000);
+    let urls = [5, 7].map(|path| tag(format!("http://h/{path}").as_bytes()));
+    store.purge(&Scope::Tag(urls[0]), false);
+    store.purge(&Scope::Tag(urls[1]), true);
+    assert_eq!(store.count_purged(&urls.into()), 2);
+    store.sweep();
+    // What was purged softly may still be given.
+    assert_eq!((store.stats().objects, store.stats().swept), (999, 1));
+    assert!(find(&store, "5", "de").is_none() && find(&store, "7", "de").is_some());
+    store.purge(&Scope::All, false);
+    let object_bytes = store.stats().bytes;
+    store.sweep();
+    assert_eq!((store.stats().objects, store.stats().swept), (0, 1000));
+    assert!(store.stats().bytes < object_bytes / 2);
+    store.insert(object("1", "de", store.generation(), b"new")).expect("there is room");
+    assert!(find(&store, "1", "de").is_some());
+}
+
+#[test]
+fn what_is_made_of_a_body_weighs_with_it() {
+    let store = store();
+    let page = object("page", "de", 0, &[0; 1000]);
+    store.insert(Arc::clone(&page)).expect("there is room");
+    let before = store.stats().bytes;
+    let made = Body::copy_of(&[Bytes::from_static(&[1; 5000])]);
+    page.forms().set(rules::coding::Coding::Br, made);
+    store.weigh_forms(hash(&page.stored.key), page.forms());
+    let after = store.stats().bytes;
+    assert!((5000..5400).contains(&(after - before)), "{before}, {after}");
+    // It makes room with its forms, and takes them along when it is updated.
+    let updated = Arc::new(page.updated(page.stored.clone()));
+    assert!(updated.forms().get(rules::coding::Coding::Br).is_some());
+    store.insert(updated).expect("there is room");
+    assert_eq!(store.stats().bytes, after);
+    store.remove(&find(&store, "page", "de").expect("it is there"));
+    assert!(store.stats().bytes < before);
 }
 
 const MEMORY: &str = "DOORWARD_TEST_MEMORY_OBJECTS";

@@ -5,7 +5,7 @@ use crate::door::Wire;
 use crate::http::crlf;
 
 /// Waits until `count` requests wait for an answer.
-fn wait_for(kitchen: &Kitchen, count: usize) {
+pub(super) fn wait_for(kitchen: &Kitchen, count: usize) {
     loop {
         let metrics = kitchen.door.admin("GET", "/metrics");
         let waiting: f64 = metrics

@@ -114,3 +114,30 @@ fn filters_see_each_answer_and_the_service_whose_route_it_is() {
     assert_ne!(field(&first, "x-id"), field(&second, "x-id"));
     assert!(field(&second, "x-id").is_some());
 }
+
+#[test]
+fn a_tag_is_made_where_the_service_has_none() {
+    let kitchen = Kitchen::new("{ fresh = \"1h\", etag = true }");
+    let (_, first) = kitchen.fetch("GET /a", "200 OK\nX: y\n\n0123456789");
+    assert_eq!(field(&first, "etag"), None, "its bytes are not known yet");
+    let hit = kitchen.hit("GET /a");
+    let tag = field(&hit, "etag").expect("one was made").to_owned();
+    assert!(tag.starts_with("\"a-") && tag.ends_with('"') && tag.len() == 20, "{tag}");
+    let again = kitchen.hit(&format!("GET /a\nIf-None-Match: {tag}"));
+    assert!(again.starts_with("HTTP/1.1 304 ") && field(&again, "etag") == Some(&*tag), "{again}");
+    let part = kitchen.hit(&format!("GET /a\nRange: bytes=2-3\nIf-Range: {tag}"));
+    assert!(part.starts_with("HTTP/1.1 206 ") && body(&part) == "23", "{part}");
+    // The service is not asked about what it does not know; the same bytes have the same tag.
+    let wish = "GET /a\nCache-Control: no-cache";
+    let (asked, _) = kitchen.fetch(wish, "200 OK\nX: y\n\n0123456789");
+    assert_eq!(field(&asked, "if-none-match"), None, "{asked}");
+    assert_eq!(field(&kitchen.hit("GET /a"), "etag"), Some(&*tag));
+    kitchen.fetch(wish, "200 OK\nX: y\n\n0123456780");
+    let other = kitchen.hit("GET /a");
+    assert!(field(&other, "etag").is_some_and(|other| other != tag), "{other}");
+    // Its own is not replaced.
+    kitchen.fetch("GET /b", "200 OK\nETag: W/\"1\"\n\nx");
+    assert_eq!(field(&kitchen.hit("GET /b"), "etag"), Some("W/\"1\""));
+    kitchen.fetch("GET /c", "404 Not Found\nCache-Control: max-age=60\n\nx");
+    assert_eq!(field(&kitchen.hit("GET /c"), "etag"), None);
+}

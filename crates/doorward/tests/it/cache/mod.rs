@@ -3,6 +3,7 @@
 
 mod collapse;
 mod config;
+mod forms;
 mod purge;
 mod stories;
 mod versions;
@@ -21,12 +22,18 @@ impl Kitchen {
     /// `cache` is what the route says of it.
     #[track_caller]
     pub(crate) fn new(cache: &str) -> Self {
+        Self::with(cache, "", "")
+    }
+
+    /// `route` is what else the route says, `tables` what else there is.
+    #[track_caller]
+    pub(crate) fn with(cache: &str, route: &str, tables: &str) -> Self {
         let service = Upstream::new();
         let address = service.address();
         let door = Door::start(&format!(
             "[runtime]\nworkers = 2\n\
-             [[route]]\npath = \"/*\"\nservice = \"it\"\ncache = {cache}\n\
-             [service.it]\nendpoints = [\"{address}\"]\n"
+             [[route]]\npath = \"/*\"\nservice = \"it\"\ncache = {cache}\n{route}\n\
+             [service.it]\nendpoints = [\"{address}\"]\n{tables}"
         ));
         Self { door, service }
     }

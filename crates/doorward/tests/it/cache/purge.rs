@@ -118,3 +118,35 @@ fn what_is_purged_softly_is_given_while_it_is_fetched_anew() {
     crate::ops::operate(&kitchen.door, "POST", "/api/purge", order);
     kitchen.fetch("GET /a?id=7", ANSWER);
 }
+
+#[test]
+fn a_purge_of_what_the_browser_shows_is_one_of_what_is_stored() {
+    let kitchen = Kitchen::new("{ key = { query = [\"page\", \"q\"] } }");
+    let admin = kitchen.door.admin.to_string();
+    let purge = |url: &str| {
+        let (code, out, err) =
+            crate::ops::cli::run(&kitchen.door.folder, &["purge", url, "--admin", &admin]);
+        assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+        let receipt: serde_json::Value = serde_json::from_str(&out).expect("JSON when piped");
+        receipt["nodes"][0]["responses"].as_u64()
+    };
+    for (path, url) in [
+        ("/a?page=2&q=x", "http://h/a?utm_source=mail&q=x&page=2#top"),
+        ("/stra%C3%9Fe", "http://H:80/stra\u{df}e"),
+        ("/a/~b?q=%C3%A4", "http://h/a/./c/../%7eb?q=\u{e4}&fbclid=1"),
+    ] {
+        kitchen.fetch(&format!("GET {path}"), ANSWER);
+        kitchen.hit(&format!("GET {path}"));
+        assert_eq!(purge(url), Some(1), "{url}");
+        kitchen.fetch(&format!("GET {path}"), ANSWER);
+    }
+    let varied = |text: &str| format!("200 OK\nCache-Control: max-age=60\nVary: X\n\n{text}");
+    kitchen.fetch("GET /v\nX: 1", &varied("1"));
+    kitchen.fetch("GET /v\nX: 2", &varied("2"));
+    assert_eq!(purge("http://h/v?nothing"), Some(2));
+    assert_eq!(purge("http://h/w"), Some(0));
+    // Whoever writes uses the address that is shown, too.
+    kitchen.fetch("GET /a?q=1", ANSWER);
+    kitchen.fetch("POST /a?utm_source=x&q=1", "204 No Content\nX: y");
+    kitchen.fetch("GET /a?q=1", ANSWER);
+}

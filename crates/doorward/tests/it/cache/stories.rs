@@ -233,3 +233,29 @@ fn the_head_of_a_head_updates_what_is_stored() {
     let (asked, _) = kitchen.fetch("GET /b", "200 OK\n\nother");
     assert!(field(&asked, "if-none-match").is_none(), "{asked}");
 }
+
+#[test]
+fn what_ends_with_its_connection_is_kept_whole() {
+    let kitchen = Kitchen::new("{}");
+    for (path, field) in [("/a", "X: y"), ("/b", "Transfer-Encoding: identity")] {
+        let mut client = kitchen.ask(&format!("GET {path}"));
+        let mut service = kitchen.service.accept();
+        service.read_request();
+        service.send(crate::http::crlf(&format!(
+            "HTTP/1.1 200 OK\nCache-Control: max-age=60\n{field}\n\nhel"
+        )));
+        service.send("lo");
+        drop(service);
+        client.read_head();
+        assert_eq!(crate::http::streams::data(&mut client), b"hello");
+        let again = kitchen.hit(&format!("GET {path}"));
+        assert_eq!((body(&again), super::field(&again, "transfer-encoding")), ("hello", None));
+    }
+    // Nobody knows what this is.
+    let coded = "200 OK\nCache-Control: max-age=60\nTransfer-Encoding: gzip\nX: y";
+    let mut client = kitchen.ask("GET /c");
+    let mut service = kitchen.service.accept();
+    service.read_request();
+    service.send(crate::http::crlf(&format!("HTTP/1.1 {coded}\n\nhello")));
+    assert!(client.read_response().starts_with("HTTP/1.1 502 "));
+}

@@ -15,7 +15,7 @@ fn door(upstream: std::net::SocketAddr, compress: &str) -> Door {
     ))
 }
 
-fn decode(coding: &str, bytes: &[u8]) -> String {
+pub(crate) fn decode(coding: &str, bytes: &[u8]) -> String {
     let mut out = Vec::new();
     // A body that is not whole yet: what is there must come out.
     let _ = match coding {

@@ -6,7 +6,7 @@
 mod answers;
 mod bodies;
 mod broken;
-mod compress;
+pub(crate) mod compress;
 mod faults;
 mod files;
 mod forms;
@@ -21,7 +21,7 @@ mod proxied;
 mod refused;
 mod reuse;
 mod routing;
-mod streams;
+pub(crate) mod streams;
 mod upgrade;
 
 use crate::door::{Door, End, Upstream, Wire};

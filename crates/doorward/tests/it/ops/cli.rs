@@ -13,7 +13,7 @@ const COMMANDS: [&str; 10] =
 
 const SMALL: &str = "[listen]\nhttp = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n";
 
-pub(super) fn run(folder: &Folder, arguments: &[&str]) -> (Option<i32>, String, String) {
+pub(crate) fn run(folder: &Folder, arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = Door::command(folder, arguments).stderr(Stdio::piped()).output();
     let Output { status, stdout, stderr } = output.expect("the program is built");
     let text = |bytes| String::from_utf8(bytes).expect("it is text");

@@ -1,7 +1,7 @@
 //! Operating the program: reloads, processes, drain, the admin side, logs, the command line.
 
 mod admin;
-mod cli;
+pub(crate) mod cli;
 mod drain;
 mod logs;
 mod processes;

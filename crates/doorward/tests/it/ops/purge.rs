@@ -75,6 +75,7 @@ fn the_command_line_purges_and_shows_the_receipt() {
     assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
     let receipt: Value = serde_json::from_str(&out).expect("JSON when piped");
     assert_eq!((&receipt["purged"], &receipt["nodes"][0]["generation"]), (&json!(2), &json!(2)));
+    assert_eq!(receipt["nodes"][0]["responses"], json!(0));
     let text = at_terminal(&door.folder, &["purge", "--all", "--soft", "--admin", &admin]);
     assert!(text.starts_with("purged softly on ") && text.ends_with(": generation 3\n"), "{text}");
     let (code, _, err) = run(&door.folder, &["purge", "--admin", &admin]);

@@ -42,7 +42,12 @@ impl Setting {
         let clients = Authority::new("clients");
         clients.write(&folder, "clients.pem");
         prepare(&folder, &clients);
-        let service = Service::saying("hello");
+        let service = Service::new(|request| {
+            let public = if request.starts_with("GET /public ") { ", public" } else { "" };
+            format!(
+                "HTTP/1.1 200 OK\r\nCache-Control: max-age=60{public}\r\nContent-Length: 5\r\n\r\nhello"
+            )
+        });
         let config = tables(&made, asked, route, &service);
         Self { door: Door::start_in(folder, &config), made, clients, service }
     }
@@ -342,4 +347,23 @@ fn http3_asks_for_the_same_certificates() {
     let refused = Quic::connect_as(setting.door.https[0], setting.client(None), &control);
     let why = refused.wait(refused.connection.closed()).to_string();
     assert!(why.contains("116"), "the alert is certificate_required: {why}");
+}
+
+#[test]
+fn what_is_cached_is_each_clients_own_unless_it_is_public() {
+    let setting = Setting::new(", required = false", "cache = {}");
+    let [ada, bob] = ["ada", "bob"].map(|name| setting.clients.client(1, name, &[]));
+    let get = |who: Option<&Signed>, path: &str| {
+        let answer = setting.connect(who).get(path);
+        answer.contains("Cache-Status: Doorward; hit")
+    };
+    let _ = setting.service.take_received();
+    for (path, shared) in [("/private", false), ("/public", true)] {
+        assert!(!get(Some(&ada), path) && get(Some(&ada), path), "{path}");
+        assert_eq!(get(Some(&bob), path), shared, "{path}");
+        assert_eq!(get(None, path), shared, "{path}");
+        assert!(get(Some(&ada), path) && get(Some(&bob), path) && get(None, path), "{path}");
+    }
+    // What nobody in particular was told is not for those who say who they are.
+    assert!(!get(None, "/later") && get(None, "/later") && !get(Some(&ada), "/later"));
 }

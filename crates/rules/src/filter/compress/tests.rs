@@ -80,6 +80,7 @@ fn what_gains_is_compressed_and_says_so() {
               Vary: Accept-Encoding
             304 ETag: "a" <- Accept-Encoding: gzip
               nothing was changed, None
+              Vary: Accept-Encoding
               ETag: W/"a"
         "#]],
     );
@@ -129,12 +130,14 @@ fn what_does_not_gain_or_must_not_change_stays_as_it_is() {
               it is a part of something, None
               Content-Type: text/html
               Content-Range: bytes 0-1/9
+              Vary: Accept-Encoding
             204 Content-Type: text/html <- Accept-Encoding: gzip
               there is no body, None
               Content-Type: text/html
             304 ETag: "a" <- Accept: */*
-              there is no body, None
+              nothing was changed, None
               ETag: "a"
+              Vary: Accept-Encoding
         "#]],
     );
 }

@@ -214,13 +214,21 @@ fn framing_is_as_strict_as_in_a_request() {
             b"Transfer-Encoding: identity\r\nContent-Length: 5",
         ],
     );
-    // Without a final `chunked` the body would end with the connection; with a service that says
-    // "identity" and a client that says otherwise, in two places.
+    // Without a final `chunked` the body ends with the connection, whatever the coding. What is compressed
+    // is not passed on as what it is not, and what could be `chunked` for somebody is not guessed at.
     lines_refused(
         Malformed::TransferEncoding,
         &[
-            b"Transfer-Encoding: identity",
             b"Transfer-Encoding: gzip",
+            b"Transfer-Encoding: X-Compress",
+            b"Transfer-Encoding: br",
+            b"Transfer-Encoding: xchunked",
+            b"Transfer-Encoding: chunked-",
+            b"Transfer-Encoding: Chunk",
+            b"Transfer-Encoding: identity, gzip",
+            b"Transfer-Encoding: identity,",
+            b"Transfer-Encoding: identity;q=1",
+            b"Transfer-Encoding: identity\r\nTransfer-Encoding: identity",
             b"Transfer-Encoding:",
             b"Transfer-Encoding: chunked, gzip",
             b"Transfer-Encoding: chunked, chunked",
@@ -242,6 +250,16 @@ fn framing_is_as_strict_as_in_a_request() {
         (
             "HTTP/1.1 200 OK\r\nContent-Length: 007\r\n\r\n",
             "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n",
+        ),
+        // 6.3, rule 4: "the message body length is determined by reading the connection until it is closed
+        // by the server".
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: Identity\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: 8bit\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n",
         ),
         // 6.3, rule 8: "the message body length is determined by the number of octets received prior
         // to the server closing the connection".

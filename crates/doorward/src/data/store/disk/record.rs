@@ -9,8 +9,6 @@
 //! Every sum also covers the record's number and the chunk's place, so that bytes which are right in
 //! themselves and stand where others belong are wrong. What is wrong is as if it were not there.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use flate2::Crc;
 use rules::cache::{Stored, hash};
 
@@ -105,13 +103,7 @@ impl Header {
 /// What tells the variants of one key apart, as a number: a newer record of the same takes the
 /// older one's place.
 pub(super) fn variant(stored: &Stored) -> u32 {
-    let mut hasher = DefaultHasher::default();
-    for varied in &stored.vary {
-        varied.name.hash(&mut hasher);
-        varied.value.hash(&mut hasher);
-    }
-    stored.part.is_some().hash(&mut hasher);
-    hasher.finish() as u32
+    stored.variant() as u32
 }
 
 /// Appends the record of `object`, which is to stand at `place`, to `out`. `None` if it cannot be one.
