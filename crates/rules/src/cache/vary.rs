@@ -280,7 +280,9 @@ mod tests {
     fn a_variant_is_for_all_who_mean_the_same() {
         let request = |lines: &[(&str, &str)]| {
             let mut head = RequestHead::new("GET", "h", "/").expect("a request");
-            lines.iter().for_each(|(name, value)| head.fields.push(name, value.as_bytes()));
+            for (name, value) in lines {
+                head.fields.push(name, value.as_bytes());
+            }
             head
         };
         let stored_for = |lines: &[(&str, &str)], names: &[&str]| {

@@ -178,7 +178,7 @@ impl Fetch {
                 let mut stored = cache.update(&stale.stored, response, times, generation);
                 if stale.stored.public && !stored.public {
                     // It is each client's own from now on.
-                    stored.key = self.job.key.clone();
+                    stored.key.clone_from(&self.job.key);
                 }
                 let updated = Arc::new(stale.updated(stored));
                 // What cannot be stored anew may be used this once.

@@ -91,7 +91,7 @@ fn a_form_stays_with_its_body_and_goes_with_it() {
     let mut service = kitchen.service.accept();
     assert_eq!(field(&service.read_request(), "if-none-match"), Some("\"v1\""));
     service.send(crlf(&said("304 Not Modified\nETag: \"v1\"\nCache-Control: max-age=60")));
-    let length = field(&client.read_head(), "content-length").map(|text| text.parse::<usize>());
+    let length = field(&client.read_head(), "content-length").map(str::parse::<usize>);
     assert_eq!(length, Some(Ok(first.len())));
     // Another state has other forms.
     kitchen.fetch("POST /a", "204 No Content\nX: y");
