@@ -4,8 +4,11 @@
 //! one reader decides what is sound, whatever brought it: what is refused in one version cannot
 //! come in by another.
 
-use crate::fields::{Fields, is_token_byte, is_value_byte};
-use crate::h1::encode::{NEVER, takes_trailers, write_decimal};
+use std::borrow::Cow;
+
+use crate::fields::{Fields, is_token_byte};
+use crate::h1::block::{first_control, is_any, not_small};
+use crate::h1::encode::{NEVER, decimal, takes_trailers, write_decimal};
 use crate::h1::{Framing, HeadLimits, Malformed, ToClient, ToUpstream};
 use crate::head::{NEVER_IN_TRAILERS, RequestHead, ResponseHead, Version};
 use crate::known::Known;
@@ -109,7 +112,7 @@ fn write_fields<'f>(
         write_line(b"connection", b"upgrade", text)?;
         write_line(b"upgrade", protocol, text)?;
     }
-    let mut cookies = Vec::new();
+    let mut cookies = Cow::Borrowed(&b""[..]);
     for (name, value) in fields {
         match Known::of(name) {
             known if known.bit() & CONNECTION_SPECIFIC != 0 => return Err(Malformed::FieldLine),
@@ -124,10 +127,10 @@ fn write_fields<'f>(
                 }
             }
             // RFC 9113, 8.2.3: crumbs "MUST be concatenated into a single octet string".
+            Known::Cookie if cookies.is_empty() => cookies = Cow::Borrowed(value),
             Known::Cookie => {
-                if !cookies.is_empty() {
-                    cookies.extend_from_slice(b"; ");
-                }
+                let cookies = cookies.to_mut();
+                cookies.extend_from_slice(b"; ");
                 cookies.extend_from_slice(value);
             }
             _ => write_line(name, value, text)?,
@@ -154,17 +157,31 @@ fn write_line(name: &[u8], value: &[u8], text: &mut Vec<u8>) -> Result<(), Malfo
 
 /// RFC 9113, 8.2.1: names in lower case; values without line ends, NUL, and white space around.
 fn check_field(name: &[u8], value: &[u8]) -> Result<(), Malformed> {
-    let lower = |&byte: &u8| is_token_byte(byte) && !byte.is_ascii_uppercase();
     let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-    if name.is_empty()
-        || !name.iter().all(lower)
-        || !value.iter().all(|&byte| is_value_byte(byte))
-        || blank(value.first())
-        || blank(value.last())
-    {
+    if !is_lower_name(name) || !is_value(value) || blank(value.first()) || blank(value.last()) {
         return Err(Malformed::FieldLine);
     }
     Ok(())
+}
+
+/// Whether `name` is a token in lower case.
+#[inline]
+fn is_lower_name(name: &[u8]) -> bool {
+    let lower = |&byte: &u8| is_token_byte(byte) && !byte.is_ascii_uppercase();
+    // Nearly all names are made of these.
+    !name.is_empty() && (!is_any(name, not_small) || name.iter().all(lower))
+}
+
+/// Whether all bytes of `value` may stand in one; tab is the only control that may.
+#[inline]
+fn is_value(mut value: &[u8]) -> bool {
+    while let Some(control) = first_control(value) {
+        if value[control] != b'\t' {
+            return false;
+        }
+        value = &value[control + 1..];
+    }
+    true
 }
 
 impl ResponseHead {
@@ -232,48 +249,56 @@ fn write_status_line(status: u16, text: &mut Vec<u8>) {
 
 /// Calls `each` with the fields of the request as it goes to a service by frames, pseudo-header
 /// fields left out. Names are as they were sent: they have to become lower case.
-pub fn request_fields(head: &RequestHead, to: &ToUpstream<'_>, mut each: impl FnMut(&[u8], &[u8])) {
+pub fn request_fields(
+    head: &RequestHead,
+    to: &ToUpstream<'_>,
+    mut each: impl FnMut(Known, &[u8], &[u8]),
+) {
     head.fields.each_but(to.but | NEVER | Known::Host.bit(), &mut each);
     length(to.framing, &mut each);
     if takes_trailers(&head.fields) {
-        each(b"te", b"trailers");
+        each(Known::Te, b"te", b"trailers");
     }
     extra(to.extra, &mut each);
 }
 
 /// Calls `each` with the fields of the response as it goes to a client by frames.
-pub fn response_fields(head: &ResponseHead, to: &ToClient<'_>, mut each: impl FnMut(&[u8], &[u8])) {
+pub fn response_fields(
+    head: &ResponseHead,
+    to: &ToClient<'_>,
+    mut each: impl FnMut(Known, &[u8], &[u8]),
+) {
     head.fields.each_but(NEVER, &mut each);
     length(to.framing, &mut each);
     extra(to.extra, &mut each);
 }
 
-fn length(framing: Framing, each: &mut impl FnMut(&[u8], &[u8])) {
+fn length(framing: Framing, each: &mut impl FnMut(Known, &[u8], &[u8])) {
     if let Framing::Length(bytes) = framing {
-        let mut digits = Vec::with_capacity(20);
-        write_decimal(bytes, &mut digits);
-        each(b"content-length", &digits);
+        each(Known::ContentLength, b"content-length", decimal(bytes, &mut [0; 20]));
     }
 }
 
 /// Whole lines, as our own rules write them.
-fn extra(extra: &[&[u8]], each: &mut impl FnMut(&[u8], &[u8])) {
+fn extra(extra: &[&[u8]], each: &mut impl FnMut(Known, &[u8], &[u8])) {
     for lines in extra {
         for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             if let Some(colon) = line.iter().position(|&byte| byte == b':') {
-                each(&line[..colon], line[colon + 1..].trim_ascii());
+                let name = &line[..colon];
+                each(Known::of(name), name, line[colon + 1..].trim_ascii());
             }
         }
     }
 }
 
 impl Fields {
-    /// Calls `each` with the name and value of every line, but for the known names in `but`.
-    pub fn each_but(&self, but: u64, each: &mut impl FnMut(&[u8], &[u8])) {
+    /// Calls `each` with the name, known or other, and the value of every line, but for the known
+    /// names in `but`.
+    pub fn each_but(&self, but: u64, each: &mut impl FnMut(Known, &[u8], &[u8])) {
         let kept = self.list.iter().filter(|field| !field.dropped && field.known.bit() & but == 0);
         for field in kept {
-            each(self.name_of(field), self.value_of(field));
+            each(field.known, self.name_of(field), self.value_of(field));
         }
     }
 

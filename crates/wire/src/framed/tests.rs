@@ -4,6 +4,7 @@ use super::{Pseudo, request_fields, response_fields};
 use crate::fields::Fields;
 use crate::h1::{self, Framing, HeadLimits, Malformed, ToClient, ToUpstream};
 use crate::head::{RequestHead, ResponseHead, Version};
+use crate::known::Known;
 
 type Lines<'a> = &'a [(&'a str, &'a str)];
 
@@ -114,9 +115,10 @@ fn fields_that_make_a_message_malformed() {
 }
 
 /// What `each` of a writer of fields was called with.
-fn written(write: impl FnOnce(&mut dyn FnMut(&[u8], &[u8]))) -> String {
+fn written(write: impl FnOnce(&mut dyn FnMut(Known, &[u8], &[u8]))) -> String {
     let mut out = Vec::new();
-    write(&mut |name, value| {
+    write(&mut |known, name, value| {
+        assert_eq!(known, Known::of(name));
         out.extend_from_slice(&name.to_ascii_lowercase());
         out.push(b'=');
         out.extend_from_slice(value);
@@ -134,7 +136,7 @@ fn a_request_becomes_parts() {
     head.parse(text, &HeadLimits::default()).expect("it is sound");
     let to = ToUpstream {
         framing: Framing::Length(3),
-        but: crate::known::Known::Via.bit(),
+        but: Known::Via.bit(),
         extra: &[b"Via: new\r\nX-Id: 1\r\n", b"Last: 2\r\n"],
         ..ToUpstream::default()
     };
@@ -167,7 +169,10 @@ fn a_response_becomes_parts_and_parts_a_response() {
 fn trailers_are_fields_too() {
     let trailers = Fields::of_trailers(bytes(&[("a", "1"), ("content-length", "2")]), 100);
     let trailers = trailers.expect("they are sound");
-    assert_eq!(written(|each| trailers.each_but(0, &mut |name, value| each(name, value))), "a=1|");
+    assert_eq!(
+        written(|each| trailers.each_but(0, &mut |known, name, value| each(known, name, value))),
+        "a=1|"
+    );
     assert_eq!(Fields::of_trailers(bytes(&[("A", "1")]), 100).err(), Some(Malformed::Trailer));
     assert_eq!(
         Fields::of_trailers(bytes(&[("a", "123456")]), 10).err(),

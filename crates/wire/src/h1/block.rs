@@ -53,6 +53,13 @@ pub(crate) const fn not_plain(bytes: u64) -> u64 {
     (!(letter | digit | dash) | bytes) & HIGH
 }
 
+/// Marks all but small letters, digits and `-`: [`not_plain`] where names are in lower case.
+#[inline(always)]
+pub(crate) const fn not_small(bytes: u64) -> u64 {
+    // Of what is plain, only capital letters have 0x40 without 0x20.
+    not_plain(bytes) | (bytes << 1 & !(bytes << 2) & HIGH)
+}
+
 /// Where the first marked byte lies.
 #[inline(always)]
 pub(crate) fn position(bytes: &[u8], marks: impl Fn(u64) -> u64) -> Option<usize> {
@@ -67,6 +74,19 @@ pub(crate) fn position(bytes: &[u8], marks: impl Fn(u64) -> u64) -> Option<usize
     let rest = bytes[at..].iter();
     let rest = rest.take_while(|&&byte| marks(u64::from(byte)) & 0x80 == 0);
     Some(at + rest.count()).filter(|&at| at < bytes.len())
+}
+
+/// Whether any byte is marked, if `-` is not.
+#[inline(always)]
+pub(crate) fn is_any(bytes: &[u8], marks: impl Fn(u64) -> u64) -> bool {
+    let Some(last) = bytes.last_chunk::<8>() else {
+        let mut block = [b'-'; 8];
+        block[..bytes.len()].copy_from_slice(bytes);
+        return marks(u64::from_le_bytes(block)) != 0;
+    };
+    let (eights, _) = bytes.as_chunks::<8>();
+    // The last eight may have been looked at in part.
+    eights.iter().chain([last]).any(|eight| marks(u64::from_le_bytes(*eight)) != 0)
 }
 
 /// [`position`] in one block.
@@ -102,6 +122,7 @@ mod tests {
                     let bytes = u64::from_le_bytes(bytes);
                     let marked = |marks: u64| marks >> (8 * place) & 0xff == 0x80;
                     assert_eq!(marked(not_plain(bytes)), !plain);
+                    assert_eq!(marked(not_small(bytes)), !plain || byte.is_ascii_uppercase());
                     assert_eq!(marked(colons(bytes)), byte == b':');
                     assert_eq!(marked(controls(bytes)), control);
                 }
@@ -114,9 +135,11 @@ mod tests {
         for bytes in 0..70 {
             let mut text = vec![b'a'; bytes];
             assert_eq!(position(&text, not_plain), None);
+            assert!(!is_any(&text, not_small));
             for at in (0..bytes).rev() {
                 text[at] = b':';
                 assert_eq!(position(&text, not_plain), Some(at));
+                assert!(is_any(&text, not_small));
                 if let Some(block) = text.first_chunk() {
                     assert_eq!(first_in(block, not_plain), Some(at).filter(|&at| at < BLOCK));
                 }

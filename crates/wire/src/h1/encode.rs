@@ -125,7 +125,11 @@ fn write_framing(framing: Framing, out: &mut Vec<u8>) {
 
 /// Appends `number` in decimal.
 pub(crate) fn write_decimal(number: u64, out: &mut Vec<u8>) {
-    let mut digits = [0; 20];
+    out.extend_from_slice(decimal(number, &mut [0; 20]));
+}
+
+/// `number` in decimal, which needs at most all of `digits`.
+pub(crate) fn decimal(number: u64, digits: &mut [u8; 20]) -> &[u8] {
     let (mut at, mut rest) = (digits.len(), number);
     loop {
         at -= 1;
@@ -135,7 +139,7 @@ pub(crate) fn write_decimal(number: u64, out: &mut Vec<u8>) {
             break;
         }
     }
-    out.extend_from_slice(&digits[at..]);
+    &digits[at..]
 }
 
 /// 16 hex digits and CR LF.

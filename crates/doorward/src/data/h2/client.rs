@@ -414,10 +414,10 @@ fn request(
     }
     let map = request.headers_mut();
     map.reserve(head.fields.len() + 8);
-    framed::request_fields(head, to, |name, value| {
+    framed::request_fields(head, to, |known, name, value| {
         // RFC 8441, 5: the handshake needs no key there.
         if protocol.is_none() || !name.eq_ignore_ascii_case(b"sec-websocket-key") {
-            heads::append(map, name, value);
+            heads::append(map, known, name, value);
         }
     });
     Ok(request)

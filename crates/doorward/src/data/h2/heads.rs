@@ -1,12 +1,14 @@
 //! Heads as the HTTP/2 library wants them and gives them.
 
+use std::sync::LazyLock;
+
 use ::h2::ext::Protocol;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode};
 use rules::Fault;
 use wire::framed::{self, Pseudo};
 use wire::h1::{HeadLimits, ToClient};
-use wire::{Fields, RequestHead, ResponseHead, Version};
+use wire::{Fields, Known, RequestHead, ResponseHead, Version};
 
 /// Reads the head of `request`, which came by TLS or not, into `head`.
 pub(super) fn read<T>(
@@ -44,20 +46,31 @@ pub(super) fn response(head: &ResponseHead, to: &ToClient<'_>) -> Response<()> {
     *response.status_mut() = StatusCode::from_u16(head.status).unwrap_or(StatusCode::BAD_GATEWAY);
     let map = response.headers_mut();
     map.reserve(head.fields.len() + 2);
-    framed::response_fields(head, to, |name, value| append(map, name, value));
+    framed::response_fields(head, to, |known, name, value| append(map, known, name, value));
     response
 }
 
 /// Fields as a map.
 pub(super) fn map(fields: &Fields) -> HeaderMap {
     let mut map = HeaderMap::with_capacity(fields.len());
-    fields.each_but(0, &mut |name, value| append(&mut map, name, value));
+    fields.each_but(0, &mut |known, name, value| append(&mut map, known, name, value));
     map
 }
 
-pub(super) fn append(map: &mut HeaderMap, name: &[u8], value: &[u8]) {
+/// The known names as the library has them, by their numbers: reading and hashing each name of each
+/// head again would cost as much as all else that is done with it.
+static NAMES: LazyLock<Vec<HeaderName>> = LazyLock::new(|| {
+    let names = Known::ALL.iter().map(|known| HeaderName::from_static(known.name()));
+    names.collect()
+});
+
+pub(super) fn append(map: &mut HeaderMap, known: Known, name: &[u8], value: &[u8]) {
+    let name = match known {
+        Known::Other => HeaderName::from_bytes(name).ok(),
+        known => NAMES.get(known as usize - 1).cloned(),
+    };
     // What `wire` has read is a token and a value; the library's own idea of both is no stricter.
-    if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+    if let (Some(name), Ok(value)) = (name, HeaderValue::from_bytes(value)) {
         map.append(name, value);
     }
 }

@@ -268,7 +268,9 @@ impl Stream {
         section.clear();
         h3::begin_section(&mut section);
         h3::write_status(head.status, &mut section);
-        framed::response_fields(head, to, |name, value| h3::write_line(name, value, &mut section));
+        framed::response_fields(head, to, |_, name, value| {
+            h3::write_line(name, value, &mut section);
+        });
         self.write_section(&section, ends)
     }
 
@@ -336,7 +338,7 @@ impl Stream {
         let mut section = talk.section.borrow_mut();
         section.clear();
         h3::begin_section(&mut section);
-        trailers.each_but(0, &mut |name, value| h3::write_line(name, value, &mut section));
+        trailers.each_but(0, &mut |_, name, value| h3::write_line(name, value, &mut section));
         self.write_section(&section, true)
     }
 
