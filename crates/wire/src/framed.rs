@@ -6,8 +6,8 @@
 
 use std::borrow::Cow;
 
-use crate::fields::{Fields, is_token_byte};
-use crate::h1::block::{first_control, is_any, not_small};
+use crate::fields::{Fields, is_token_byte, is_value_byte};
+use crate::h1::block::{is_any, not_small};
 use crate::h1::encode::{NEVER, decimal, takes_trailers, write_decimal};
 use crate::h1::{Framing, HeadLimits, Malformed, ToClient, ToUpstream};
 use crate::head::{NEVER_IN_TRAILERS, RequestHead, ResponseHead, Version};
@@ -65,8 +65,12 @@ impl RequestHead {
             _ => return Err(Malformed::Scheme),
         };
         write_request_line(pseudo, text)?;
-        write_fields(pseudo, fields, text, limits)?;
-        self.parse(text, limits)?;
+        let lines = write_fields(pseudo, fields, text, limits)?;
+        self.parse(text, limits).map_err(in_no_lines)?;
+        if !self.fields.has_lines(lines) {
+            self.clear();
+            return Err(Malformed::FieldLine);
+        }
         self.version = version;
         // As if it had come in absolute form: the scheme is to be this connection's.
         (self.target.absolute, self.target.https) = (true, https);
@@ -99,12 +103,18 @@ fn write_request_line(pseudo: &Pseudo<'_>, text: &mut Vec<u8>) -> Result<(), Mal
     Ok(())
 }
 
+/// Writes the field lines and what ends them, and returns how many lines there are.
 fn write_fields<'f>(
     pseudo: &Pseudo<'_>,
     fields: impl Iterator<Item = (&'f [u8], &'f [u8])>,
     text: &mut Vec<u8>,
     limits: &HeadLimits,
-) -> Result<(), Malformed> {
+) -> Result<usize, Malformed> {
+    let mut lines = 0;
+    let mut write_line = |name, value, text: &mut Vec<u8>| {
+        lines += 1;
+        write_line(name, value, text)
+    };
     if !pseudo.authority.is_empty() {
         write_line(b"host", pseudo.authority, text)?;
     }
@@ -143,11 +153,15 @@ fn write_fields<'f>(
         write_line(b"cookie", &cookies, text)?;
     }
     text.extend_from_slice(b"\r\n");
-    Ok(())
+    Ok(lines)
 }
 
+/// Writes a line of what may be no value: the reader then finds a control where none may stand, or
+/// another number of lines than were written ([`Fields::has_lines`]).
 fn write_line(name: &[u8], value: &[u8], text: &mut Vec<u8>) -> Result<(), Malformed> {
-    check_field(name, value)?;
+    if !is_lower_name(name) || is_blank_around(value) {
+        return Err(Malformed::FieldLine);
+    }
     text.extend_from_slice(name);
     text.extend_from_slice(b": ");
     text.extend_from_slice(value);
@@ -155,33 +169,27 @@ fn write_line(name: &[u8], value: &[u8], text: &mut Vec<u8>) -> Result<(), Malfo
     Ok(())
 }
 
-/// RFC 9113, 8.2.1: names in lower case; values without line ends, NUL, and white space around.
-fn check_field(name: &[u8], value: &[u8]) -> Result<(), Malformed> {
-    let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-    if !is_lower_name(name) || !is_value(value) || blank(value.first()) || blank(value.last()) {
-        return Err(Malformed::FieldLine);
+/// There are no lines in frames: what breaks one is a bad value.
+fn in_no_lines(malformed: Malformed) -> Malformed {
+    match malformed {
+        Malformed::BareLineEnd | Malformed::Truncated => Malformed::FieldLine,
+        other => other,
     }
-    Ok(())
 }
 
-/// Whether `name` is a token in lower case.
+/// RFC 9113, 8.2.1: a value "MUST NOT start or end with an ASCII whitespace character".
+#[inline]
+fn is_blank_around(value: &[u8]) -> bool {
+    let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    blank(value.first()) || blank(value.last())
+}
+
+/// Whether `name` is a token in lower case, as RFC 9113, 8.2.1 wants it.
 #[inline]
 fn is_lower_name(name: &[u8]) -> bool {
     let lower = |&byte: &u8| is_token_byte(byte) && !byte.is_ascii_uppercase();
     // Nearly all names are made of these.
     !name.is_empty() && (!is_any(name, not_small) || name.iter().all(lower))
-}
-
-/// Whether all bytes of `value` may stand in one; tab is the only control that may.
-#[inline]
-fn is_value(mut value: &[u8]) -> bool {
-    while let Some(control) = first_control(value) {
-        if value[control] != b'\t' {
-            return false;
-        }
-        value = &value[control + 1..];
-    }
-    true
 }
 
 impl ResponseHead {
@@ -198,7 +206,7 @@ impl ResponseHead {
         limits: &HeadLimits,
     ) -> Result<(), Malformed> {
         write_status_line(status, text);
-        self.assemble_behind(version, fields, text, limits)
+        self.assemble_behind(version, 0, fields, text, limits)
     }
 
     /// As [`Self::assemble`], for the 2xx that answers an extended CONNECT: it becomes the `101` to
@@ -217,12 +225,14 @@ impl ResponseHead {
         write_status_line(101, text);
         write_line(b"connection", b"upgrade", text)?;
         write_line(b"upgrade", protocol, text)?;
-        self.assemble_behind(version, fields, text, limits)
+        self.assemble_behind(version, 2, fields, text, limits)
     }
 
+    /// Reads `fields` behind the `lines` that stand in `text` already.
     fn assemble_behind<'f>(
         &mut self,
         version: Version,
+        mut lines: usize,
         fields: impl Iterator<Item = (&'f [u8], &'f [u8])>,
         text: &mut Vec<u8>,
         limits: &HeadLimits,
@@ -232,9 +242,14 @@ impl ResponseHead {
                 return Err(Malformed::FieldLine);
             }
             write_line(name, value, text)?;
+            lines += 1;
         }
         text.extend_from_slice(b"\r\n");
-        self.parse(text, limits)?;
+        self.parse(text, limits).map_err(in_no_lines)?;
+        if !self.fields.has_lines(lines) {
+            self.clear();
+            return Err(Malformed::FieldLine);
+        }
         self.version = version;
         Ok(())
     }
@@ -293,6 +308,12 @@ fn extra(extra: &[&[u8]], each: &mut impl FnMut(Known, &[u8], &[u8])) {
 }
 
 impl Fields {
+    /// Whether `lines` lines were read. A line that was written is one CR LF, and any in its value
+    /// would be one more: so no value has become lines of its own.
+    fn has_lines(&self, lines: usize) -> bool {
+        self.list.len() == lines
+    }
+
     /// Calls `each` with the name, known or other, and the value of every line, but for the known
     /// names in `but`.
     pub fn each_but(&self, but: u64, each: &mut impl FnMut(Known, &[u8], &[u8])) {
@@ -313,7 +334,10 @@ impl Fields {
         let mut trailers = Box::<Self>::default();
         let mut bytes = 0;
         for (name, value) in fields {
-            check_field(name, value).map_err(|_| Malformed::Trailer)?;
+            let is_value = value.iter().all(|&byte| is_value_byte(byte));
+            if !is_lower_name(name) || !is_value || is_blank_around(value) {
+                return Err(Malformed::Trailer);
+            }
             bytes += name.len() + value.len() + b": \r\n".len();
             if bytes > bytes_max {
                 return Err(Malformed::TrailerTooLarge);

@@ -6,6 +6,8 @@
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut, Range};
 
+use super::kept::Kept;
+
 /// Holds any allowed head (60 KiB) and most whole responses.
 pub(crate) const SMALL_BYTES: usize = 64 * 1024;
 
@@ -14,58 +16,24 @@ pub(crate) const LARGE_BYTES: usize = 256 * 1024;
 
 /// How many unused buffers of each size a worker keeps at the most: as many as ten connections of a
 /// hundred streams may have in flight at once, and of the large ones those of a few downloads. To make
-/// one costs more than to fill and send it. Those that nobody wants any more go back by and by
-/// ([`release_unused`]).
+/// one costs more than to fill and send it.
 const SMALL_KEPT_MAX: usize = 1024;
 const LARGE_KEPT_MAX: usize = 32;
 
 thread_local! {
-    static SMALL: RefCell<Kept> = const { RefCell::new(Kept::new(SMALL_KEPT_MAX)) };
-    static LARGE: RefCell<Kept> = const { RefCell::new(Kept::new(LARGE_KEPT_MAX)) };
-}
-
-/// Unused buffers of one size.
-struct Kept {
-    buffers: Vec<Box<[u8]>>,
-    count_max: usize,
-    /// The fewest that there were since the last [`release_unused`].
-    fewest: usize,
-}
-
-impl Kept {
-    const fn new(count_max: usize) -> Self {
-        Self { buffers: Vec::new(), count_max, fewest: 0 }
-    }
-
-    fn pop(&mut self) -> Option<Box<[u8]>> {
-        let buffer = self.buffers.pop();
-        self.fewest = self.fewest.min(self.buffers.len());
-        buffer
-    }
-
-    fn push(&mut self, buffer: Box<[u8]>) {
-        if self.buffers.len() < self.count_max {
-            self.buffers.push(buffer);
-        }
-    }
-
-    fn release_unused(&mut self) {
-        // Half of them, so that a load that comes in waves does not make them anew each time. They
-        // are those that were returned first, which have been out of the CPU's cache for longest.
-        self.buffers.drain(..self.fewest.div_ceil(2));
-        self.fewest = self.buffers.len();
-    }
+    static SMALL: RefCell<Kept<Box<[u8]>>> = const { RefCell::new(Kept::new(SMALL_KEPT_MAX)) };
+    static LARGE: RefCell<Kept<Box<[u8]>>> = const { RefCell::new(Kept::new(LARGE_KEPT_MAX)) };
 }
 
 /// Frees half of the buffers of this thread that nobody wanted since the last call.
 pub(crate) fn release_unused() {
-    SMALL.with_borrow_mut(Kept::release_unused);
-    LARGE.with_borrow_mut(Kept::release_unused);
+    SMALL.with_borrow_mut(|kept| kept.unused().for_each(drop));
+    LARGE.with_borrow_mut(|kept| kept.unused().for_each(drop));
 }
 
 /// Whether no unused buffer is kept on this thread.
 pub(crate) fn none_kept() -> bool {
-    [&SMALL, &LARGE].iter().all(|kept| kept.with_borrow(|kept| kept.buffers.is_empty()))
+    [&SMALL, &LARGE].iter().all(|kept| kept.with_borrow(Kept::is_empty))
 }
 
 /// A buffer on loan; dropping it gives it back.
@@ -174,27 +142,5 @@ impl Incoming {
             self.buffer = None;
             self.range = 0..0;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_nobody_wants_goes_back() {
-        let kept = || SMALL.with_borrow(|kept| kept.buffers.len());
-        let lent: Vec<_> = (0..=SMALL_KEPT_MAX).map(|_| Buffer(Box::default())).collect();
-        drop(lent);
-        assert_eq!(kept(), SMALL_KEPT_MAX, "a burst is kept, but no more");
-        release_unused();
-        assert_eq!(kept(), SMALL_KEPT_MAX, "they were in use a moment ago");
-        release_unused();
-        assert_eq!(kept(), SMALL_KEPT_MAX / 2);
-        drop((0..SMALL_KEPT_MAX / 4).map(|_| Buffer::small()).collect::<Vec<_>>());
-        release_unused();
-        assert_eq!(kept(), SMALL_KEPT_MAX * 3 / 8, "half of those that were not");
-        (0..20).for_each(|_| release_unused());
-        assert!(none_kept());
     }
 }

@@ -19,6 +19,7 @@ mod forward;
 mod h2;
 pub(crate) mod h3;
 mod hold;
+mod kept;
 mod limit;
 pub(crate) mod listen;
 mod pace;

@@ -19,6 +19,7 @@ use super::deadline::{Deadlines, SWEEP};
 use super::h2::client::Links;
 use super::h2::server::Opened;
 use super::h3;
+use super::kept::Kept;
 use super::pool::Pools;
 use super::scratch::Scratch;
 use super::store::Store;
@@ -54,8 +55,7 @@ pub(crate) struct Worker {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) access_log: AccessLog,
     pub(crate) trails: Trails,
-    #[expect(clippy::vec_box, reason = "lent and given back as a pointer")]
-    scratch: RefCell<Vec<Box<Scratch>>>,
+    scratch: RefCell<Kept<Box<Scratch>>>,
     started: Instant,
     random_state: Cell<u64>,
     pub(crate) balances: Balances,
@@ -64,8 +64,9 @@ pub(crate) struct Worker {
     pub(crate) draining: Cell<bool>,
 }
 
-/// Unused scratch values that a worker keeps.
-const SCRATCH_KEPT_MAX: usize = 256;
+/// Unused scratch values that a worker keeps at the most: one for each request that ten connections
+/// of a hundred streams have under way, some 10 KiB each.
+const SCRATCH_KEPT_MAX: usize = 1024;
 
 impl Worker {
     pub(crate) fn new(
@@ -95,7 +96,7 @@ impl Worker {
             metrics,
             access_log,
             trails,
-            scratch: RefCell::default(),
+            scratch: RefCell::new(Kept::new(SCRATCH_KEPT_MAX)),
             random_state: Cell::new(RandomState::new().hash_one(index)),
             balances,
             date: RefCell::new(DateLine::now()),
@@ -156,7 +157,7 @@ impl Worker {
 
     pub(crate) fn return_scratch(&self, mut scratch: Box<Scratch>) {
         let mut kept = self.scratch.borrow_mut();
-        if kept.len() < SCRATCH_KEPT_MAX {
+        if !kept.is_full() {
             scratch.shrink();
             kept.push(scratch);
         }
@@ -167,12 +168,29 @@ impl Worker {
         out.extend_from_slice(&self.date.borrow().text);
     }
 
+    /// Gives back memory and tasks that nobody has wanted for a while.
+    fn release_unused(&self) {
+        buffer::release_unused();
+        self.scratch.borrow_mut().unused().for_each(drop);
+        self.streams.end_unused();
+        self.requests.end_unused();
+    }
+
+    /// Whether there is nothing to look after while no connection is open.
+    fn nothing_is_kept(&self) -> bool {
+        self.pools.is_empty()
+            && self.links.is_empty()
+            && buffer::none_kept()
+            && self.scratch.borrow().is_empty()
+            && self.streams.none_idle()
+            && self.requests.none_idle()
+    }
+
     /// Looks at deadlines, the clock and idle connections for as long as the worker lives.
     pub(crate) async fn keep_time(self: Rc<Self>) {
         let mut sweeps = 0_u64;
         loop {
-            let idle = self.pools.is_empty() && self.links.is_empty() && buffer::none_kept();
-            if idle && self.deadlines.in_use() == 0 {
+            if self.nothing_is_kept() && self.deadlines.in_use() == 0 {
                 self.access_log.flush();
                 self.rest().await;
             }
@@ -184,7 +202,7 @@ impl Worker {
                 self.pools.close_idle(self.deadlines.now_ms());
                 self.links.close_idle(self.deadlines.now_ms());
                 self.access_log.flush();
-                buffer::release_unused();
+                self.release_unused();
                 // Lets go of a replaced snapshot even when no request comes.
                 drop(self.pin());
             }

@@ -114,6 +114,27 @@ fn fields_that_make_a_message_malformed() {
     assert_eq!(assemble(&GET, &twice).err(), Some(Malformed::HeadTooLarge));
 }
 
+/// Every value of up to five of the bytes that could break a line, between other lines: nothing in it
+/// may end its line, its head, or begin a line of its own.
+#[test]
+fn no_value_becomes_a_line() {
+    const BYTES: &[u8; 7] = b"a:\r\n \t\0";
+    for length in 0..=5_u32 {
+        for number in 0..BYTES.len().pow(length) {
+            let bytes = (0..length).map(|at| BYTES[number / BYTES.len().pow(at) % BYTES.len()]);
+            let value = String::from_utf8(bytes.collect()).expect("ASCII");
+            let sound = !value.contains(['\r', '\n', '\0'])
+                && !value.starts_with([' ', '\t'])
+                && !value.ends_with([' ', '\t']);
+            let head = assemble(&GET, &[("b", "1"), ("x", &value), ("c", "2")]);
+            assert_eq!(head.is_ok(), sound, "{value:?}");
+            if let Ok(head) = head {
+                assert_eq!(head.fields.get_named("x"), Some(value.as_bytes()));
+            }
+        }
+    }
+}
+
 /// What `each` of a writer of fields was called with.
 fn written(write: impl FnOnce(&mut dyn FnMut(Known, &[u8], &[u8]))) -> String {
     let mut out = Vec::new();
