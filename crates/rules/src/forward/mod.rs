@@ -295,18 +295,18 @@ fn append_node(address: Option<IpAddr>, out: &mut Vec<u8>) {
 fn write_ip(address: IpAddr, out: &mut Vec<u8>) {
     match address {
         IpAddr::V4(address) => {
-            let (mut text, mut at) = ([b'.'; "255.255.255.255.".len()], 0);
-            for octet in address.octets() {
-                let digits = [octet / 100, octet / 10 % 10, octet % 10];
-                let from = if octet >= 100 { 0 } else { 1 + usize::from(octet < 10) };
-                for digit in &digits[from..] {
-                    text[at] = b'0' + digit;
-                    at += 1;
+            for (at, octet) in address.octets().into_iter().enumerate() {
+                if at > 0 {
+                    out.push(b'.');
                 }
-                // A dot stands there.
-                at += 1;
+                if octet >= 100 {
+                    out.push(b'0' + octet / 100);
+                }
+                if octet >= 10 {
+                    out.push(b'0' + octet / 10 % 10);
+                }
+                out.push(b'0' + octet % 10);
             }
-            out.extend_from_slice(&text[..at - 1]);
         }
         // Writing to a vector cannot fail.
         IpAddr::V6(address) => drop(write!(out, "{address}")),
