@@ -11,6 +11,8 @@ pub(crate) struct Validators<'v> {
     pub(crate) etag: Option<&'v [u8]>,
     /// The time of the last change in seconds since 1970, as dates in HTTP have it.
     pub(crate) modified: Option<u64>,
+    /// Whether nothing else can have had that time (RFC 9110, 8.8.2.2: then it is a strong validator).
+    pub(crate) modified_is_strong: bool,
 }
 
 /// What the conditions of a request make of it.
@@ -67,7 +69,7 @@ impl Validators<'_> {
             Some(tag) if tag.starts_with(b"W/") => false,
             Some(value) => {
                 let given = seconds(Some(value));
-                given.is_some() && given == self.modified
+                self.modified_is_strong && given.is_some() && given == self.modified
             }
         }
     }

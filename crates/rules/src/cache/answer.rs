@@ -93,8 +93,14 @@ impl Stored {
         let fields = &self.head.fields;
         let modified = conditions::seconds(fields.get(Known::LastModified));
         let times = Times { requested_ms: self.requested_ms, received_ms: self.received_ms };
-        let date = || super::freshness::date_ms(&self.head, times) / 1000;
-        Validators { etag: fields.get(Known::ETag), modified: modified.or_else(|| Some(date())) }
+        let date = super::freshness::date_ms(&self.head, times) / 1000;
+        Validators {
+            etag: fields.get(Known::ETag),
+            modified: modified.or(Some(date)),
+            // RFC 9110, 8.8.2.2: "the cache entry includes a Date value which is at least one second
+            // after the Last-Modified value".
+            modified_is_strong: modified.is_some_and(|modified| modified < date),
+        }
     }
 
     /// Makes `request` one that asks whether this is still so (RFC 9111, 4.3.1).
@@ -110,7 +116,7 @@ impl Stored {
     }
 
     /// The tag by which the service knows it.
-    fn own_tag(&self) -> Option<&[u8]> {
+    pub(super) fn own_tag(&self) -> Option<&[u8]> {
         self.head.fields.get(Known::ETag).filter(|etag| !self.made_tag && is_tag(etag))
     }
 

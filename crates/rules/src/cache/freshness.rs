@@ -45,6 +45,15 @@ impl Told {
         }
     }
 
+    /// Whether the response names this field as one that is not for all (RFC 9111, 5.2.2.4 and
+    /// 5.2.2.7).
+    pub(super) fn names(&self, name: &[u8]) -> bool {
+        [&self.directives.no_cache, &self.directives.private].iter().any(|scope| match scope {
+            Scope::Fields(names) => names.iter().any(|named| named.eq_ignore_ascii_case(name)),
+            Scope::None | Scope::All => false,
+        })
+    }
+
     /// Whether the response says for itself how long it is fresh.
     ///
     /// RFC 9111, 4.2.1, in this order: `s-maxage`, `max-age`, `Expires`.

@@ -3,8 +3,8 @@
 //! A route's [`Cache`] answers the engine's questions in this order: does the request go past the
 //! cache ([`Cache::passes_by`]), under which key is it looked up ([`Cache::write_key`]), is a stored
 //! response for it ([`Stored::is_for`]) and may it be used ([`Stored::judge`]), what does it answer
-//! ([`Stored::answer`]); and behind a fetch: may the response be stored ([`Cache::store`]), does it
-//! update what is stored ([`Cache::update`]), does it make anything invalid
+//! ([`Stored::answer`]); what is asked instead ([`prepare`]); and behind a fetch: may the response be
+//! stored, or does it update what is stored ([`Cache::learn`]), does it make anything invalid
 //! ([`invalidates`]). Each rule has the sentence beside it that it follows.
 
 mod answer;
@@ -12,6 +12,7 @@ mod config;
 mod cookies;
 mod directives;
 mod encode;
+mod fetch;
 mod freshness;
 mod groups;
 mod invalidation;
@@ -28,6 +29,7 @@ mod why;
 
 pub use answer::{Answer, Join, forget_conditions, wants_range};
 pub use config::{BypassConfig, Cache, CacheConfig, Cookies, KeyConfig};
+pub use fetch::{Brought, prepare};
 pub use freshness::Times;
 pub(crate) use invalidation::{Invalid, invalidates};
 pub use key::KeyParts;

@@ -149,7 +149,8 @@ impl Stored {
             // 5.2.1.1: "Unless the max-stale request directive is also present, the client does not
             // wish to receive a stale response."
             let too_old = match max_age_ms {
-                0 => !(is_fresh && is_immutable(self)),
+                _ if !is_fresh => true,
+                0 => !is_immutable(self),
                 _ => age_ms > max_age_ms,
             };
             if too_old && wishes.max_stale.is_none() {
@@ -170,6 +171,13 @@ impl Stored {
         self.judge_stale(purged, wishes, left_ms)
     }
 
+    /// Whether a request that comes while its body is still on its way may have it. Before the head came,
+    /// nobody could know better than to wait for it; now it is as if it were stored.
+    #[must_use]
+    pub fn may_be_joined(&self, purged: Purged, wishes: &Wishes, now_ms: u64) -> bool {
+        matches!(self.judge(purged, wishes, now_ms, u64::MAX), Use::Serve(_))
+    }
+
     fn judge_stale(&self, purged: Purged, wishes: &Wishes, left_ms: i64) -> Use {
         // RFC 9111, 4.2.4: "A cache MUST NOT generate a stale response if it is prohibited by an
         // explicit in-protocol directive".
@@ -177,7 +185,8 @@ impl Stored {
             return Use::Validate(Why::STALE);
         }
         let stale_ms = left_ms.min(0).unsigned_abs();
-        if purged == Purged::Soft {
+        // Whoever purges softly lets be used for a while what was fresh, and nothing that was not.
+        if purged == Purged::Soft && left_ms > 0 {
             return Use::ServeAndRefresh(Why::PURGED_SOFTLY);
         }
         // RFC 5861, 3: "caches MAY serve the response ... after it becomes stale, up to the indicated

@@ -2,6 +2,7 @@
 
 use wire::ResponseHead;
 
+use super::directives::TARGETS;
 use crate::siphash;
 use crate::store::allocated;
 
@@ -12,7 +13,8 @@ pub struct Stored {
     pub key: Box<[u8]>,
     /// How long the URL is.
     pub url_bytes: u32,
-    /// What goes to clients, but for what changes with each answer or concerns one hop.
+    /// What goes to clients, but for what changes with each answer or concerns one hop; and what the
+    /// service says to this cache alone of how long it may be used.
     pub head: ResponseHead,
     /// The request fields that selected this variant, with their values as normalised; sorted by
     /// name.
@@ -111,6 +113,14 @@ impl Stored {
         }
         hash.write(&[u8::from(self.part.is_some())]);
         hash.finish()
+    }
+
+    /// Writes its head as clients get it: without what the service says to this cache alone.
+    pub fn write_head(&self, out: &mut ResponseHead) {
+        out.clone_from(&self.head);
+        if out.fields.may_have_unknown(wire::fields::initial(TARGETS[0].as_bytes()[0])) {
+            out.fields.remove_named(TARGETS[0]);
+        }
     }
 
     /// Whether both are stored in one place: the newer takes it.

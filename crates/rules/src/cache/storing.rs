@@ -1,6 +1,6 @@
 //! Whether a response may be stored (RFC 9111, 3), and as what.
 
-use wire::{Known, Method, RequestHead, ResponseHead};
+use wire::{Fields, Known, Method, RequestHead, ResponseHead};
 
 use super::config::{Cache, Cookies};
 use super::directives::{Scope, TARGETS};
@@ -8,7 +8,7 @@ use super::freshness::{Source, Times, Told, is_heuristically_cacheable};
 use super::key::KeyParts;
 use super::stored::{Stored, StoredPart, tag};
 use super::why::Why;
-use super::{tags, vary};
+use super::{groups, tags, vary};
 use crate::{Cx, date};
 
 /// The request that a response answers, as far as storing asks.
@@ -157,11 +157,7 @@ impl Cache {
         for name in self.tags(asked.head, asked.cx) {
             add(&name);
         }
-        tags::each(&response.fields, &mut add);
-        let url = &asked.key[..asked.parts.url_bytes];
-        for group in super::groups::of(&response.fields, super::groups::GROUPS) {
-            add(&super::groups::tag_name(super::groups::origin(url), &group));
-        }
+        each_tag(&response.fields, &asked.key[..asked.parts.url_bytes], &mut add);
         all.into()
     }
 
@@ -175,22 +171,12 @@ impl Cache {
         times: Times,
     ) -> ResponseHead {
         let mut head = ResponseHead::new(response.status);
-        let scopes = [&told.directives.no_cache, &told.directives.private];
-        let is_named = |name: &[u8]| {
-            scopes.iter().any(|scope| match scope {
-                Scope::Fields(names) => names.iter().any(|named| named.eq_ignore_ascii_case(name)),
-                Scope::None | Scope::All => false,
-            })
-        };
         for (name, value) in response.fields.iter() {
             let known = Known::of(name);
             let text = std::str::from_utf8(name).unwrap_or_default();
-            let left_out = wire::head::HOP_BY_HOP & known.bit() != 0
-                || matches!(known, Known::Age | Known::ContentLength | Known::Vary)
-                || (known == Known::SetCookie && self.cookies == Cookies::Ignore)
-                || NEVER_STORED.eq_ignore_ascii_case(text)
-                || is_for_us(name)
-                || is_named(name);
+            // `Vary` is written below.
+            let left_out = is_left_out(name, told)
+                || (known == Known::SetCookie && self.cookies == Cookies::Ignore);
             if !left_out && !text.is_empty() {
                 head.fields.push(text, value);
             }
@@ -251,11 +237,32 @@ fn write_vary(response: &ResponseHead, names: &[Box<str>], head: &mut ResponseHe
 
 /// The most tags that one response is stored under. Fastly takes some hundreds, Cloudflare a thousand
 /// of them; each costs eight bytes and a look at each hit behind a purge.
-const TAGS_MAX: usize = 256;
+pub(super) const TAGS_MAX: usize = 256;
+
+/// Calls `add` with each name that a response at `url` gives itself to be purged by.
+pub(super) fn each_tag(fields: &Fields, url: &[u8], add: &mut dyn FnMut(&[u8])) {
+    tags::each(fields, add);
+    for group in groups::of(fields, groups::GROUPS) {
+        add(&groups::tag_name(groups::origin(url), &group));
+    }
+}
+
+/// Whether a field is not stored as it came: what concerns one hop, changes with each answer, or is named
+/// by `private` or `no-cache`.
+pub(super) fn is_left_out(name: &[u8], told: &Told) -> bool {
+    let known = Known::of(name);
+    // What this cache is told of how long is told once, and holds until it is told otherwise.
+    let is_for_us = is_for_us(name) && !name.eq_ignore_ascii_case(TARGETS[0].as_bytes());
+    wire::head::HOP_BY_HOP & known.bit() != 0
+        || matches!(known, Known::Age | Known::ContentLength | Known::Vary)
+        || name.eq_ignore_ascii_case(NEVER_STORED)
+        || is_for_us
+        || told.names(name)
+}
 
 /// RFC 9111, 3.1: "Proxy-Authenticate ..., Proxy-Authentication-Info ..., and Proxy-Authorization";
 /// the other two concern one hop wherever they stand.
-const NEVER_STORED: &str = "proxy-authentication-info";
+const NEVER_STORED: &[u8] = b"proxy-authentication-info";
 
 /// Whether a field says something to this cache that is nobody else's business.
 #[must_use]

@@ -3,33 +3,44 @@
 use wire::{Known, ResponseHead};
 
 use super::config::Cache;
+use super::directives::Scope;
 use super::freshness::{Times, Told};
-use super::stored::Stored;
-use super::storing::is_for_us;
+use super::stored::{Stored, tag};
+use super::storing::{TAGS_MAX, each_tag, is_left_out};
+use crate::date;
 
 impl Cache {
-    /// `stored` as `response`, which says that it is still so, makes it.
+    /// `stored` as `response`, which says that it is still so, makes it; `None` if it is about something
+    /// else, or does not let it be used for others any more.
     #[must_use]
-    pub fn update(
+    pub(super) fn update(
         &self,
         stored: &Stored,
         response: &ResponseHead,
         times: Times,
         generation: u64,
-    ) -> Stored {
-        let head = merge(&stored.head, response);
+    ) -> Option<Stored> {
         let told = Told::by(&merge_all(&stored.head, response));
+        if !is_about(stored, response) || is_withdrawn(&told) {
+            return None;
+        }
+        let mut head = merge(&stored.head, response, &told);
+        if !response.fields.has(Known::Date) {
+            // As for one that is stored: it was made when it came.
+            head.fields.set("Date", date::text(times.received_ms).as_bytes());
+        }
         let (freshness, _) = self.freshness(&with_own_age(&head, response), &told, times);
-        Stored {
-            head,
+        Some(Stored {
             freshness,
             requested_ms: times.requested_ms,
             received_ms: times.received_ms,
             generation,
             public: told.directives.public,
             made_tag: stored.made_tag && !response.fields.has(Known::ETag),
+            tags: all_tags(stored, response),
+            head,
             ..stored.clone()
-        }
+        })
     }
 
     /// What the answer to a `HEAD` says of `stored`: the updated response, or `None` if it is not that
@@ -58,8 +69,44 @@ impl Cache {
             && same(Known::ETag)
             && same(Known::LastModified)
             && same_length;
-        matches.then(|| self.update(stored, response, times, generation))
+        if matches { self.update(stored, response, times, generation) } else { None }
     }
+}
+
+/// Whether a 304 is about what is stored.
+///
+/// RFC 9111, 4.3.4: it is about those with "one of those same strong validators"; with none of them, "the
+/// cache MUST NOT use the new response to update any stored responses". What has no validator is about
+/// what was asked for.
+fn is_about(stored: &Stored, new: &ResponseHead) -> bool {
+    let opaque = |tag: &[u8]| tag.strip_prefix(b"W/").unwrap_or(tag).to_vec();
+    let (old, new) = (&stored.head.fields, &new.fields);
+    match (stored.own_tag(), new.get(Known::ETag)) {
+        (Some(old), Some(new)) => opaque(old) == opaque(new),
+        (Some(_), None) => true,
+        (None, _) => {
+            let modified = new.get(Known::LastModified);
+            modified.is_none() || modified == old.get(Known::LastModified)
+        }
+    }
+}
+
+/// Whether what is said now forbids to give it to others. RFC 9111, 3: such a response may not be
+/// stored; what is stored is that response from now on.
+fn is_withdrawn(told: &Told) -> bool {
+    told.directives.no_store || told.directives.private == Scope::All
+}
+
+/// The tags of both: by whichever it is purged, it is gone.
+fn all_tags(stored: &Stored, new: &ResponseHead) -> Box<[u64]> {
+    let mut tags = stored.tags.to_vec();
+    each_tag(&new.fields, stored.url(), &mut |name| {
+        let tag = tag(name);
+        if !name.is_empty() && !tags.contains(&tag) && tags.len() < TAGS_MAX {
+            tags.push(tag);
+        }
+    });
+    tags.into()
 }
 
 /// The stored head with what the new one says.
@@ -69,25 +116,18 @@ impl Cache {
 /// fields excluded from storage in Section 3.1, Header fields that the cache's stored response depends
 /// upon, ... Header fields that are automatically processed and removed by the recipient, ... and The
 /// Content-Length header field."
-fn merge(stored: &ResponseHead, new: &ResponseHead) -> ResponseHead {
+fn merge(stored: &ResponseHead, new: &ResponseHead, told: &Told) -> ResponseHead {
     let replaces = |name: &[u8]| {
-        let known = Known::of(name);
-        wire::head::HOP_BY_HOP & known.bit() == 0
-            && !is_for_us(name)
+        !is_left_out(name, told)
             && !matches!(
-                known,
-                Known::Age
-                    | Known::ContentLength
-                    | Known::ContentEncoding
-                    | Known::ContentRange
-                    | Known::Vary
-                    | Known::SetCookie
+                Known::of(name),
+                Known::ContentEncoding | Known::ContentRange | Known::SetCookie
             )
     };
     let mut head = ResponseHead::new(stored.status);
     for (name, value) in stored.fields.iter() {
         let replaced = replaces(name) && has(new, name);
-        if !replaced {
+        if !replaced && !told.names(name) {
             push(&mut head, name, value);
         }
     }
@@ -120,6 +160,7 @@ fn with_own_age(head: &ResponseHead, new: &ResponseHead) -> ResponseHead {
         aged.fields.push("Age", age);
     }
     if !new.fields.has(Known::Date) {
+        // When it came is known better than in seconds.
         aged.fields.remove(Known::Date);
     }
     aged

@@ -40,6 +40,7 @@ reasons! {
     STALE_IF_ERROR = "stale-if-error", "it is stale, and the service fails";
     VALIDATED = "validated", "the service said that it is still so";
     // Why it was not.
+    UNFIT = "unfit", "what the service says does not go together with what is stored";
     ABSENT = "absent", "nothing is stored under this key";
     OTHER_VARIANT = "other-variant", "what is stored is for other request headers";
     OTHER_RANGE = "other-range", "only other bytes of it are stored";

@@ -168,7 +168,11 @@ impl State {
     }
 
     fn validators(&self) -> Validators<'_> {
-        Validators { etag: Some(self.etag.as_bytes()), modified: self.seconds() }
+        Validators {
+            etag: Some(self.etag.as_bytes()),
+            modified: self.seconds(),
+            modified_is_strong: true,
+        }
     }
 
     /// The time of the last write in whole seconds, as dates in HTTP have it.

@@ -5,13 +5,11 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use rules::cache::{
-    Asked, Cache, KeyParts, Stored, Times, Why, Wishes, forget_conditions, hash, wants_range,
-};
+use rules::cache::{Asked, Brought, Cache, KeyParts, Stored, Times, Why, hash, prepare};
 use rules::forward::Peer;
 use rules::{Cx, Fault, RouteId, ServiceId};
 use wire::h1::Framing;
-use wire::{Fields, Known, RequestHead, ResponseHead};
+use wire::{Fields, RequestHead, ResponseHead};
 
 use super::flight::{Flight, Landed, Own, Shared};
 use crate::data::connection::Connection;
@@ -36,25 +34,6 @@ pub(super) struct Job {
     pub(super) stale: Option<Arc<Object>>,
     /// The beginning of what the rest is asked of.
     pub(super) part: Option<Arc<Object>>,
-}
-
-impl Job {
-    /// Makes a client's request that of all who follow.
-    fn prepare(&self, request: &mut RequestHead) {
-        let rest = self.part.as_ref().and_then(|part| part.stored.rest());
-        if let Some(stale) = self.stale.as_ref().filter(|stale| stale.stored.can_be_validated()) {
-            stale.stored.ask_whether_valid(request);
-        } else if let Some((range, tag)) = rest {
-            forget_conditions(request);
-            request.fields.push("Range", range.as_bytes());
-            request.fields.push("If-Range", tag);
-        } else if wants_range(request) {
-            request.fields.remove(Known::IfNoneMatch);
-            request.fields.remove(Known::IfModifiedSince);
-        } else {
-            forget_conditions(request);
-        }
-    }
 }
 
 /// A request that goes to the service for whoever follows.
@@ -82,7 +61,8 @@ async fn run(departure: Departure, fetch: Fetch) {
     let watch = Watch::new(Rc::clone(&worker.deadlines)).await;
     let mut scratch = worker.take_scratch();
     scratch.request = request;
-    fetch.job.prepare(&mut scratch.request);
+    let Job { stale, part, .. } = &fetch.job;
+    prepare(&mut scratch.request, stored(stale.as_ref()), stored(part.as_ref()));
     scratch.cx = cx;
     scratch.cx.now_ns = worker.now_ns();
     scratch.cx.sent_ns = scratch.cx.now_ns;
@@ -172,49 +152,65 @@ impl Fetch {
         times: Times,
     ) -> Landed {
         let response = &scratch.response;
-        let generation = self.job.flight.generation;
-        if let Some(stale) = &self.job.stale {
-            if response.status == 304 && stale.stored.can_be_validated() {
-                let mut stored = cache.update(&stale.stored, response, times, generation);
-                if stale.stored.public && !stored.public {
-                    // It is each client's own from now on.
-                    stored.key.clone_from(&self.job.key);
-                }
-                let updated = Arc::new(stale.updated(stored));
-                // What cannot be stored anew may be used this once.
-                let _ = self.worker.store.insert(Arc::clone(&updated));
-                self.remove_moved(&updated.stored);
-                scratch.cx.record("cache", "update", Why::VALIDATED.clause);
-                return Landed::Updated(updated);
-            }
-            let now_ms = times.received_ms;
-            if stale.stored.stands_in(&Wishes::default(), response.status, now_ms) {
-                return Landed::Failing(response.status);
-            }
-        }
         let asked = Asked {
             head: &scratch.request,
             cx: &scratch.cx,
             key: &self.job.key,
             parts: self.job.parts,
-            generation,
+            generation: self.job.flight.generation,
         };
         let too_large =
             bytes.is_some_and(|bytes| bytes > self.worker.store.object_bytes_max() as u64);
-        let judged = match cache.store(&asked, response, times) {
-            Ok(_) if too_large => Err(Why::TOO_LARGE),
-            judged => judged,
-        };
-        match judged {
-            Ok((stored, why)) => {
+        let Job { stale, part, .. } = &self.job;
+        let known = (stored(stale.as_ref()), stored(part.as_ref()));
+        let learned = cache.learn(&asked, response, times, known);
+        match learned {
+            Brought::Updated(updated) => {
+                let stale = self.job.stale.as_ref().expect("what is stored was updated");
+                let updated = Arc::new(stale.updated(*updated));
+                // What cannot be stored anew may be used this once.
+                let _ = self.worker.store.insert(Arc::clone(&updated));
+                self.remove_moved(&updated.stored);
+                scratch.cx.record("cache", "update", Why::VALIDATED.clause);
+                Landed::Updated(updated)
+            }
+            Brought::Failing => Landed::Failing(response.status),
+            Brought::Unfit => {
+                let status = response.status;
+                scratch.cx.record("cache", "drop", Why::UNFIT.clause);
+                self.drop_known();
+                Landed::Failing(status)
+            }
+            Brought::Shared(stored, why) if !too_large => {
                 self.makes_tag = cache.wants_tag(&stored);
                 scratch.cx.record("cache", "store", why.clause);
-                self.share(stored, why, bytes)
+                self.share(*stored, why, bytes)
             }
-            Err(why) => {
+            brought => {
+                let why = if let Brought::Own(why) = brought { why } else { Why::TOO_LARGE };
                 scratch.cx.record("cache", "pass", why.clause);
-                Landed::Own(Arc::new(Own { head: response.clone(), why, bytes }))
+                let landed = Landed::Own(Arc::new(Own { head: response.clone(), why, bytes }));
+                if response.status < 500 {
+                    self.drop_stale();
+                }
+                landed
             }
+        }
+    }
+
+    /// The service said something else than what is stored, and it is not stored in its place: what is old
+    /// now is not given while it is fetched, nor if the service fails.
+    fn drop_stale(&self) {
+        if let Some(stale) = &self.job.stale {
+            self.worker.store.remove(stale);
+        }
+    }
+
+    /// What is stored does not go together with what the service says.
+    fn drop_known(&self) {
+        self.drop_stale();
+        if let Some(part) = &self.job.part {
+            self.worker.store.remove(part);
         }
     }
 
@@ -253,6 +249,7 @@ impl Fetch {
     pub(crate) fn push(&mut self, data: &[u8]) {
         if self.keeping.is_some() && !self.take(data.len()) {
             self.keeping = None;
+            self.drop_stale();
             self.job.flight.stop_keeping();
             self.worker.flights.arrive(self.job.hash, &self.job.destination, &self.job.flight);
         }
@@ -283,6 +280,7 @@ impl Fetch {
             self.remove_moved(&object.stored);
             if let Err(refused) = self.worker.store.insert(object) {
                 scratch.cx.record("cache", "refuse", refused.reason());
+                self.drop_stale();
             }
         }
         let ended = match fault {
@@ -342,6 +340,10 @@ impl Fetch {
         let stored = stored.joined(&other.stored, join);
         Some(Arc::new(Object::new(stored, StoredBody::copy_of(&first))))
     }
+}
+
+fn stored(object: Option<&Arc<Object>>) -> Option<&Stored> {
+    object.map(|object| &object.stored)
 }
 
 impl Drop for Fetch {

@@ -31,7 +31,7 @@ pub(crate) enum Landed {
     Own(Arc<Own>),
     /// What was stored is still so.
     Updated(Arc<Object>),
-    /// The service fails with this status, and what is stale may stand in.
+    /// The service fails with this status, and what is stale may stand in; or what it said is of no use.
     Failing(u16),
     /// There is no answer.
     Failed(Fault),

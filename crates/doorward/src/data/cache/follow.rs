@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use rules::cache::{Told, Way, Why, Wishes};
+use rules::store::Purged;
 use rules::{Fault, RouteId};
 
 use super::flight::{Landed, Next, Own, Reader, Shared};
@@ -185,7 +186,8 @@ fn is_for(
     let store = &connection.worker.store;
     following.leads
         || (stored.is_for(&scratch.request)
-            && (following.reader.flight().generation >= following.arrived || store.stands(stored)))
+            && (following.reader.flight().generation >= following.arrived
+                || store.purged_since(stored) == Purged::No))
 }
 
 /// What is stale and may stand in for the answer of a service that fails with `status`.
@@ -244,7 +246,7 @@ async fn share(
         let nothing = Sent { source: Source::Nothing, bytes: Some(0), of: Of::Nothing };
         return hit::deliver(connection, snapshot, scratch, route, nothing).await;
     }
-    scratch.response.clone_from(&stored.head);
+    stored.write_head(&mut scratch.response);
     let age_ms = stored.age_ms(now_ms());
     if age_ms >= 1000 {
         scratch.noted.age(age_ms);

@@ -148,7 +148,7 @@ fn fill(scratch: &mut Scratch, object: &Arc<Object>, answer: Answer) -> (Source,
         fill_not_modified(scratch, stored);
         return (Source::Nothing, Some(0));
     }
-    scratch.response.clone_from(&stored.head);
+    stored.write_head(&mut scratch.response);
     scratch.response.status = answer.status;
     if let Some(range) = &answer.content_range {
         scratch.response.fields.set("Content-Range", range.as_bytes());
@@ -160,7 +160,7 @@ fn fill(scratch: &mut Scratch, object: &Arc<Object>, answer: Answer) -> (Source,
 /// RFC 9110, 15.4.5: what a 200 would say to caches is said; what only describes the body is not.
 pub(super) fn fill_not_modified(scratch: &mut Scratch, stored: &Stored) {
     let response = &mut scratch.response;
-    response.clone_from(&stored.head);
+    stored.write_head(response);
     response.status = 304;
     response.fields.remove_if(|name, _, known| {
         matches!(

@@ -364,8 +364,9 @@ async fn ask(
             worker.flights.board(hash, &question.destination, arrived, |flight| {
                 match flight.landed() {
                     Some(flight::Landed::Shared(shared)) => {
+                        let purged = worker.store.purged_since(&shared.stored);
                         shared.stored.is_for(&scratch.request)
-                            && worker.store.stands(&shared.stored)
+                            && shared.stored.may_be_joined(purged, wishes, now_ms())
                     }
                     _ => true,
                 }

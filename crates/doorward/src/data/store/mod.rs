@@ -263,9 +263,9 @@ impl Store {
         purged
     }
 
-    /// Whether no purge touched `stored`, which is not stored yet.
-    pub(crate) fn stands(&self, stored: &Stored) -> bool {
-        self.purges.look(stored.generation, stored.url(), &stored.tags) == Purged::No
+    /// Whether a purge touched `stored`, which is not stored yet.
+    pub(crate) fn purged_since(&self, stored: &Stored) -> Purged {
+        self.purges.look(stored.generation, stored.url(), &stored.tags)
     }
 
     /// The largest object that is kept.
