@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use config::{At, Report};
@@ -72,6 +72,8 @@ impl ServiceTls {
 pub(crate) struct ServicesTls {
     made: HashMap<Box<str>, (Parts, Arc<ServiceTls>)>,
     next_id: u64,
+    /// The authorities that this system trusts. It takes some milliseconds to read them.
+    system_roots: Option<Arc<RootCertStore>>,
 }
 
 /// What a [`ServiceTls`] is made of.
@@ -79,9 +81,27 @@ pub(crate) struct ServicesTls {
 struct Parts {
     tls: Tls,
     protocol: Protocol,
-    /// Those of the system if there are none.
-    roots: Option<Vec<CertificateDer<'static>>>,
+    roots: Roots,
     certificate: Option<Arc<CertifiedKey>>,
+}
+
+/// Whom we believe.
+#[derive(Debug)]
+enum Roots {
+    Written(Vec<CertificateDer<'static>>),
+    System(Arc<RootCertStore>),
+}
+
+impl PartialEq for Roots {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Written(one), Self::Written(other)) => one == other,
+            (Self::System(one), Self::System(other)) => {
+                Arc::ptr_eq(one, other) || one.roots == other.roots
+            }
+            _ => false,
+        }
+    }
 }
 
 impl PartialEq for Parts {
@@ -121,6 +141,8 @@ impl ServicesTls {
         report: &mut Report,
     ) -> ByService {
         let mut found = ByService::new();
+        // Whatever was changed there meanwhile: from now on the files are followed.
+        self.system_roots = None;
         for (config, service) in services {
             let Some(tls) = &service.tls else { continue };
             match self.make(service, tls, folder) {
@@ -129,7 +151,7 @@ impl ServicesTls {
                 }
                 Err(wrong) => wrong.report(config, report),
             }
-            if tls.verify && tls.roots.is_none() && system_roots().is_empty() {
+            if tls.verify && tls.roots.is_none() && self.system_roots().is_empty() {
                 report
                     .warning(
                         place(config),
@@ -151,6 +173,13 @@ impl ServicesTls {
         found: &mut ByService,
     ) -> Vec<String> {
         let mut wrongs = Vec::new();
+        if self.system_roots.is_some() {
+            let roots = read_system_roots();
+            match roots.is_empty() {
+                true => wrongs.push("this system has no authorities any more".to_owned()),
+                false => self.system_roots = Some(Arc::new(roots)),
+            }
+        }
         for service in services {
             let Some(tls) = &service.tls else { continue };
             match self.make(service, tls, folder) {
@@ -163,13 +192,40 @@ impl ServicesTls {
         wrongs
     }
 
+    fn system_roots(&mut self) -> Arc<RootCertStore> {
+        Arc::clone(self.system_roots.get_or_insert_with(|| Arc::new(read_system_roots())))
+    }
+
+    fn parts(&mut self, tls: &Tls, protocol: Protocol, folder: &Path) -> Result<Parts, Wrong> {
+        let roots = match &tls.roots {
+            None if !tls.verify => Roots::Written(Vec::new()),
+            None => Roots::System(self.system_roots()),
+            Some(path) => {
+                let roots = pem::authorities(folder, path);
+                Roots::Written(roots.map_err(|flaw| Wrong { file: File::Roots, flaw })?)
+            }
+        };
+        let certificate = match &tls.certificate {
+            None => None,
+            Some((cert, key)) => {
+                let read = files::read(folder, cert, key);
+                let read = read.map_err(|wrong| Wrong {
+                    file: if wrong.file == Which::Cert { File::Cert } else { File::Key },
+                    flaw: (wrong.what, wrong.advice),
+                })?;
+                Some(read.key)
+            }
+        };
+        Ok(Parts { tls: tls.clone(), protocol, roots, certificate })
+    }
+
     fn make(
         &mut self,
         service: &Service,
         tls: &Tls,
         folder: &Path,
     ) -> Result<Arc<ServiceTls>, Wrong> {
-        let parts = Parts::read(tls, service.protocol, folder)?;
+        let parts = self.parts(tls, service.protocol, folder)?;
         if let Some((before, made)) = self.made.get(&service.name)
             && *before == parts
         {
@@ -191,11 +247,15 @@ impl ServicesTls {
     }
 }
 
-/// The files that `service` names, relative to `folder`.
+/// The files that `service` names, relative to `folder`, and those of the system that it relies on.
 pub(super) fn files_of(service: &Service, folder: &Path) -> Vec<PathBuf> {
     let Some(tls) = &service.tls else { return Vec::new() };
     let pair = tls.certificate.iter().flat_map(|(cert, key)| [cert, key]);
-    tls.roots.iter().chain(pair).map(|file| folder.join(&**file)).collect()
+    let written = tls.roots.iter().chain(pair).map(|file| folder.join(&**file));
+    let system = (tls.verify && tls.roots.is_none()).then(openssl_probe::probe);
+    let system =
+        system.into_iter().flat_map(|found| found.cert_file.into_iter().chain(found.cert_dir));
+    written.chain(system).collect()
 }
 
 /// Where the configuration speaks of it.
@@ -222,28 +282,6 @@ impl Wrong {
 }
 
 impl Parts {
-    fn read(tls: &Tls, protocol: Protocol, folder: &Path) -> Result<Self, Wrong> {
-        let roots = match &tls.roots {
-            None => None,
-            Some(path) => {
-                let roots = pem::authorities(folder, path);
-                Some(roots.map_err(|flaw| Wrong { file: File::Roots, flaw })?)
-            }
-        };
-        let certificate = match &tls.certificate {
-            None => None,
-            Some((cert, key)) => {
-                let read = files::read(folder, cert, key);
-                let read = read.map_err(|wrong| Wrong {
-                    file: if wrong.file == Which::Cert { File::Cert } else { File::Key },
-                    flaw: (wrong.what, wrong.advice),
-                })?;
-                Some(read.key)
-            }
-        };
-        Ok(Self { tls: tls.clone(), protocol, roots, certificate })
-    }
-
     fn config(&self) -> Result<ClientConfig, Error> {
         let provider = Arc::new(provider::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -270,8 +308,8 @@ impl Parts {
 
     fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Verifier, Error> {
         let roots = match &self.roots {
-            None => system_roots(),
-            Some(written) => {
+            Roots::System(roots) => Arc::clone(roots),
+            Roots::Written(written) => {
                 let mut roots = RootCertStore::empty();
                 for root in written {
                     roots.add(root.clone())?;
@@ -300,16 +338,12 @@ enum Verifier {
     Own(Pinned),
 }
 
-/// The authorities that this system trusts, read once: it takes some milliseconds.
-fn system_roots() -> Arc<RootCertStore> {
-    static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
-    let roots = ROOTS.get_or_init(|| {
-        let mut roots = RootCertStore::empty();
-        // What cannot be read there is not trusted, and nothing more: systems bring oddities along.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        Arc::new(roots)
-    });
-    Arc::clone(roots)
+/// The authorities that this system trusts now. What cannot be read there is not trusted, and nothing
+/// more: systems bring oddities along.
+fn read_system_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
 }
 
 /// Looks at the key of a service, besides what is usual, or instead of it.

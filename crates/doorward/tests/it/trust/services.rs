@@ -341,3 +341,27 @@ fn plain_tcp_goes_on_by_tls() {
     assert_eq!(client.read_exact(8), b"and back");
     front.seen().expect("a handshake");
 }
+
+#[test]
+fn authorities_of_the_system_are_read_again_when_they_change() {
+    let folder = Folder::new();
+    let (ours, other) = (Authority::new("ours"), Authority::new("other"));
+    other.write(&folder, "system.pem");
+    let service = Service::saying("hello");
+    let front =
+        Front::new(config(&ours.sign(&["127.0.0.1"]), None, &["http/1.1"]), service.address());
+    let mut command = Door::command(&folder, &["run", "doorward.toml"]);
+    command.env("SSL_CERT_FILE", folder.path().join("system.pem"));
+    let door =
+        Door::start_as(command, folder, &doors(&format!("https://{}", front.address), "tls = true"));
+    let mut client = door.connect();
+    client.send(GET);
+    assert!(client.read_response().starts_with("HTTP/1.1 502 "));
+    // Without any the old ones stay in use.
+    door.folder.write("system.pem", "");
+    door.stderr.wait_for("no authorities any more");
+    ours.write(&door.folder, "system.pem");
+    door.stderr.wait_for("authorities, lists and certificates were read again");
+    client.send(GET);
+    assert!(client.read_response().ends_with("hello"));
+}
