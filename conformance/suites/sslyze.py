@@ -1,4 +1,4 @@
-"""What sslyze and testssl.sh find to say about TLS: versions, suites, known attacks, certificates.
+"""What sslyze, openssl and testssl.sh find to say about TLS: versions, suites, resumption, known attacks.
 
 sslyze is from PyPI; testssl.sh from Debian, whose findings of severity LOW and worse count. What follows from
 the test's own certificate (it signs itself) is left out."""
@@ -38,7 +38,7 @@ def run(given: argparse.Namespace) -> Outcome:
             with front(name, origin.port, given) as proxy:
                 if given.tool != "testssl":
                     say(f"sslyze, {name}")
-                    weak = sslyze(proxy.secure_port, rows, name)
+                    weak = sslyze(proxy.secure_port, rows, name) | resumed(proxy.secure_port, rows, name)
                     outcome.failed |= weak and name == "doorward"
                 if given.tool != "sslyze":
                     say(f"testssl, {name}")
@@ -104,10 +104,27 @@ def judged(result, status) -> dict[str, tuple[str, bool]]:
     verdicts["ROBOT"] = (robot.lower().replace("_", " "), robot.startswith("NOT_VULNERABLE"))
     curves = [curve.name for curve in of("elliptic_curves").supported_curves]
     verdicts["curves"] = (", ".join(curves), not {"prime192v1", "secp224r1", "secp160k1"} & set(curves))
-    resumed = of("session_resumption")
-    tickets = resumed.tls_ticket_resumption_result.name.lower().replace("_", " ")
-    verdicts["resumption with tickets, TLS 1.2"] = (tickets, True)
+    by_id = of("session_resumption").session_id_resumption_result.name.lower().replace("_", " ")
+    verdicts["resumption with session ids, TLS 1.2"] = (by_id, "fully" in by_id)
     return verdicts
+
+
+def resumed(port: int, rows: list[list[str]], name: str) -> bool:
+    """Adds a row for each version: whether openssl goes on with an earlier session; whether one does not.
+
+    sslyze calls tickets unsupported as soon as a server gives a new one with the resumed session, which is what
+    RFC 5077, 3.3 and RFC 8446, 4.6.1 provide for and what keeps them from being followed from visit to visit."""
+    session, weak = RUN / "openssl.session", False
+    for version, flag in (("TLS 1.2", "-tls1_2"), ("TLS 1.3", "-tls1_3")):
+        session.unlink(missing_ok=True)
+        for way in ("-sess_out", "-sess_in"):
+            command = ["openssl", "s_client", "-connect", f"{HOST}:{port}", flag, way, str(session), "-ign_eof"]
+            request = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+            done = subprocess.run(command, input=request, capture_output=True, text=True, timeout=30)
+        found = "yes" if "Reused, " in done.stdout else "no"
+        weak |= found == "no"
+        rows.append([name, "openssl", f"resumption with tickets, {version}", found, "good" if found == "yes" else "**weak**"])
+    return weak
 
 
 def modern(suite: str) -> bool:
