@@ -18,6 +18,7 @@ PAUSE_SECONDS = 0.04
 #: Later than this is no service.
 PATIENCE_SECONDS = 10
 BODY_BYTES = 1000
+PATH = f"/bytes/{BODY_BYTES}"
 
 
 class Record:
@@ -48,7 +49,7 @@ def over_tcp(port: int, secure: bool, over: threading.Event, record: Record) -> 
         connection = kept if number % 2 else connect()
         begin = time.monotonic()
         try:
-            connection.request("GET", f"/bytes/{BODY_BYTES}")
+            connection.request("GET", PATH)
             answer = connection.getresponse()
             body = answer.read()
             if answer.status != 200 or len(body) != BODY_BYTES:
@@ -63,18 +64,31 @@ def over_tcp(port: int, secure: bool, over: threading.Event, record: Record) -> 
 
 
 async def over_quic(port: int, over: threading.Event, record: Record) -> None:
-    from .quic import ask
+    from .quic import connected
 
-    while not over.is_set():
+    async def ask(client) -> None:
         begin = time.monotonic()
         try:
-            status, body = await asyncio.wait_for(ask(port, f"/bytes/{BODY_BYTES}"), PATIENCE_SECONDS)
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                if client is None:
+                    async with connected(port) as fresh:
+                        status, body = await fresh.ask(PATH)
+                        took = time.monotonic() - begin
+                else:
+                    status, body = await client.ask(PATH)
+                    took = time.monotonic() - begin
             if status != "200" or len(body) != BODY_BYTES:
                 raise ConnectionError(f"status {status}, {len(body)} bytes")
-            record.times.append(time.monotonic() - begin)
+            record.times.append(took)
         except (OSError, TimeoutError) as error:
             record.faults.append(repr(error))
-        await asyncio.sleep(PAUSE_SECONDS * 5)
+
+    async with connected(port) as kept:
+        while not over.is_set():
+            await ask(kept)
+            await asyncio.sleep(PAUSE_SECONDS)
+            await ask(None)
+            await asyncio.sleep(PAUSE_SECONDS)
 
 
 def main() -> None:

@@ -260,6 +260,8 @@ pub(crate) struct WorkerMetrics {
     pub(crate) refused_per_client: Counter,
     /// Clients of QUIC that had to show first that their address is their own.
     pub(crate) retries: Counter,
+    /// Their first packets that were not looked at.
+    pub(crate) first_packets_lost: Counter,
     /// Connections that were ended for a flood, by its kind.
     pub(crate) floods: [Counter; Flood::ALL.len()],
     /// Handshakes of TLS that succeeded: of TLS 1.2 and 1.3, in full and resumed.
@@ -288,6 +290,7 @@ impl Default for WorkerMetrics {
             refused_total: Counter::default(),
             refused_per_client: Counter::default(),
             retries: Counter::default(),
+            first_packets_lost: Counter::default(),
             floods: Default::default(),
             handshakes: Default::default(),
             handshake_failures: Default::default(),

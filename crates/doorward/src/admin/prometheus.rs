@@ -82,6 +82,9 @@ fn connections(out: &mut String, metrics: &Metrics) {
     let name = "doorward_quic_retries_total";
     family(out, name, "counter", "Clients of QUIC that had to show their address first.");
     line(out, name, &[], sum(|worker| &worker.retries));
+    let name = "doorward_quic_first_packets_lost_total";
+    family(out, name, "counter", "First packets of QUIC that were not looked at, being too many.");
+    line(out, name, &[], sum(|worker| &worker.first_packets_lost));
     let name = "doorward_client_floods_total";
     family(
         out,

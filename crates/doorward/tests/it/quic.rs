@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream, VarInt};
@@ -138,9 +138,9 @@ impl Quic {
     }
 
     /// Keeps the client from doing anything, until the sender is dropped.
-    pub(crate) fn pause(&self) -> std::sync::mpsc::Sender<()> {
-        let (paused, over) = std::sync::mpsc::channel();
-        let (begun, beginning) = std::sync::mpsc::channel();
+    pub(crate) fn pause(&self) -> mpsc::Sender<()> {
+        let (paused, over) = mpsc::channel();
+        let (begun, beginning) = mpsc::channel();
         self.runtime.spawn(async move {
             begun.send(()).expect("somebody waits for it");
             let _ = over.recv();
@@ -223,6 +223,27 @@ fn config(wants: Wants) -> ClientConfig {
     let tls = wants.protocols(&["h3"]).into_config();
     let crypto = QuicClientConfig::try_from(tls).expect("it has what QUIC needs");
     ClientConfig::new(Arc::new(crypto))
+}
+
+/// Lets a client begin, by itself; it tells how that went.
+pub(crate) fn begin(
+    address: SocketAddr,
+    trusted: &Made,
+) -> mpsc::Receiver<Result<(), ConnectionError>> {
+    let (tell, told) = mpsc::channel();
+    let config = config(Wants::trusting(&[trusted]));
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(async {
+            let mut endpoint =
+                Endpoint::client(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a socket");
+            endpoint.set_default_client_config(config);
+            let connecting = endpoint.connect(address, "localhost").expect("a client");
+            // Nobody may wait for it any more.
+            let _ = tell.send(connecting.await.map(drop));
+        });
+    });
+    told
 }
 
 /// The first packets of so many clients.

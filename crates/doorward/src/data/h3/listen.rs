@@ -1,6 +1,7 @@
 //! Greets clients of HTTP/3, within the limits.
 
 use std::cell::RefCell;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use tokio::sync::watch;
 
 use super::server;
 use crate::data::listen::{self, Listener, PerClient};
-use crate::data::quic::{Arrivals, Crossing, Endpoint, Newcomer, terms};
+use crate::data::quic::{self, Arrivals, Crossing, Endpoint, Newcomer, terms};
 use crate::data::worker::Worker;
 use crate::observe::log;
 
@@ -39,9 +40,6 @@ pub(crate) async fn accept(
 ) {
     let Place { socket, crossing, arrivals } = place;
     let address = listener.address;
-    let complain = move |error| {
-        log::error("listen", format!("cannot receive on {address} (UDP): {error}"));
-    };
     let index = worker.index;
     let host = Host { worker, listener, crossing, per_client, terms: RefCell::default() };
     // A reload opens sockets first; the certificates come with the snapshot behind them.
@@ -54,10 +52,7 @@ pub(crate) async fn accept(
         endpoint.map_err(|error| error.to_string())
     });
     match endpoint {
-        Ok(endpoint) => {
-            let greet = |endpoint: &Rc<Endpoint>, newcomer| host.greet(endpoint, newcomer);
-            endpoint.run(arrivals, stop, greet, complain).await;
-        }
+        Ok(endpoint) => endpoint.run(arrivals, stop, &host).await,
         Err(error) => log::error("listen", format!("no HTTP/3 on {address}: {error}")),
     }
 }
@@ -72,7 +67,7 @@ struct Host {
     terms: RefCell<Option<(u64, Arc<ServerConfig>)>>,
 }
 
-impl Host {
+impl quic::Host for Host {
     fn greet(&self, endpoint: &Rc<Endpoint>, newcomer: Newcomer) {
         let counters = self.worker.counters();
         let unproven = endpoint.unproven();
@@ -102,6 +97,17 @@ impl Host {
         tokio::task::spawn_local(server::run(worker, listener, link, open));
     }
 
+    fn lose(&self) {
+        self.worker.counters().first_packets_lost.add(1);
+    }
+
+    fn complain(&self, error: io::Error) {
+        let address = self.listener.address;
+        log::error("listen", format!("cannot receive on {address} (UDP): {error}"));
+    }
+}
+
+impl Host {
     /// The terms for clients that come now, if there are certificates.
     fn terms(&self) -> Option<Result<Arc<ServerConfig>, String>> {
         let snapshot = self.worker.pin();

@@ -32,6 +32,18 @@ pub(crate) struct Arrival {
     pub(super) data: BytesMut,
 }
 
+/// Whom a datagram is for.
+pub(super) enum Whose<'a> {
+    /// A connection of the worker that received it, if any.
+    Own,
+    /// One of another worker.
+    Other(&'a mpsc::Sender<Arrival>),
+    /// One that is beginning: who sent it was told an id of ours, by an answer or a Retry.
+    Answered,
+    /// Nobody yet: its id is one that a client made up (RFC 9000, 7.2).
+    Newcomer,
+}
+
 /// What the workers of one listener have in common.
 #[derive(Clone)]
 pub(crate) struct Crossing {
@@ -74,13 +86,16 @@ impl Crossing {
         config
     }
 
-    /// The other worker than `own` whom a datagram concerns.
-    pub(super) fn other(&self, own: usize, datagram: &[u8]) -> Option<&mpsc::Sender<Arrival>> {
-        if self.workers.len() == 1 {
-            return None;
+    /// Whom a datagram that came to the worker `own` is for.
+    pub(super) fn whose(&self, own: usize, datagram: &[u8]) -> Whose<'_> {
+        let worker = destination(datagram).map(|id| self.worker(id));
+        let named = worker.and_then(|worker| Some((worker, self.workers.get(worker)?)));
+        match named {
+            Some((worker, other)) if worker != own => Whose::Other(other),
+            _ if goes_on(datagram) => Whose::Own,
+            Some(_) => Whose::Answered,
+            None => Whose::Newcomer,
         }
-        let worker = self.worker(destination(datagram)?);
-        self.workers.get(worker).filter(|_| worker != own)
     }
 
     /// The worker that `id` names. What is not one of ours names any.
@@ -123,6 +138,17 @@ fn destination(datagram: &[u8]) -> Option<[u8; CID_BYTES]> {
     id.first_chunk().copied()
 }
 
+/// Whether what comes in `datagram` cannot be the beginning of a connection: its header is short, or
+/// that of a Handshake packet (RFC 9000, 17.2.4). Nothing is computed for such a one without a
+/// connection.
+fn goes_on(datagram: &[u8]) -> bool {
+    match datagram {
+        [first, 0, 0, 0, 1, ..] if first & 0x80 != 0 => first & 0x30 == 0x20,
+        [first, ..] => first & 0x80 == 0,
+        [] => true,
+    }
+}
+
 /// Makes connection ids.
 struct Ids {
     crossing: Crossing,
@@ -152,6 +178,11 @@ impl ConnectionIdGenerator for Ids {
 mod tests {
     use super::*;
 
+    /// A datagram with a long header.
+    fn long(first: u8, id: &ConnectionId) -> Vec<u8> {
+        [&[first, 0, 0, 0, 1, CID_BYTES as u8], &id[..], &[0; 9]].concat()
+    }
+
     /// A datagram of a connection that goes on.
     fn short(id: &ConnectionId) -> Vec<u8> {
         [&[0x40], &id[..], b"and more"].concat()
@@ -161,17 +192,19 @@ mod tests {
     fn ids_name_their_worker_to_those_who_know_the_key() {
         let (crossing, arrivals) = Crossing::new(3);
         assert_eq!(arrivals.len(), 3);
-        let reached = |from: usize, datagram: &[u8]| {
-            let other = crossing.other(from, datagram)?;
-            crossing.workers.iter().position(|worker| worker.same_channel(other))
+        let reached = |from: usize, datagram: &[u8]| match crossing.whose(from, datagram) {
+            Whose::Own | Whose::Answered => Some(from),
+            Whose::Other(other) => {
+                crossing.workers.iter().position(|worker| worker.same_channel(other))
+            }
+            Whose::Newcomer => None,
         };
         for worker in 0..3 {
             let id = crossing.ids(worker).generate_cid();
-            let long = [&[0xe0, 0, 0, 0, 1, CID_BYTES as u8], &id[..], &[0; 9]].concat();
             for from in 0..3 {
-                let wanted = Some(worker).filter(|&worker| worker != from);
-                assert_eq!(reached(from, &short(&id)), wanted);
-                assert_eq!(reached(from, &long), wanted);
+                assert_eq!(reached(from, &short(&id)), Some(worker));
+                assert_eq!(reached(from, &long(0xc0, &id)), Some(worker));
+                assert_eq!(reached(from, &long(0xe0, &id)), Some(worker));
             }
             assert!(crossing.ids(worker).validate(&id).is_ok());
             assert!(crossing.ids(worker + 1).validate(&id).is_err());
@@ -179,16 +212,42 @@ mod tests {
         let (others, _arrivals) = Crossing::new(3);
         let strange = (0..100).filter(|_| {
             let id = others.ids(1).generate_cid();
-            crossing.other(0, &short(&id)).is_some()
+            matches!(crossing.whose(0, &short(&id)), Whose::Other(_))
+                || !matches!(crossing.whose(0, &long(0xc0, &id)), Whose::Newcomer)
         });
         assert!(strange.count() < 5, "another key is another alphabet");
     }
 
     #[test]
-    fn what_is_too_short_concerns_nobody() {
+    fn what_may_begin_a_connection_is_told_from_what_goes_on() {
+        let (crossing, _arrivals) = Crossing::new(1);
+        let id = crossing.ids(0).generate_cid();
+        let made_up = ConnectionId::new(b"8 bytes!");
+        let told = |datagram: &[u8]| match crossing.whose(0, datagram) {
+            Whose::Own => "own",
+            Whose::Other(_) => "another's",
+            Whose::Answered => "answered",
+            Whose::Newcomer => "newcomer",
+        };
+        assert_eq!(told(&short(&id)), "own");
+        assert_eq!(told(&short(&made_up)), "own");
+        let (initial, early, handshake) = (0xc0, 0xd0, 0xe0);
+        assert_eq!(told(&long(initial, &id)), "answered");
+        assert_eq!(told(&long(initial, &made_up)), "newcomer");
+        assert_eq!(told(&long(early, &made_up)), "newcomer");
+        assert_eq!(told(&long(handshake, &id)), "own");
+        // Another version may call its kinds of packets otherwise.
+        assert_eq!(told(&[&[handshake, 0, 0, 0, 2, 1], &[7; 20][..]].concat()), "newcomer");
+        assert_eq!(told(b"\xc0"), "newcomer");
+        assert_eq!(told(b"\x40"), "own");
+        assert_eq!(told(b""), "own");
+    }
+
+    #[test]
+    fn what_is_too_short_concerns_no_other() {
         let (crossing, _arrivals) = Crossing::new(2);
         for datagram in [&b""[..], b"\x40", b"\x40123456789", b"\xe0\0\0\0\x01\x0a12345"] {
-            assert!(crossing.other(0, datagram).is_none());
+            assert!(!matches!(crossing.whose(0, datagram), Whose::Other(_)));
         }
     }
 }

@@ -17,18 +17,44 @@ use quinn_proto::{
 };
 use tokio::sync::watch;
 
-use super::cross::{Arrival, Arrivals, Crossing};
+use super::beginnings::Beginnings;
+use super::cross::{Arrival, Arrivals, Crossing, Whose};
 use super::link::Link;
 use super::socket::{Room, Socket};
 
 /// A client that wants a connection.
 pub(crate) type Newcomer = Incoming;
 
-/// How many messages are received before the connections that they are for get their turn.
-const MESSAGES_A_TURN: usize = 64;
+/// How many datagrams are received before the connections that they are for get their turn. It takes
+/// less than a millisecond.
+const DATAGRAMS_A_TURN: usize = 512;
+
+/// How long a worker deals with what may begin connections before others get their turn. Keys are made for each, and an
+/// answer: 20 us to ask for a proof of the address, and a signature where one gets a connection.
+const BEGINNINGS_A_TURN: Duration = Duration::from_millis(1);
 
 /// Pause after receiving failed for want of memory.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// Who decides about clients, and is told of what goes wrong.
+pub(crate) trait Host {
+    /// A client wants a connection: give it one, or say what it hears instead.
+    fn greet(&self, endpoint: &Rc<Endpoint>, newcomer: Newcomer);
+
+    /// There were too many of those, and one was lost unseen.
+    fn lose(&self);
+
+    /// Nothing can be received for now.
+    fn complain(&self, error: io::Error);
+}
+
+/// How a turn of an endpoint ended, if it does not wait for anything.
+enum Turn {
+    /// More is there already: others have waited long enough.
+    More,
+    /// Nothing is left to do.
+    Over,
+}
 
 /// One socket, and the connections that began on it.
 pub(crate) struct Endpoint {
@@ -43,6 +69,8 @@ pub(crate) struct Endpoint {
     pub(super) unproven: Cell<usize>,
     /// Whether no more connections are welcome.
     stopped: Cell<bool>,
+    /// What may begin connections, and waits.
+    beginnings: RefCell<Beginnings>,
     /// Connections that wait until the kernel takes more.
     blocked: RefCell<Vec<Rc<Link>>>,
     waker: RefCell<Waker>,
@@ -74,97 +102,134 @@ impl Endpoint {
             open: Cell::new(0),
             unproven: Cell::new(0),
             stopped: Cell::new(false),
+            beginnings: RefCell::default(),
             blocked: RefCell::default(),
             waker: RefCell::new(Waker::noop().clone()),
             out: RefCell::default(),
         }))
     }
 
-    /// Receives until `stop` says so and the last connection has ended. Each client that wants a
-    /// connection is given to `greet`, what
-    /// goes wrong to `complain`.
+    /// Receives until `stop` says so and the last connection has ended.
     pub(crate) async fn run(
         self: Rc<Self>,
         mut arrivals: Arrivals,
         mut stop: watch::Receiver<bool>,
-        greet: impl Fn(&Rc<Self>, Newcomer),
-        complain: impl Fn(io::Error),
+        host: &impl Host,
     ) {
         let mut room = Room::default();
         loop {
             let turn = tokio::select! {
                 biased;
-                turn = poll_fn(|cx| self.poll_turn(cx, &mut room, &mut arrivals, &greet)) => turn,
                 _ = stop.wait_for(|&stop| stop), if !self.stopped.get() => {
                     self.leave();
                     continue;
                 }
+                turn = poll_fn(|cx| self.poll_turn(cx, &mut room, &mut arrivals, host)) => turn,
             };
             match turn {
-                Ok(()) => return,
+                Ok(Turn::Over) => return,
+                // Waking oneself would be too soon: it is not before all who are awake had their
+                // turn, but it is before the sockets are looked at.
+                Ok(Turn::More) => tokio::task::yield_now().await,
                 Err(error) => {
-                    complain(error);
+                    host.complain(error);
                     tokio::time::sleep(PAUSE).await;
                 }
             }
         }
     }
 
-    /// Ready when nothing is left to do.
     fn poll_turn(
         self: &Rc<Self>,
         cx: &mut Context<'_>,
         room: &mut Room,
         arrivals: &mut Arrivals,
-        greet: &impl Fn(&Rc<Self>, Newcomer),
-    ) -> Poll<io::Result<()>> {
+        host: &impl Host,
+    ) -> Poll<io::Result<Turn>> {
         self.waker.borrow_mut().clone_from(cx.waker());
         let now = Instant::now();
-        while let Poll::Ready(Some(arrival)) = arrivals.poll_recv(cx) {
-            self.receive(now, arrival, greet);
-        }
-        let mut left = MESSAGES_A_TURN;
-        while let Poll::Ready(received) = self.socket.poll_receive(cx, room) {
-            let messages = match received {
-                Ok(messages) => messages,
-                // What a client's system sent back because it knows no such port.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => continue,
-                Err(error) => return Poll::Ready(Err(error)),
-            };
-            for (meta, ecn, datagram) in room.datagrams(messages) {
-                let data = BytesMut::from(datagram);
-                let arrival = Arrival { remote: meta.addr, local: meta.dst_ip, ecn, data };
-                match self.crossing.other(self.worker, datagram) {
-                    // A full queue loses datagrams, here as anywhere.
-                    Some(other) => drop(other.try_send(arrival)),
-                    None => self.receive(now, arrival, greet),
-                }
-            }
-            left = left.saturating_sub(messages);
-            if left == 0 {
-                // Others have waited long enough.
-                cx.waker().wake_by_ref();
-                break;
-            }
-        }
+        let is_full = self.receive_all(cx, now, room, arrivals, host)?;
+        let waits = self.begin_some(now, host);
         if !self.blocked.borrow().is_empty() && self.socket.poll_writable(cx).is_ready() {
             for link in self.blocked.take() {
                 link.wake();
             }
         }
-        match self.stopped.get() && self.open.get() == 0 {
-            true => Poll::Ready(Ok(())),
+        if self.stopped.get() && self.open.get() == 0 {
+            return Poll::Ready(Ok(Turn::Over));
+        }
+        match is_full || waits {
+            true => Poll::Ready(Ok(Turn::More)),
             false => Poll::Pending,
         }
     }
 
-    /// Hands one datagram to its connection.
-    fn receive(
+    /// Receives what is there, and hands it to its connections or lets it wait. True if there may be
+    /// more than fits into one turn.
+    fn receive_all(
         self: &Rc<Self>,
+        cx: &mut Context<'_>,
         now: Instant,
-        arrival: Arrival,
-        greet: &impl Fn(&Rc<Self>, Newcomer),
-    ) {
+        room: &mut Room,
+        arrivals: &mut Arrivals,
+        host: &impl Host,
+    ) -> io::Result<bool> {
+        let mut left = DATAGRAMS_A_TURN;
+        while left > 0
+            && let Poll::Ready(Some(arrival)) = arrivals.poll_recv(cx)
+        {
+            left -= 1;
+            self.sort(now, arrival, host);
+        }
+        while left > 0 {
+            let Poll::Ready(received) = self.socket.poll_receive(cx, room) else {
+                return Ok(false);
+            };
+            let messages = match received {
+                Ok(messages) => messages,
+                // What a client's system sent back because it knows no such port.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => continue,
+                Err(error) => return Err(error),
+            };
+            for (meta, ecn, datagram) in room.datagrams(messages) {
+                left = left.saturating_sub(1);
+                let (remote, local) = (meta.addr, meta.dst_ip);
+                let data = BytesMut::from(datagram);
+                self.sort(now, Arrival { remote, local, ecn, data }, host);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Hands `arrival` to whom it is for, or lets it wait.
+    fn sort(self: &Rc<Self>, now: Instant, arrival: Arrival, host: &impl Host) {
+        let is_answered = match self.crossing.whose(self.worker, &arrival.data) {
+            Whose::Own => return self.receive(now, arrival, host),
+            // A full queue loses datagrams, here as anywhere.
+            Whose::Other(other) => return drop(other.try_send(arrival)),
+            Whose::Answered => true,
+            Whose::Newcomer => false,
+        };
+        if !self.beginnings.borrow_mut().push(arrival, is_answered) {
+            host.lose();
+        }
+    }
+
+    /// Begins some connections, or says why not. True if more wait for it.
+    fn begin_some(self: &Rc<Self>, now: Instant, host: &impl Host) -> bool {
+        let begun = Instant::now();
+        loop {
+            let arrival = self.beginnings.borrow_mut().pop();
+            let Some(arrival) = arrival else { return false };
+            self.receive(now, arrival, host);
+            if begun.elapsed() >= BEGINNINGS_A_TURN {
+                return !self.beginnings.borrow().is_empty();
+            }
+        }
+    }
+
+    /// Hands one datagram to its connection.
+    fn receive(self: &Rc<Self>, now: Instant, arrival: Arrival, host: &impl Host) {
         let Arrival { remote, local, ecn, data } = arrival;
         let mut out = self.out.borrow_mut();
         out.clear();
@@ -186,7 +251,7 @@ impl Endpoint {
             }
             Some(DatagramEvent::NewConnection(newcomer)) => {
                 drop(out);
-                greet(self, newcomer);
+                host.greet(self, newcomer);
             }
         }
     }

@@ -1,5 +1,6 @@
 //! HTTP/3: what a client says in frames over QUIC, what a service hears in lines, and back.
 
+mod beginnings;
 mod connection;
 mod floods;
 mod messages;
