@@ -1,4 +1,4 @@
-"""A service of gRPC, made with grpcio: python3 -m kit.callee PORT
+"""A service of gRPC, made with grpcio: python3 -m kit.callee PORT SECURE_PORT CERT KEY
 
 Messages are plain bytes. What a call is to do stands in its metadata:
 want-status, want-message   the status it ends with
@@ -13,10 +13,12 @@ import sys
 import threading
 import time
 from concurrent import futures
+from pathlib import Path
 
 import grpc
+from harness.certificate import certificate
 
-from . import HERE, HOST
+from . import HERE, HOST, RUN
 from .ports import free_port
 from .process import Process
 
@@ -31,8 +33,10 @@ COMPRESSIONS = {"gzip": grpc.Compression.Gzip, "deflate": grpc.Compression.Defla
 
 class Callee(Process):
     def __init__(self, port: int | None = None, name: str = "callee"):
-        port = port or free_port()
-        super().__init__(name, [sys.executable, "-m", "kit.callee", str(port)], port, PYTHONPATH=str(HERE))
+        port, self.secure_port, made = port or free_port(), free_port(), certificate(RUN / "service")
+        words = [str(port), str(self.secure_port), str(made.cert), str(made.key)]
+        super().__init__(name, [sys.executable, "-m", "kit.callee", *words], port, PYTHONPATH=str(HERE))
+        self.tls_lines = f'tls = {{ roots = "{made.cert}" }}'
 
 
 class Calls(grpc.GenericRpcHandler):
@@ -161,8 +165,12 @@ def main() -> None:
     asked = health.HealthServicer()
     asked.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(asked, server)
-    if not server.add_insecure_port(f"{HOST}:{sys.argv[1]}"):
-        sys.exit(f"port {sys.argv[1]} is taken")
+    port, secure_port, cert, key = sys.argv[1:]
+    pair = Path(key).read_bytes(), Path(cert).read_bytes()
+    if not server.add_insecure_port(f"{HOST}:{port}"):
+        sys.exit(f"port {port} is taken")
+    if not server.add_secure_port(f"{HOST}:{secure_port}", grpc.ssl_server_credentials([pair])):
+        sys.exit(f"port {secure_port} is taken")
     server.start()
     server.wait_for_termination()
 

@@ -1,7 +1,8 @@
 """Autobahn's WebSocket cases (run by kosoku) to a server directly, and through a proxy in every way.
 
 No result may be worse than without the proxy. The ways: HTTP/1.1, TLS, and extended CONNECT over HTTP/2
-with and without TLS, for which kit/bridge.py stands between the tool and the proxy. Cases 12 and 13
+with and without TLS, for which kit/bridge.py stands between the tool and the proxy; and HTTP/1.1 to
+Doorward, which calls the server by TLS. Cases 12 and 13
 (compression; minutes) only with --all."""
 
 import argparse
@@ -17,7 +18,7 @@ from kit.front import chosen, front
 from kit.outcome import Outcome, Table, say
 
 PACKAGES = ("kosoku", "h2", "websockets")
-WAYS = ("h1", "tls", "h2", "h2-tls")
+WAYS = ("h1", "tls", "h2", "h2-tls", "h1-to-tls")
 COMPRESSION = ("12.*", "13.*")
 #: Peers that have no extended CONNECT; Envoy has it, but asks the service without a Sec-WebSocket-Key.
 NO_EXTENDED_CONNECT = ("nginx", "caddy", "envoy")
@@ -46,23 +47,24 @@ def run(given: argparse.Namespace) -> Outcome:
         alone = cases(echo.port, given, given.case)
         rows.append(row("nobody", "-", alone, {}))
         for name in chosen(given):
-            plain_only = all(way in ("h1", "h2") for way in given.way)
-            with front(name, echo.port, given, plain_only=plain_only) as proxy:
-                for way in given.way:
-                    if way.startswith("h2") and name in NO_EXTENDED_CONNECT:
-                        continue
-                    say(f"autobahn, {name}, {way}")
-                    if way == "h1":
+            plain_only = all(way in ("h1", "h2", "h1-to-tls") for way in given.way)
+            for way in given.way:
+                if (way.startswith("h2") and name in NO_EXTENDED_CONNECT) or (way == "h1-to-tls" and name != "doorward"):
+                    continue
+                say(f"autobahn, {name}, {way}")
+                port, lines = (echo.secure_port, echo.tls_lines) if way == "h1-to-tls" else (echo.port, "")
+                with front(name, port, given, lines, plain_only=plain_only) as proxy:
+                    if way.startswith("h1"):
                         worse, found = compared(proxy.plain_port, echo.port, given, alone)
                     else:
                         target = proxy.prior_port if way == "h2" else proxy.secure_port
                         with Bridge(way, target) as bridge:
                             worse, found = compared(bridge.port, echo.port, given, alone)
-                    rows.append(row(name, way, found, worse))
-                    if worse:
-                        shown = [": ".join(item) for item in worse.items()][:SHOWN_MAX]
-                        notes.append(f"{name}, {way}, worse: " + "; ".join(shown))
-                    outcome.failed |= bool(worse) and name == "doorward"
+                rows.append(row(name, way, found, worse))
+                if worse:
+                    shown = [": ".join(item) for item in worse.items()][:SHOWN_MAX]
+                    notes.append(f"{name}, {way}, worse: " + "; ".join(shown))
+                outcome.failed |= bool(worse) and name == "doorward"
     header = ["through", "way", "cases", "ok", "informational", "not strict", "failed", "worse than without"]
     outcome.tables.append(Table("Autobahn's WebSocket cases", header, rows, notes))
     return outcome

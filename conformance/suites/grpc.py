@@ -86,15 +86,19 @@ def run(given: argparse.Namespace) -> Outcome:
             if name != "doorward":
                 raise Failure("the peers of bench/ speak HTTP/1.1 to services, and no gRPC")
             plain_only = given.listener == "plain"
-            with front(name, callee.port, given, SERVICE_LINES, plain_only, route=ROUTE_LINES) as proxy:
-                listeners = ("plain", "tls") if given.listener == "both" else (given.listener,)
-                for listener in listeners:
-                    secure = listener == "tls"
-                    port = proxy.secure_port if secure else proxy.plain_port
-                    way = Way(f"{name}, {listener}", port, callee, proxy.certificate if secure else None)
-                    outcome.failed |= play(way, picked, rows, notes)
-                    if not proxy.is_running():
-                        raise Failure(f"{name} ended: {proxy.last_words()}")
+            # As a service that is called by TLS, the same; one listener shows enough.
+            for lines, port, add in ((SERVICE_LINES, callee.port, ""),
+                                     (f"{SERVICE_LINES}\n{callee.tls_lines}", callee.secure_port, ", service by TLS")):  # fmt: skip
+                with front(name, port, given, lines, plain_only, route=ROUTE_LINES) as proxy:
+                    listeners = ("plain", "tls") if given.listener == "both" and not add else (given.listener,)
+                    for listener in listeners:
+                        secure = listener != "plain"
+                        at = proxy.secure_port if secure else proxy.plain_port
+                        shown = f"{name}, {'tls' if secure else 'plain'}{add}"
+                        way = Way(shown, at, callee, proxy.certificate if secure else None)
+                        outcome.failed |= play(way, picked, rows, notes)
+                        if not proxy.is_running():
+                            raise Failure(f"{name} ended: {proxy.last_words()}")
     outcome.tables.append(Table("gRPC", ["through", "cases", "pass"], rows, notes))
     return outcome
 
