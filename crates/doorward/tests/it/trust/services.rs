@@ -352,8 +352,11 @@ fn authorities_of_the_system_are_read_again_when_they_change() {
         Front::new(config(&ours.sign(&["127.0.0.1"]), None, &["http/1.1"]), service.address());
     let mut command = Door::command(&folder, &["run", "doorward.toml"]);
     command.env("SSL_CERT_FILE", folder.path().join("system.pem"));
-    let door =
-        Door::start_as(command, folder, &doors(&format!("https://{}", front.address), "tls = true"));
+    let door = Door::start_as(
+        command,
+        folder,
+        &doors(&format!("https://{}", front.address), "tls = true"),
+    );
     let mut client = door.connect();
     client.send(GET);
     assert!(client.read_response().starts_with("HTTP/1.1 502 "));
