@@ -3,13 +3,14 @@
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 
 from .found import Found
 
 CONNECTIONS = 4
 #: Frames between two looks at what comes back.
 BATCH = 64
-#: Behind so many connections that were never answered, it is the server that has a problem.
+#: Later than this a connection is no service.
 PATIENCE_SECONDS = 5
 CANCELLED = 0x10C
 EMPTY_DATA = b"\x00\x00"
@@ -61,16 +62,17 @@ def flood(piece: Callable):
         while time.monotonic() < until:
             begin = time.monotonic()
             try:
-                async with asyncio.timeout(PATIENCE_SECONDS):
-                    async with connected(port) as client:
-                        found.connections += 1
-                        while not client.ended and time.monotonic() < until:
-                            piece(client)
-                            client.transmit()
-                            await asyncio.sleep(0.001)
-                        if client.ended:
-                            found.ends[f"CLOSE {client.ended.error_code:#x}"] += 1
-                            found.longest = max(found.longest, time.monotonic() - begin)
+                async with AsyncExitStack() as stack:
+                    async with asyncio.timeout(PATIENCE_SECONDS):
+                        client = await stack.enter_async_context(connected(port))
+                    found.connections += 1
+                    while not client.ended and time.monotonic() < until:
+                        piece(client)
+                        client.transmit()
+                        await asyncio.sleep(0.001)
+                    if client.ended:
+                        found.ends[f"CLOSE {client.ended.error_code:#x}"] += 1
+                        found.longest = max(found.longest, time.monotonic() - begin)
             except (OSError, TimeoutError):
                 found.refused += 1
 
