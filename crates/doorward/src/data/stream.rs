@@ -95,6 +95,11 @@ impl Stream {
         either!(self, stream => stream.send_head(head, to, ends))
     }
 
+    /// Whether anything can be sent now.
+    pub(crate) fn has_room(&mut self) -> bool {
+        either!(self, stream => stream.has_room())
+    }
+
     /// How many of `wanted` bytes may be sent now; at least one.
     pub(crate) fn poll_room(
         &mut self,

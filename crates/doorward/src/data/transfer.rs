@@ -69,6 +69,10 @@ pub(crate) enum Broken {
 /// whole buffer.
 const COPIED_BYTES_MAX: usize = 4 * 1024;
 
+/// How much of a body is read while its stream has no room for any: perhaps it is the end, for which
+/// there always is. A client that takes nothing on hundreds of streams does not make us hold more.
+const UNTAKEN_BYTES_MAX: usize = 4 * 1024;
+
 /// Bytes that wait to be written: a head or chunk line, data, and what ends a chunk or the body.
 #[derive(Default)]
 struct Outgoing {
@@ -363,7 +367,13 @@ impl Transfer {
             self.wait = Wait::Read;
             let read = match from {
                 End::H1(side) if !side.incoming.is_empty() => Poll::Ready(Ok(())),
-                End::H1(side) => self.poll_read(side, cx),
+                End::H1(side) => {
+                    let is_taken = match to {
+                        End::Stream(stream) => stream.has_room(),
+                        _ => true,
+                    };
+                    self.poll_read(side, is_taken, cx)
+                }
                 End::Stream(stream) => self.poll_frames(stream, cx),
                 End::Cached(source) => self.poll_cached(source, cx),
                 End::Fetch(_) | End::Closed => return Poll::Ready(Err(Broken::Read)),
@@ -414,10 +424,18 @@ impl Transfer {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_read(&mut self, from: &mut Side, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        let mut buffer = if self.large { Buffer::large() } else { Buffer::small() };
+    /// `is_taken`: it can be written now.
+    fn poll_read(
+        &mut self,
+        from: &mut Side,
+        is_taken: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Broken>> {
+        let mut buffer = if self.large && is_taken { Buffer::large() } else { Buffer::small() };
         // More room than the body needs: only a short read tells that nothing is left to read.
-        let count = ready!(from.socket.poll_read(cx, &mut buffer)).map_err(|_| Broken::Read)?;
+        let bytes_max = if is_taken { buffer.len() } else { UNTAKEN_BYTES_MAX };
+        let read = ready!(from.socket.poll_read(cx, &mut buffer[..bytes_max]));
+        let count = read.map_err(|_| Broken::Read)?;
         self.progress += 1;
         if count == 0 {
             self.decoder.close().map_err(Broken::Malformed)?;

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use rules::flood::FrameGuard;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::turns::Turns;
 use crate::data::deadline::Deadlines;
 use crate::data::tls;
 use crate::data::transfer::Side;
@@ -25,6 +26,8 @@ pub(super) struct Meter {
     pub(super) no_certificate: Cell<bool>,
     /// Whether the other side stopped reading. It may have said why.
     pub(super) write_failed: Cell<bool>,
+    /// Which streams of a client go first.
+    pub(super) turns: Turns,
 }
 
 impl Meter {
@@ -43,6 +46,7 @@ impl Meter {
             read_at_ms: Cell::new(0),
             no_certificate: Cell::default(),
             write_failed: Cell::default(),
+            turns: Turns::default(),
         }
     }
 
@@ -68,10 +72,11 @@ impl Meter {
         }
     }
 
-    fn wrote(&self, written: &io::Result<usize>) {
+    fn wrote(&self, written: &Poll<io::Result<usize>>) {
         match written {
-            Ok(count) => self.sent(*count),
-            Err(_) => self.write_failed.set(true),
+            Poll::Ready(Ok(count)) => self.sent(*count),
+            Poll::Ready(Err(_)) => self.write_failed.set(true),
+            Poll::Pending => self.turns.fill(),
         }
     }
 
@@ -123,9 +128,9 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(self.side.borrow_mut().socket.poll_write(cx, bytes));
+        let written = self.side.borrow_mut().socket.poll_write(cx, bytes);
         self.meter.wrote(&written);
-        Poll::Ready(written)
+        written
     }
 
     fn poll_write_vectored(
@@ -133,9 +138,9 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(self.side.borrow_mut().socket.poll_write_vectored(cx, slices));
+        let written = self.side.borrow_mut().socket.poll_write_vectored(cx, slices);
         self.meter.wrote(&written);
-        Poll::Ready(written)
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -143,6 +148,7 @@ impl AsyncWrite for Io {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.meter.turns.drain();
         Poll::Ready(Ok(()))
     }
 

@@ -6,5 +6,6 @@ mod heads;
 mod io;
 pub(crate) mod server;
 mod stream;
+mod turns;
 
 pub(crate) use stream::Stream;

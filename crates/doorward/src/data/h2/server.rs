@@ -14,6 +14,7 @@ use rules::flood::{Flood, FrameGuard};
 use rules::forward::Peer;
 
 use super::io::{Io, Meter};
+use super::turns::Turn;
 use super::{Stream, heads};
 use crate::control::snapshot::Limits;
 use crate::data::connection::{After, Connection};
@@ -91,7 +92,7 @@ fn builder(limits: &Limits) -> Builder {
 async fn accept(
     connection: &mut Connection,
     limits: &Limits,
-    meter: &Meter,
+    meter: &Rc<Meter>,
     mut streams: Streams<Io, Piece>,
 ) -> After {
     let open_max = STREAMS_OPEN_FACTOR * limits.streams_max as usize;
@@ -106,6 +107,7 @@ async fn accept(
                 // They take their time to end: no new ones until then, but these go on.
                 streams.poll_closed(cx).map(|closed| closed.err().map(Err))
             };
+            meter.turns.settle(meter.now_ms(), cx);
             if let Some(flood) = meter.look(FrameGuard::over)
                 && !matches!(stage, Stage::Gone)
             {
@@ -134,6 +136,7 @@ async fn accept(
                     peer: connection.peer,
                     tls: connection.tls.clone(),
                     served: connection.served,
+                    turn: Turn::new(Rc::clone(meter), connection.served, request.headers()),
                     request,
                     respond,
                     _open: Open::new(Rc::clone(&open)),
@@ -213,6 +216,7 @@ pub(crate) struct Opened {
     peer: Peer,
     tls: Option<Rc<Secured>>,
     served: u64,
+    turn: Turn,
     request: Request<RecvStream>,
     respond: SendResponse<Piece>,
     /// Held as long as the stream is open.
@@ -221,10 +225,11 @@ pub(crate) struct Opened {
 
 impl Opened {
     async fn serve(self) {
-        let Self { worker, listener, peer, tls, served, request, respond, _open } = self;
+        let Self { worker, listener, peer, tls, served, turn, request, respond, _open } = self;
         let watch = Watch::new(Rc::clone(&worker.deadlines)).await;
         let (parts, recv) = request.into_parts();
-        let client = End::Stream(Box::new(stream::Stream::H2(Stream::of_client(recv, respond))));
+        let client =
+            End::Stream(Box::new(stream::Stream::H2(Stream::of_client(recv, respond, turn))));
         let mut stream = Connection { worker, listener, client, peer, tls, watch, served };
         serve_one(&mut stream, &Request::from_parts(parts, ())).await;
     }

@@ -10,6 +10,7 @@ use wire::{Fields, ResponseHead};
 
 use super::client::{Asked, Response};
 use super::heads;
+use super::turns::Turn;
 use crate::data::piece::Piece;
 use crate::data::stream::{Gone, Why};
 
@@ -26,6 +27,8 @@ pub(crate) struct Stream {
     done: bool,
     /// Towards a service: holds the place on its connection.
     asked: Option<Asked>,
+    /// Towards a client: whether others go first.
+    turn: Option<Turn>,
 }
 
 pub(super) enum Receiving {
@@ -42,8 +45,9 @@ enum Sending {
 
 impl Stream {
     /// A client's request, whose body comes from `recv`.
-    pub(super) fn of_client(recv: RecvStream, respond: SendResponse<Piece>) -> Self {
-        Self::new(Receiving::Body(recv), Sending::Head(respond), false)
+    pub(super) fn of_client(recv: RecvStream, respond: SendResponse<Piece>, turn: Turn) -> Self {
+        let stream = Self::new(Receiving::Body(recv), Sending::Head(respond), false);
+        Self { turn: Some(turn), ..stream }
     }
 
     /// A request to a service, whose head was sent; with `done` that was all.
@@ -57,7 +61,7 @@ impl Stream {
     }
 
     fn new(recv: Receiving, send: Sending, done: bool) -> Self {
-        Self { recv, send, unreleased_bytes: 0, left_bytes: None, done, asked: None }
+        Self { recv, send, unreleased_bytes: 0, left_bytes: None, done, asked: None, turn: None }
     }
 
     /// The head has come: what follows comes from `recv`.
@@ -134,6 +138,13 @@ impl Stream {
         Ok(())
     }
 
+    /// Whether anything can be sent now.
+    pub(crate) fn has_room(&mut self) -> bool {
+        let Sending::Body(send) = &mut self.send else { return false };
+        send.reserve_capacity(1);
+        send.capacity() > 0
+    }
+
     /// How many of `wanted` bytes may be sent now; at least one.
     pub(crate) fn poll_room(
         &mut self,
@@ -141,17 +152,25 @@ impl Stream {
         wanted: usize,
     ) -> Poll<Result<usize, Gone>> {
         let Sending::Body(send) = &mut self.send else { return Poll::Ready(Err(Gone)) };
+        if let Some(turn) = &mut self.turn {
+            ready!(turn.poll(cx));
+        }
         send.reserve_capacity(wanted);
-        loop {
+        let room = loop {
             let room = send.capacity();
             if room > 0 {
-                return Poll::Ready(Ok(room.min(wanted)));
+                break Poll::Ready(Ok(room.min(wanted)));
             }
-            match ready!(send.poll_capacity(cx)) {
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Poll::Ready(Err(Gone)),
+            match send.poll_capacity(cx) {
+                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Ready(Some(Err(_)) | None) => break Poll::Ready(Err(Gone)),
+                Poll::Pending => break Poll::Pending,
             }
+        };
+        if let Some(turn) = &mut self.turn {
+            turn.wait(room.is_pending());
         }
+        room
     }
 
     /// Sends `piece`, for which there is room. With `ends` nothing follows.

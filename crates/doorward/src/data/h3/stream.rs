@@ -288,6 +288,11 @@ impl Stream {
         self.talk.link.write(self.id, bytes, ends)
     }
 
+    /// Whether anything can be sent now.
+    pub(crate) fn has_room(&mut self) -> bool {
+        self.talk.link.is_flushed(self.id)
+    }
+
     /// How many of `wanted` bytes may be sent now; at least one.
     pub(crate) fn poll_room(
         &mut self,

@@ -302,11 +302,16 @@ impl Link {
         if self.is_lost() {
             return Poll::Ready(Err(Gone));
         }
-        if self.unsent.borrow().contains_key(&id) {
+        if !self.is_flushed(id) {
             self.wait(id, cx);
             return Poll::Pending;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Whether all that was written to stream `id` has been let through.
+    pub(crate) fn is_flushed(&self, id: StreamId) -> bool {
+        !self.unsent.borrow().contains_key(&id)
     }
 
     /// Whether the client wants nothing more of stream `id`.

@@ -3,5 +3,6 @@
 mod connection;
 mod floods;
 mod messages;
+mod priorities;
 mod services;
 mod tunnels;
