@@ -43,6 +43,10 @@ impl Tags {
         self.0.insert(tag.into());
     }
 
+    pub fn into_vec(self) -> Vec<String> {
+        self.0.into_iter().collect()
+    }
+
     /// Adds the tags of an answer that this one is made from.
     pub fn inherit(&mut self, headers: &HeaderMap) {
         let inherited = headers.get(TAGS).and_then(|value| value.to_str().ok()).unwrap_or_default();

@@ -111,7 +111,7 @@ async fn create(State(store): Archive, draft: Result<Json<Draft>, JsonRejection>
     let article = store.write(work).await??;
     let location = format!("/api/v1/articles/{}", article.card.id);
     let answer = Answer { status: StatusCode::CREATED, cache: NEVER, ..article_answer(&article) };
-    let mut changed = changed_tags(&article);
+    let mut changed = changed_tags(None, &article.card);
     changed.extend(["articles".to_owned(), "authors".to_owned()]);
     let mut response = answer.changed(&changed);
     response.headers_mut().extend(location.parse().ok().map(|value| (LOCATION, value)));
@@ -126,17 +126,17 @@ async fn replace(
     let Path(id) = id?;
     let draft = checked(draft?.0)?;
     let work = move |session: &Session<'_>| {
-        if !queries::author_exists(session, draft.author)? {
+        let Some(before) = queries::card_of(session, id)? else { return Ok(Err(Fault::Absent)) };
+        if draft.author != before.author.id && !queries::author_exists(session, draft.author)? {
             return Ok(Err(no_such_author()));
         }
-        if !queries::replace(session, id, &draft, OffsetDateTime::now_utc())? {
-            return Ok(Err(Fault::Absent));
-        }
-        Ok(queries::article(session, id)?.ok_or(Fault::Absent))
+        queries::replace(session, id, &draft, OffsetDateTime::now_utc())?;
+        let article = queries::article(session, id)?;
+        Ok(article.map(|article| (before, article)).ok_or(Fault::Absent))
     };
-    let article = store.write(work).await??;
+    let (before, article) = store.write(work).await??;
     let answer = Answer { cache: NEVER, ..article_answer(&article) };
-    Ok(answer.changed(&changed_tags(&article)))
+    Ok(answer.changed(&changed_tags(Some(&before), &article.card)))
 }
 
 async fn sections(State(store): Archive, headers: HeaderMap) -> Reply {
@@ -173,20 +173,44 @@ async fn author(
 
 fn article_answer(article: &Article) -> Answer {
     let mut tags = Tags::default();
-    tags.add(format!("section-{}", article.card.section));
+    // What is related is found by topics: another article of one of them may become it.
+    for topic in &article.card.tags {
+        tags.add(topic_tag(topic));
+    }
     tag_cards(&mut tags, &article.related);
     tag_cards(&mut tags, std::slice::from_ref(&article.card));
     Answer { cache: BRIEFLY, modified: Some(article.card.updated), tags, ..Answer::json(article) }
 }
 
-/// The tags of what shows `article`, or may from now on. What showed it before has the first one.
-fn changed_tags(article: &Article) -> Vec<String> {
-    let card = &article.card;
-    vec![
-        format!("article-{}", card.id),
-        format!("section-{}", card.section),
-        format!("author-{}", card.author.id),
-    ]
+/// The tags of all that a change made untrue, and of nothing else: each one too many is asked of the database
+/// again by every page that has it. What shows the article has its own tag; lists, counts and what is related
+/// change only with what they are made by.
+fn changed_tags(before: Option<&Card>, after: &Card) -> Vec<String> {
+    let mut tags = Tags::default();
+    tags.add(format!("article-{}", after.id));
+    let both = || before.into_iter().chain([after]);
+    if before.is_none_or(|before| before.section != after.section) {
+        both().for_each(|card| tags.add(format!("section-{}", card.section)));
+    }
+    if before.is_none_or(|before| before.author.id != after.author.id) {
+        both().for_each(|card| tags.add(format!("author-{}", card.author.id)));
+        // Sections tell how many authors they have.
+        tags.add(format!("section-{}", after.section));
+        tags.add("authors");
+    }
+    let old = before.map_or(&[][..], |before| &before.tags);
+    let gone = old.iter().filter(|topic| !after.tags.contains(topic));
+    let new = after.tags.iter().filter(|topic| !old.contains(topic));
+    gone.chain(new).for_each(|topic| tags.add(topic_tag(topic)));
+    tags.into_vec()
+}
+
+/// A topic as a tag, which has no blanks and no commas.
+fn topic_tag(topic: &str) -> String {
+    let letters = topic.chars().map(|letter| if letter.is_alphanumeric() { letter } else { '-' });
+    // Header fields have letters of ASCII.
+    let plain = letters.flat_map(char::escape_default).filter(|letter| !"\\{}".contains(*letter));
+    format!("topic-{}", plain.collect::<String>())
 }
 
 /// Tags an answer with every article that it shows, and tells when the youngest of them was changed.

@@ -74,10 +74,12 @@ pub fn popular(session: &Session<'_>, popular: &Popular, now: OffsetDateTime) ->
     )
 }
 
+pub fn card_of(session: &Session<'_>, id: u32) -> Result<Option<Card>> {
+    session.row(select_cards!("WHERE a.id = ?1"), [id], card)
+}
+
 pub fn article(session: &Session<'_>, id: u32) -> Result<Option<Article>> {
-    let Some(card) = session.row(select_cards!("WHERE a.id = ?1"), [id], card)? else {
-        return Ok(None);
-    };
+    let Some(card) = card_of(session, id)? else { return Ok(None) };
     let body = session
         .row("SELECT body FROM articles WHERE id = ?1", [id], |row| row.get(0))?
         .unwrap_or_default();
