@@ -1,5 +1,7 @@
 //! Many who ask at once for one answer.
 
+use rustix::process::{Resource, getrlimit, setrlimit};
+
 use super::{Kitchen, body, said, status};
 use crate::door::Wire;
 use crate::http::crlf;
@@ -43,6 +45,38 @@ fn one_fetch_serves_all_as_it_arrives() {
         assert_eq!(client.read_exact(5), b"world");
     }
     assert_eq!(body(&kitchen.hit("GET /a")), "helloworld");
+}
+
+/// How many clients ask at once: ten thousand, or what this process may have open beside all else.
+fn crowd() -> usize {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    let _ = setrlimit(Resource::Nofile, limit);
+    let files =
+        limit.current.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
+    files.saturating_sub(2_000).clamp(100, 10_000)
+}
+
+#[test]
+fn ten_thousand_who_ask_at_once_for_a_stale_page_are_one_request() {
+    let kitchen = Kitchen::new("{}");
+    // Stale when it comes, and worth to be asked for again.
+    kitchen.fetch("GET /a", "200 OK\nCache-Control: max-age=1\nAge: 5\nETag: \"1\"\n\nold");
+    let count = crowd();
+    let mut clients: Vec<Wire> = (0..count).map(|_| kitchen.ask("GET /a")).collect();
+    let mut service = kitchen.service.accept();
+    assert!(service.read_request().contains("\r\nIf-None-Match: \"1\"\r\n"));
+    // The service takes as long as it takes them all to come.
+    wait_for(&kitchen, count);
+    service.send(crlf(&said("200 OK\nCache-Control: max-age=60\nETag: \"2\"\n\nnew")));
+    let mut leaders = 0;
+    for client in &mut clients {
+        let response = client.read_response();
+        assert_eq!(body(&response), "new");
+        leaders += usize::from(!status(&response).contains("collapsed"));
+    }
+    assert_eq!(leaders, 1);
+    assert!(kitchen.is_quiet(), "the service was asked more than once");
 }
 
 #[test]
