@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use rules::RouteId;
+use rules::balance::TieResult;
 use rules::flood::Flood;
 use rules::grpc::Status;
 use rules::health::Suspicion;
@@ -185,6 +186,8 @@ pub(crate) struct ServiceShard {
     pub(crate) retries_denied: Counter,
     /// Requests that went to another tier or zone than the preferred one.
     pub(crate) spilled: Counter,
+    /// What became of sessions, by [`TieResult`].
+    pub(crate) ties: [Counter; TieResult::ALL.len()],
     /// Requests that were at its endpoints, summed up over all sweeps.
     pub(crate) running: Counter,
     /// Requests that wait for an instance to start, now.

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use rules::flood::Flood;
 
+use rules::balance::TieResult;
 use rules::grpc::Status;
 use rules::health::Suspicion;
 
@@ -272,6 +273,20 @@ fn standings(out: &mut String, services: &[Arc<Service>], now_ms: u64) {
     }
 }
 
+/// What became of sessions that have a place.
+fn ties(out: &mut String, services: &[Arc<Service>]) {
+    let name = "doorward_balance_sessions_total";
+    family(out, name, "counter", "Answers to sessions that stay at an endpoint, by what became.");
+    for service in services.iter().filter(|service| service.ties.is_some()) {
+        for result in TieResult::ALL {
+            let shards = service.metrics.shards.iter();
+            let count = shards.map(|shard| shard.ties[result as usize].read()).sum();
+            let labels = [("service", &*service.metrics.label), ("result", result.name())];
+            line(out, name, &labels, count);
+        }
+    }
+}
+
 /// How often endpoints were left alone, and why.
 fn ejections(out: &mut String, services: &[Arc<Service>]) {
     let name = "doorward_balance_ejections_total";
@@ -323,6 +338,7 @@ fn services(out: &mut String, metrics: &Metrics, snapshot: &Snapshot) {
         line(out, name, &[("service", &service.metrics.label)], count);
     }
     ejections(out, services);
+    ties(out, services);
     standings(out, services, metrics.now_ms());
     let name = "doorward_upstream_tls_handshakes_total";
     family(out, name, "counter", "Handshakes of TLS, by whether an earlier session went on.");

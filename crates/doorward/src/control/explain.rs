@@ -143,6 +143,10 @@ fn balance(trail: &mut Trail, service: &Service, endpoints: &[Seen], key: Option
     for seen in endpoints.iter().filter(|seen| seen.standing != Standing::Well) {
         trail.note("passed-over", format!("{} ({})", seen.address, seen.standing.name()));
     }
+    if let Some(sticky) = &service.sticky {
+        trail.note("cookie", sticky.cookie.to_string());
+        trail.record("sticky", "look", "who comes with a cookie of ours goes where it says");
+    }
     match balancer.pick(&loads, &Ask { key, ..Ask::default() }) {
         Some(pick) => {
             let Seen { address, rank, .. } = &endpoints[pick.at];

@@ -13,6 +13,7 @@ use super::endpoints::Told;
 use super::resolve::{Located, Resolved};
 use super::snapshot::{Address, Endpoint, Service, Times};
 use super::trust::{EndpointTls, ServiceTls};
+use crate::data::sticky::Ties;
 use crate::metrics::{
     ROUTES_LABELLED_MAX, RouteCounters, RouteMetrics, ServiceMetrics, TcpMetrics,
 };
@@ -93,6 +94,8 @@ pub(crate) struct Registry {
     next_service: usize,
     /// The newest generation of any service.
     generation: u64,
+    /// What cookies of services without a key of their own are signed with: of this process.
+    sticky_key: [u8; 32],
     /// Clock of the process, by which endpoints are young.
     started: Instant,
     tcp: HashMap<String, Arc<TcpMetrics>>,
@@ -111,6 +114,7 @@ impl Registry {
         Self {
             workers,
             started,
+            sticky_key: random_key(),
             next_service: 0,
             generation: 0,
             endpoints: HashMap::new(),
@@ -157,6 +161,8 @@ impl Registry {
                 (self.endpoint(&rules.name, address, &text, tls), rank)
             })
             .unzip();
+        let ties = rules.sticky.as_ref();
+        let ties = ties.map(|sticky| Ties::new(&rules.name, sticky, &self.sticky_key));
         let known = self.services.entry(rules.name.clone()).or_insert_with(|| {
             let index = self.next_service;
             self.next_service += 1;
@@ -180,6 +186,7 @@ impl Registry {
             is_started: matches!(rules.source, Source::Run(_)),
             endpoints: endpoints.into(),
             ranks: ranks.into(),
+            ties,
             zone: zone.map(Into::into),
             times: Times {
                 connect_ms: milliseconds(timeouts.connect),
@@ -329,6 +336,13 @@ fn located(located: Option<&Vec<Located>>, rank: &Rank) -> impl Iterator<Item = 
         let address = Address::Tcp(one.address);
         Site { address, text: one.text.to_string(), rank: own.within(rank) }
     })
+}
+
+/// A key that nobody else has.
+fn random_key() -> [u8; 32] {
+    let mut key = [0; 32];
+    aws_lc_rs::rand::fill(&mut key).expect("the system has randomness, or no TLS could be");
+    key
 }
 
 /// The host of an endpoint as it is written.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
+use config::Secret;
 use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -19,7 +20,7 @@ use super::endpoints::{Standing, Telling, Vain};
 use super::health::Checker;
 use super::listeners::{Listeners, Speaks};
 use super::load::{Compiled, Loaded, Loader};
-use super::model::{Config, Secret};
+use super::model::Config;
 use super::notify;
 use super::process::{EndpointsChanged, Supervision};
 use super::registry::{Found, Registry};

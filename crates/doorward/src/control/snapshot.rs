@@ -16,6 +16,7 @@ use super::acme::HttpAnswers;
 use super::certificates::Https;
 use super::health::{Findings, Standing};
 use super::trust::EndpointTls;
+use crate::data::sticky::Ties;
 use crate::metrics::{RouteCounters, ServiceMetrics, TcpMetrics};
 use crate::observe::access::AccessFormat;
 
@@ -86,6 +87,8 @@ pub(crate) struct Service {
     pub(crate) endpoints: Box<[Arc<Endpoint>]>,
     /// What each of them gets beside the others.
     pub(crate) ranks: Box<[Rank]>,
+    /// How sessions are tied to them, if they are.
+    pub(crate) ties: Option<Ties>,
     /// The zone that we are in.
     pub(crate) zone: Option<Box<str>>,
     pub(crate) times: Times,

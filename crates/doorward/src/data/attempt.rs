@@ -7,9 +7,9 @@ use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use rules::Fault;
-use rules::balance::{Ask, Outcome, is_failure};
+use rules::balance::{Ask, Bond, Outcome, is_failure};
 use rules::fault::Side as Doing;
-use rules::retry::{Facts, Failure, Verdict};
+use rules::retry::{Facts, Failure, Verdict, rest_ms};
 use rules::service::{HostField, Protocol};
 use wire::h1::{self, Framing, ToUpstream};
 use wire::{Known, Version};
@@ -17,6 +17,7 @@ use wire::{Known, Version};
 use super::balance::Attempt;
 use super::call::{self, Recoding};
 use super::connection::Connection;
+use super::drain;
 use super::end::{End, Speech};
 use super::h2::client::{self, Link};
 use super::limit;
@@ -53,6 +54,8 @@ struct Course {
     may_repeat: bool,
     /// What is to meet the same endpoint again.
     key: Option<u64>,
+    /// Where the client's session is, if sessions have a place.
+    bond: Option<Bond>,
     /// Whether an idle connection may be used.
     pooled: bool,
     /// What was sent of it before.
@@ -60,13 +63,16 @@ struct Course {
 }
 
 impl Course {
-    fn new(service: &Service, scratch: &Scratch) -> Self {
+    fn new(connection: &Connection, service: &Service, scratch: &Scratch) -> Self {
+        // What is fetched for all is nobody's session.
+        let ties = service.ties.as_ref().filter(|_| !matches!(connection.client, End::Fetch(_)));
         let hash = service.rules.policy.hash.as_ref();
         Self {
             tried: [0; TRIED_MAX],
             attempts: 0,
-            may_repeat: scratch.request.method.is_idempotent(),
+            may_repeat: scratch.request.method.is_idempotent() || has_key(service, scratch),
             key: hash.and_then(|by| by.key(&scratch.request, &scratch.cx)),
+            bond: ties.map(|ties| ties.read(scratch)),
             pooled: true,
             carried: None,
         }
@@ -95,7 +101,7 @@ pub(super) async fn send<'s>(
     let service = sending.service;
     let worker = Rc::clone(&connection.worker);
     worker.balances.arrive(service, scratch.cx.sent_ns);
-    let mut course = Course::new(service, scratch);
+    let mut course = Course::new(connection, service, scratch);
     let mut now_ns = scratch.cx.sent_ns;
     loop {
         let ask = Ask {
@@ -103,6 +109,7 @@ pub(super) async fn send<'s>(
             random: worker.draw(),
             tried: course.tried(),
             key: course.key,
+            sticky: course.bond.as_ref().and_then(Bond::endpoint),
             may_repeat: course.may_repeat,
             ..Ask::default()
         };
@@ -112,19 +119,31 @@ pub(super) async fn send<'s>(
         scratch.cx.note("endpoint", &endpoint.text);
         scratch.cx.record("balance", "pick", pick.why);
         course.note(pick.id);
+        if let Some(per_try_ms) = service.rules.policy.retry.per_try_ms {
+            connection.watch.begin_try(per_try_ms);
+        }
         let tried = try_once(connection, scratch, sending, endpoint, &mut course, slot).await;
         connection.watch.expect_nobody();
+        connection.watch.end_try();
         now_ns = worker.now_ns();
         let failure = match tried {
             Ok(()) => {
                 let status = scratch.response.status;
                 let failed = is_failure(status);
                 let outcome = if failed { Outcome::Failed } else { Outcome::Answered };
+                let at = attempt.at;
                 attempt.end(service, now_ns, outcome);
-                match failed {
-                    true => Failure::Status(status),
-                    false => return Ok((endpoint, now_ns)),
+                if let Some(rest_ms) = rest_ms(status, retry_after_ms(scratch)) {
+                    worker.balances.rest(service, at, now_ns, rest_ms);
+                    scratch.cx.record("upstream", "rest", "the endpoint asks to be left alone");
                 }
+                if !failed {
+                    if let Some((ties, bond)) = service.ties.as_ref().zip(course.bond.as_ref()) {
+                        ties.tie(connection, scratch, service, (bond, endpoint));
+                    }
+                    return Ok((endpoint, now_ns));
+                }
+                Failure::Status(status)
             }
             Err(fault) => {
                 scratch.cx.record("upstream", "failed", fault.reason());
@@ -146,8 +165,11 @@ pub(super) async fn send<'s>(
             return tried.map(|()| (endpoint, now_ns));
         };
         course.pooled = false;
-        if let Some(exchange) = slot.take() {
-            course.carried = Some(exchange.request);
+        if let Some(Exchange { side, request, .. }) = slot.take() {
+            course.carried = Some(request);
+            if let (End::H1(side), Failure::Status(_)) = (side, failure) {
+                drain::keep_if_whole(connection, scratch, service, endpoint, side).await;
+            }
         }
         if pause_ms > 0 {
             let was_read = match &course.carried {
@@ -159,6 +181,13 @@ pub(super) async fn send<'s>(
             now_ns = worker.now_ns();
         }
     }
+}
+
+/// Whether a key in the request makes sure that the service does it once.
+fn has_key(service: &Service, scratch: &Scratch) -> bool {
+    let name = service.rules.policy.retry.idempotency_key.as_ref();
+    let value = name.and_then(|name| scratch.request.fields.get_named(name));
+    value.is_some_and(|value| !value.is_empty())
 }
 
 /// What it means that none of the endpoints may be used.
@@ -260,8 +289,8 @@ fn judge(
     let facts = Facts {
         failure,
         attempts: u32::try_from(course.attempts).unwrap_or(u32::MAX),
-        is_idempotent: course.may_repeat,
-        has_idempotency_key: false,
+        is_idempotent: scratch.request.method.is_idempotent(),
+        has_idempotency_key: course.may_repeat,
         can_replay: exchange.is_none_or(|exchange| exchange.request.can_rewind()),
         is_other_left: course.tried().len() < service.endpoints.len(),
         retry_after_ms,

@@ -122,6 +122,12 @@ impl Balances {
         self.with(service, now_ns, |known, _| known.budget.live(now_ns));
     }
 
+    /// The endpoint at the place `at` is passed over for so long while others are there.
+    pub(crate) fn rest(&self, service: &Service, at: usize, now_ns: u64, rest_ms: u64) {
+        service.endpoints[at].rest_until(now_ns / 1_000_000 + rest_ms);
+        self.with(service, now_ns, |known, loads| known.renew(service, loads, now_ns));
+    }
+
     /// Whether one more attempt is within the budget of `service`; if so, it is taken.
     pub(crate) fn take_retry(&self, service: &Service, now_ns: u64) -> bool {
         let policy = &service.rules.policy.retry.budget;

@@ -118,7 +118,9 @@ impl Deadlines {
 pub(crate) struct Watch {
     deadlines: Rc<Deadlines>,
     index: usize,
-    /// No deadline is later than this, in milliseconds.
+    /// No deadline is later than this, in milliseconds: the limit, or that of one attempt.
+    latest_ms: Cell<u64>,
+    /// When all is over, in milliseconds.
     limit_ms: Cell<u64>,
     limit_of_client: Cell<bool>,
 }
@@ -150,7 +152,13 @@ impl Watch {
             }
         };
         deadlines.taken.notify_one();
-        Self { deadlines, index, limit_ms: Cell::new(NEVER), limit_of_client: Cell::new(false) }
+        Self {
+            deadlines,
+            index,
+            latest_ms: Cell::new(NEVER),
+            limit_ms: Cell::new(NEVER),
+            limit_of_client: Cell::new(false),
+        }
     }
 
     fn with<T>(&self, look: impl FnOnce(&Slot) -> T) -> T {
@@ -163,7 +171,7 @@ impl Watch {
 
     /// The deadline is `after_ms` from now; `u64::MAX` is none.
     pub(crate) fn set(&self, after_ms: u64) {
-        let at_ms = self.now_ms().saturating_add(after_ms).min(self.limit_ms.get());
+        let at_ms = self.now_ms().saturating_add(after_ms).min(self.latest_ms.get());
         self.with(|slot| {
             slot.at_ms.set(at_ms);
             slot.idle.set(false);
@@ -190,7 +198,19 @@ impl Watch {
     /// [`Watch::unlimit`]. It may be the client that says so.
     pub(crate) fn limit(&self, at_ms: u64, by_client: bool) {
         self.limit_ms.set(at_ms);
+        self.latest_ms.set(at_ms);
         self.limit_of_client.set(by_client);
+    }
+
+    /// From now on no deadline is later than `after_ms` from now, until [`Watch::end_try`].
+    pub(crate) fn begin_try(&self, after_ms: u64) {
+        let at_ms = self.now_ms().saturating_add(after_ms);
+        self.latest_ms.set(at_ms.min(self.limit_ms.get()));
+    }
+
+    /// Deadlines may be as late as the limit.
+    pub(crate) fn end_try(&self) {
+        self.latest_ms.set(self.limit_ms.get());
     }
 
     /// Whether it is the client that set the limit.
@@ -206,6 +226,7 @@ impl Watch {
     /// Deadlines may be as late as they like.
     pub(crate) fn unlimit(&self) {
         self.limit_ms.set(NEVER);
+        self.latest_ms.set(NEVER);
     }
 
     /// Whether it is the limit that is over.
@@ -271,6 +292,24 @@ mod tests {
         watch.unlimit();
         watch.set(1000);
         assert!(!watch.is_over() && !watch.is_limit_over());
+    }
+
+    #[tokio::test]
+    async fn an_attempt_has_a_limit_of_its_own() {
+        let deadlines = Rc::new(Deadlines::new(Instant::now()));
+        let watch = Watch::new(Rc::clone(&deadlines)).await;
+        let start_ms = deadlines.now_ms();
+        watch.limit(start_ms + 300, false);
+        watch.begin_try(100);
+        watch.set(1000);
+        deadlines.sweep(start_ms + 100);
+        assert!(watch.is_over() && !watch.is_limit_over());
+        watch.end_try();
+        watch.begin_try(1000);
+        watch.set(1000);
+        assert!(!watch.is_over());
+        deadlines.sweep(start_ms + 300);
+        assert!(watch.is_over() && watch.is_limit_over());
     }
 
     #[tokio::test]

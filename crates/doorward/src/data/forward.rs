@@ -185,7 +185,7 @@ async fn deliver(
 }
 
 /// Keeps the connection to `endpoint` for another request.
-fn keep(connection: &Connection, service: &Service, endpoint: &Endpoint, side: Side) {
+pub(super) fn keep(connection: &Connection, service: &Service, endpoint: &Endpoint, side: Side) {
     connection.worker.pools.put(
         endpoint.index,
         side,

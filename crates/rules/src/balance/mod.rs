@@ -19,7 +19,7 @@ pub use load::{Load, Loads, Outcome, is_failure};
 pub use pick::{Ask, Pick};
 pub use plan::Balancer;
 pub use ring::{Hasher, hash};
-pub use sticky::{Claim, MAC_BYTES, Sticky};
+pub use sticky::{Bond, Claim, MAC_BYTES, SameSite, Sticky, Tie, TieResult};
 
 /// How endpoints are chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -57,6 +57,10 @@ impl Balancer {
     /// Picks an endpoint; `None` if none may be used, or all have as much as they may have.
     #[inline]
     pub fn pick(&mut self, loads: &Loads, ask: &Ask<'_>) -> Option<Pick> {
+        // Nobody's session is a trial.
+        if let Some(at) = ask.sticky.and_then(|hash| self.stuck(hash, loads, ask)) {
+            return Some(self.chosen(at, "the client's cookie names it"));
+        }
         if !self.trials.is_empty()
             && let Some(at) = self.trial(loads, ask)
         {
@@ -66,9 +70,6 @@ impl Balancer {
             0 => return None,
             1 => (self.order[0], "it is the only one that may be used"),
             _ => {
-                if let Some(at) = ask.sticky.and_then(|hash| self.stuck(hash, loads, ask)) {
-                    return Some(self.chosen(at, "the client's cookie names it"));
-                }
                 if let Some((at, why)) = self.among_groups(loads, ask) {
                     return Some(self.chosen(at, why));
                 }

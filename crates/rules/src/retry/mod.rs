@@ -30,6 +30,10 @@ pub struct Policy {
     pub base_ms: u64,
     /// The longest pause.
     pub most_ms: u64,
+    /// How long one attempt may take to begin its answer, connecting included.
+    pub per_try_ms: Option<u64>,
+    /// The header, in lower case, that makes a request repeatable whatever its method.
+    pub idempotency_key: Option<Box<str>>,
     /// How much of a request's body is kept, so that it can be sent again.
     pub replay_bytes_max: usize,
     /// How many there may be.
@@ -51,6 +55,9 @@ impl Default for Policy {
             on_status: Box::new([502, 503, 504]),
             base_ms: 10,
             most_ms: 250,
+            per_try_ms: None,
+            // Only who runs the service can know that it heeds one.
+            idempotency_key: None,
             // Forms and JSON are smaller; uploads are not repeated.
             replay_bytes_max: 64 << 10,
             budget: BudgetPolicy::default(),
@@ -118,6 +125,18 @@ pub enum Verdict {
 /// The longest `Retry-After` that is waited for, instead of telling it to the client: clients with a
 /// person in front of them wait no longer.
 const RETRY_AFTER_MS_MAX: u64 = 1_000;
+
+/// The longest `Retry-After` for which an endpoint is left alone: one that is well again sooner must not
+/// wait for what it said in the worst moment.
+const REST_MS_MAX: u64 = 30_000;
+
+/// How long the endpoint is to be left alone that answered `status` and when to come again. 503 is about
+/// the endpoint; 429 is about the client, and says nothing of others.
+#[must_use]
+pub fn rest_ms(status: u16, retry_after_ms: Option<u64>) -> Option<u64> {
+    let after_ms = retry_after_ms.filter(|after_ms| status == 503 && *after_ms > 0)?;
+    Some(after_ms.min(REST_MS_MAX))
+}
 
 impl Policy {
     /// Whether the request may be sent again. The budget is to be asked after this, since asking is

@@ -157,3 +157,13 @@ fn a_percentile_is_known_to_an_eighth() {
     (0..200).for_each(|_| fast.record(0.2));
     assert_eq!(hedge.wait_ms(&fast), Some(5.0));
 }
+
+#[test]
+fn an_endpoint_that_asks_for_it_is_left_alone_for_a_while() {
+    assert_eq!(rest_ms(503, Some(2_000)), Some(2_000));
+    assert_eq!(rest_ms(503, Some(3_600_000)), Some(30_000));
+    assert_eq!(rest_ms(503, Some(0)), None);
+    assert_eq!(rest_ms(503, None), None);
+    // That is about the client.
+    assert_eq!(rest_ms(429, Some(2_000)), None);
+}

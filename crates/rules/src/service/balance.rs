@@ -132,7 +132,7 @@ fn read_hash(text: &At<String>, report: &mut Report) -> Option<HashBy> {
 }
 
 /// RFC 9110, 5.6.2; at most 64 bytes, since it is looked for in every request.
-fn is_token(name: &str) -> bool {
+pub(super) fn is_token(name: &str) -> bool {
     let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !name.is_empty() && name.len() <= 64 && name.bytes().all(valid)
 }

@@ -4,7 +4,7 @@ use config::{At, Period, Report};
 
 use super::text::{Instances, ServiceConfig};
 use super::{Health, HostField, Pool, Run, Service, Source, Timeouts};
-use super::{balance, eject, endpoint, retry, scale, tls};
+use super::{balance, eject, endpoint, retry, scale, sticky, tls};
 
 /// The most instances of one service on one machine; beyond that the number is a slip.
 const INSTANCES_MAX: u32 = 256;
@@ -22,6 +22,7 @@ impl Service {
             Some(health) => Health::build(health, &config.protocol, report).map(Some),
         };
         let balance = balance::build(config.balance.as_ref(), report);
+        let sticky = sticky::build(name, config.sticky.as_ref(), report);
         let eject = eject::build(config.eject.as_ref(), report);
         let retry = retry::build(config.retry.as_ref(), report);
         let named =
@@ -39,6 +40,7 @@ impl Service {
             pool: Pool { idle: (*config.idle).into(), idle_connections: *config.idle_connections },
             host: host?,
             health: health?,
+            sticky: sticky?,
             policy: balance?.with(eject?, retry?),
         })
     }

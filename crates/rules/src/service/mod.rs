@@ -8,6 +8,7 @@ mod health;
 mod policy;
 mod retry;
 mod scale;
+mod sticky;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -24,6 +25,7 @@ pub use health::{Ask, Get, Health, HealthConfig};
 pub use policy::Policy;
 pub use retry::RetryConfig;
 pub use scale::ScaleConfig;
+pub use sticky::StickyConfig;
 pub use text::{Instances, Protocol, ServiceConfig};
 pub use tls::{Tls, TlsCertificate, TlsConfig, TlsTable};
 
@@ -52,6 +54,8 @@ pub struct Service {
     pub host: HostField,
     /// How to find out whether an endpoint is well.
     pub health: Option<Health>,
+    /// How sessions stay at one endpoint, if they do.
+    pub sticky: Option<crate::balance::Sticky>,
     /// What becomes of its requests among its endpoints.
     pub policy: Policy,
 }

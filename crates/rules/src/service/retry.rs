@@ -4,6 +4,7 @@ use config::{At, Period, Report, Share, Size};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::balance::is_token;
 use crate::retry::{BudgetPolicy, Policy};
 
 /// When requests are sent again. `{ attempts = 1 }` is never.
@@ -21,6 +22,14 @@ pub struct RetryConfig {
     pub pause: At<Period>,
     /// The longest pause.
     pub pause_max: At<Period>,
+    /// How long one attempt may take to begin its answer, connecting included; `first-byte` alone counts
+    /// if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_try: Option<At<Period>>,
+    /// The header by which the service knows a request that it has done already, such as
+    /// `"Idempotency-Key"`: requests that have it are repeated whatever their method. None if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<At<String>>,
     /// How much of a request's body is kept, so that it can be sent again.
     pub replay: At<Size>,
     /// The largest share of requests that may be repeats. Ten a second may be in any case.
@@ -54,6 +63,8 @@ impl Default for RetryConfig {
                 .into(),
             pause: Period::from_millis(policy.base_ms).into(),
             pause_max: Period::from_millis(policy.most_ms).into(),
+            per_try: None,
+            idempotency_key: None,
             replay: Size::from_bytes(policy.replay_bytes_max as u64).into(),
             budget: Share::from_percent(20).into(),
         }
@@ -66,18 +77,43 @@ const ATTEMPTS_MAX: u32 = 8;
 /// A minute of waiting is no retry but another request.
 const PAUSE_MAX: Period = Period::from_secs(60);
 
+/// Time is looked at every 50 ms.
+const PER_TRY_MIN: Period = Period::from_millis(100);
+
+/// An hour, as other time-outs of one step.
+const PER_TRY_MAX: Period = Period::from_secs(3600);
+
 /// Bodies are kept in memory, one for each request under way.
 const REPLAY_MAX: Size = Size::from_mib(16);
 
 pub(super) fn build(config: Option<&At<RetryConfig>>, report: &mut Report) -> Option<Policy> {
     let Some(config) = config else { return Some(Policy::default()) };
-    let RetryConfig { attempts, on, statuses, pause, pause_max, replay, budget } = &**config;
+    let RetryConfig {
+        attempts,
+        on,
+        statuses,
+        pause,
+        pause_max,
+        per_try,
+        idempotency_key,
+        replay,
+        budget,
+    } = &**config;
     let mut whole = report.within("attempts", attempts, 1..=ATTEMPTS_MAX);
     for status in &**statuses {
         whole &= report.within("statuses", status, 400..=599);
     }
     whole &= report.within("pause", pause, Period::ZERO..=PAUSE_MAX);
     whole &= report.within("pause-max", pause_max, Period::ZERO..=PAUSE_MAX);
+    if let Some(per_try) = per_try {
+        whole &= report.within("per-try", per_try, PER_TRY_MIN..=PER_TRY_MAX);
+    }
+    if let Some(name) = idempotency_key.as_ref().filter(|name| !is_token(name)) {
+        report
+            .error(name, format!("`{}` is not the name of a header", **name))
+            .help("write one such as \"Idempotency-Key\"");
+        whole = false;
+    }
     whole &= report.within("replay", replay, Size::from_bytes(0)..=REPLAY_MAX);
     if whole && pause_max < pause {
         let text = format!("`pause-max = \"{}\"` is less than `pause`", **pause_max);
@@ -94,6 +130,8 @@ pub(super) fn build(config: Option<&At<RetryConfig>>, report: &mut Report) -> Op
         on_status: statuses.iter().map(|status| **status).collect(),
         base_ms: ms(**pause),
         most_ms: ms(**pause_max),
+        per_try_ms: per_try.as_ref().map(|per_try| ms(**per_try)),
+        idempotency_key: idempotency_key.as_ref().map(|name| name.to_ascii_lowercase().into()),
         replay_bytes_max: replay.as_usize(),
         budget: BudgetPolicy { share: budget.fraction() as f32, ..BudgetPolicy::default() },
         hedge: None,

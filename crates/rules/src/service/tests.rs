@@ -131,6 +131,7 @@ fn a_service_that_runs_already() {
                         healthy_after: 2,
                     },
                 ),
+                sticky: None,
                 policy: Policy {
                     balance: Policy {
                         algorithm: Fastest,
@@ -162,6 +163,8 @@ fn a_service_that_runs_already() {
                         ],
                         base_ms: 10,
                         most_ms: 250,
+                        per_try_ms: None,
+                        idempotency_key: None,
                         replay_bytes_max: 65536,
                         budget: BudgetPolicy {
                             share: 0.2,
@@ -238,6 +241,7 @@ fn a_service_that_is_started() {
                     "example.com",
                 ),
                 health: None,
+                sticky: None,
                 policy: Policy {
                     balance: Policy {
                         algorithm: Fastest,
@@ -269,6 +273,8 @@ fn a_service_that_is_started() {
                         ],
                         base_ms: 10,
                         most_ms: 250,
+                        per_try_ms: None,
+                        idempotency_key: None,
                         replay_bytes_max: 65536,
                         budget: BudgetPolicy {
                             share: 0.2,

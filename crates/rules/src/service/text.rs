@@ -15,6 +15,7 @@ use super::endpoint::EndpointConfig;
 use super::health::HealthConfig;
 use super::retry::RetryConfig;
 use super::scale::ScaleConfig;
+use super::sticky::StickyConfig;
 use super::tls::TlsConfig;
 
 /// A service: what is called, as a whole. It has either `endpoints` or `run`.
@@ -58,6 +59,9 @@ pub struct ServiceConfig {
     /// How requests are shared out among the endpoints.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub balance: Option<At<BalanceConfig>>,
+    /// Sessions that stay at one endpoint, by a signed cookie: `{}` for as it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<At<StickyConfig>>,
     /// When an endpoint that does worse than the others gets no requests for a while.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eject: Option<At<EjectConfig>>,
@@ -116,6 +120,7 @@ impl Default for ServiceConfig {
             stop_grace: None,
             health: None,
             balance: None,
+            sticky: None,
             eject: None,
             retry: None,
             protocol: At::default(),

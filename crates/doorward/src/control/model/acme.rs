@@ -2,13 +2,13 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use config::{At, Report};
+use config::{At, Report, Secret};
 use rules::acme::{Challenge, wrong_name};
 use rules::route::OneOrMany;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Listen, Secret};
+use super::Listen;
 
 /// Certificates from an authority that speaks ACME (RFC 8555): ordered, and renewed when two thirds
 /// of their life are over or when the authority says so.

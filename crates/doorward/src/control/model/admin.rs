@@ -1,11 +1,10 @@
 //! The side for operators.
 
-use std::fmt;
 use std::net::SocketAddr;
 
-use config::{At, Report};
+use config::{At, Report, Secret};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::listen::{Address, Listen};
 
@@ -26,33 +25,6 @@ impl Default for Admin {
     fn default() -> Self {
         let listen = Address(SocketAddr::from(([127, 0, 0, 1], 9900))).into();
         Self { listen, token: None }
-    }
-}
-
-/// A text that is never shown.
-#[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub(crate) struct Secret(String);
-
-/// What is shown instead.
-const MASK: &str = "***";
-
-impl Secret {
-    /// The text, for comparing with what was presented.
-    pub(crate) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(MASK)
-    }
-}
-
-impl Serialize for Secret {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(MASK)
     }
 }
 

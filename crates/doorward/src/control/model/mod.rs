@@ -20,7 +20,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use acme::{Acme, KeyKind, eab_key};
-pub(crate) use admin::{Admin, Secret};
+pub(crate) use admin::Admin;
 pub(crate) use cache::Cache;
 #[cfg(test)]
 pub(crate) use cache::CacheDisk;

@@ -10,7 +10,9 @@ mod leaving;
 mod names;
 mod ranks;
 mod scaling;
+mod sticky;
 mod time;
+mod tries;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
