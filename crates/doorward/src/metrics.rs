@@ -188,6 +188,9 @@ pub(crate) struct ServiceShard {
     pub(crate) spilled: Counter,
     /// What became of sessions, by [`TieResult`].
     pub(crate) ties: [Counter; TieResult::ALL.len()],
+    /// Second attempts beside slow ones, and those of them that answered first.
+    pub(crate) hedges: Counter,
+    pub(crate) hedges_won: Counter,
     /// Requests that were at its endpoints, summed up over all sweeps.
     pub(crate) running: Counter,
     /// Requests that wait for an instance to start, now.

@@ -309,7 +309,7 @@ fn services(out: &mut String, metrics: &Metrics, snapshot: &Snapshot) {
     let sum = |shards: &[ServiceShard], which: Which| -> u64 {
         shards.iter().map(|shard| which(shard).read()).sum()
     };
-    let families: [(&str, &str, Which); 7] = [
+    let families: [(&str, &str, Which); 9] = [
         ("doorward_upstream_connects_total", "Connections that were opened.", |s| &s.connects),
         ("doorward_upstream_connect_failures_total", "Connections that failed.", |s| {
             &s.connect_failures
@@ -319,6 +319,8 @@ fn services(out: &mut String, metrics: &Metrics, snapshot: &Snapshot) {
         }),
         ("doorward_upstream_reuses_total", "Requests on a used connection.", |s| &s.reuses),
         ("doorward_upstream_retries_total", "Requests that were sent again.", |s| &s.retries),
+        ("doorward_upstream_hedges_total", "Second attempts beside slow ones.", |s| &s.hedges),
+        ("doorward_upstream_hedges_won_total", "Those that answered first.", |s| &s.hedges_won),
         ("doorward_balance_spilled_total", "Requests to less preferred tiers or zones.", |s| {
             &s.spilled
         }),

@@ -12,14 +12,16 @@ use rules::fault::Side as Doing;
 use rules::retry::{Facts, Failure, Verdict, rest_ms};
 use rules::service::{HostField, Protocol};
 use wire::h1::{self, Framing, ToUpstream};
-use wire::{Known, Version};
+use wire::{Known, ResponseHead, Version};
 
 use super::balance::Attempt;
 use super::call::{self, Recoding};
 use super::connection::Connection;
+use super::deadline::Watch;
 use super::drain;
 use super::end::{End, Speech};
 use super::h2::client::{self, Link};
+use super::hedge::{self, Won};
 use super::limit;
 use super::respond;
 use super::scratch::Scratch;
@@ -27,7 +29,7 @@ use super::serve::Body;
 use super::stream::Stream;
 use super::transfer::{Side, Transfer};
 use super::upstream::{self, Exchange};
-use super::worker::Pinned;
+use super::worker::{Pinned, Worker};
 use crate::control::snapshot::{Endpoint, Service};
 
 /// The most endpoints that one request remembers to have been at. More attempts than that help
@@ -47,11 +49,11 @@ pub(super) struct Sending<'s> {
 }
 
 /// What one request has been through.
-struct Course {
+pub(super) struct Course<'s> {
     tried: [u32; TRIED_MAX],
-    attempts: usize,
+    pub(super) attempts: usize,
     /// Whether it may be done twice.
-    may_repeat: bool,
+    pub(super) may_repeat: bool,
     /// What is to meet the same endpoint again.
     key: Option<u64>,
     /// Where the client's session is, if sessions have a place.
@@ -60,9 +62,11 @@ struct Course {
     pooled: bool,
     /// What was sent of it before.
     carried: Option<Transfer>,
+    /// The attempt beside the last one, if that answered first.
+    pub(super) won: Option<Won<'s>>,
 }
 
-impl Course {
+impl Course<'_> {
     fn new(connection: &Connection, service: &Service, scratch: &Scratch) -> Self {
         // What is fetched for all is nobody's session.
         let ties = service.ties.as_ref().filter(|_| !matches!(connection.client, End::Fetch(_)));
@@ -75,14 +79,15 @@ impl Course {
             bond: ties.map(|ties| ties.read(scratch)),
             pooled: true,
             carried: None,
+            won: None,
         }
     }
 
-    fn tried(&self) -> &[u32] {
+    pub(super) fn tried(&self) -> &[u32] {
         &self.tried[..self.attempts.min(TRIED_MAX)]
     }
 
-    fn note(&mut self, id: u32) {
+    pub(super) fn note(&mut self, id: u32) {
         if let Some(place) = self.tried.get_mut(self.attempts) {
             *place = id;
         }
@@ -113,9 +118,9 @@ pub(super) async fn send<'s>(
             may_repeat: course.may_repeat,
             ..Ask::default()
         };
-        let (attempt, pick) =
+        let (mut attempt, pick) =
             Attempt::begin(&worker, service, &ask).ok_or_else(|| nobody(service))?;
-        let endpoint = &*service.endpoints[pick.at];
+        let mut endpoint = &*service.endpoints[pick.at];
         scratch.cx.note("endpoint", &endpoint.text);
         scratch.cx.record("balance", "pick", pick.why);
         course.note(pick.id);
@@ -126,6 +131,13 @@ pub(super) async fn send<'s>(
         connection.watch.expect_nobody();
         connection.watch.end_try();
         now_ns = worker.now_ns();
+        if let Some(won) = course.won.take() {
+            let first = std::mem::replace(&mut attempt, won.attempt);
+            endpoint = won.endpoint;
+            if let Some(fault) = won.first {
+                first.end(service, now_ns, outcome(connection, fault, fault.failure(false)));
+            }
+        }
         let failure = match tried {
             Ok(()) => {
                 let status = scratch.response.status;
@@ -203,12 +215,12 @@ fn nobody(service: &Service) -> Fault {
 }
 
 /// Sends the request to `endpoint`, and reads the head of its answer.
-async fn try_once(
+async fn try_once<'s>(
     connection: &mut Connection,
     scratch: &mut Scratch,
-    sending: Sending<'_>,
+    sending: Sending<'s>,
     endpoint: &Endpoint,
-    course: &mut Course,
+    course: &mut Course<'s>,
     slot: &mut Option<Exchange>,
 ) -> Result<(), Fault> {
     let Sending { snapshot, service, body, body_bytes_max } = sending;
@@ -220,7 +232,8 @@ async fn try_once(
     {
         connection.watch.expect(endpoint.id());
     }
-    let reached = connect(connection, service, endpoint, course.pooled).await?;
+    let Connection { worker, watch, .. } = &*connection;
+    let reached = connect(worker, watch, service, endpoint, course.pooled).await?;
     let reused = reached.is_reused();
     call::pass_deadline_on(connection, scratch)?;
     limit::pass_on(connection, scratch, service);
@@ -247,7 +260,13 @@ async fn try_once(
     let exchange = slot.insert(Exchange::new(side, transfer, pace, times, reused));
     exchange.awaits_continue = body.awaits_continue;
     exchange.speech = Speech::of(&scratch.request, true);
-    final_head(connection, scratch, exchange).await?;
+    match hedge::wait(connection, sending, course) {
+        None => final_head(connection, scratch, exchange).await?,
+        Some(wait) => {
+            let both = (&mut *course, slot);
+            Box::pin(hedge::final_head(connection, scratch, sending, both, wait)).await?;
+        }
+    }
     scratch.cx.note("status", scratch.response.status);
     scratch.cx.note("connection", if reused { "reused" } else { "new" });
     scratch.cx.record("upstream", "answer", "the endpoint answered");
@@ -255,7 +274,7 @@ async fn try_once(
 }
 
 /// What `fault` says about the endpoint.
-fn outcome(connection: &Connection, fault: Fault, failure: Option<Failure>) -> Outcome {
+pub(super) fn outcome(connection: &Connection, fault: Fault, failure: Option<Failure>) -> Outcome {
     match failure {
         // It goes away in good order, or lost a race.
         Some(Failure::Stale) => Outcome::Abandoned,
@@ -276,7 +295,7 @@ fn judge(
     connection: &Connection,
     scratch: &mut Scratch,
     service: &Service,
-    course: &Course,
+    course: &Course<'_>,
     failure: Failure,
     exchange: Option<&Exchange>,
 ) -> Option<u64> {
@@ -352,7 +371,7 @@ pub(super) async fn pause(
 }
 
 /// A connection that takes a request.
-enum Reached {
+pub(super) enum Reached {
     /// An idle one, which had been used.
     Idle(Side),
     New(Side),
@@ -361,27 +380,27 @@ enum Reached {
 }
 
 impl Reached {
-    fn is_reused(&self) -> bool {
+    pub(super) fn is_reused(&self) -> bool {
         matches!(self, Self::Idle(_) | Self::Link(_, true))
     }
 }
 
 /// A connection to `endpoint`: an idle one, a new one, or a shared one.
-async fn connect(
-    connection: &mut Connection,
+pub(super) async fn connect(
+    worker: &Worker,
+    watch: &Watch,
     service: &Service,
     endpoint: &Endpoint,
     pooled: bool,
 ) -> Result<Reached, Fault> {
-    let worker = &*connection.worker;
     let counters = &service.metrics.shards[worker.index];
     let reached = if service.rules.protocol == Protocol::H2 {
-        let linking = client::link(worker, service, endpoint, &connection.watch);
+        let linking = client::link(worker, service, endpoint, watch);
         Box::pin(linking).await.map(|(link, reused)| Reached::Link(link, reused))
     } else if pooled && let Some(side) = worker.pools.take(endpoint.index) {
         Ok(Reached::Idle(side))
     } else {
-        let connecting = upstream::connect(worker, service, endpoint, &connection.watch);
+        let connecting = upstream::connect(worker, service, endpoint, watch);
         // Rare and large: kept out of every connection's future.
         Box::pin(connecting).await.map(Reached::New)
     };
@@ -394,7 +413,7 @@ async fn connect(
 }
 
 /// Begins the request there: sends its head, or returns it to be sent with the body.
-fn begin(
+pub(super) fn begin(
     reached: Reached,
     scratch: &mut Scratch,
     service: &Service,
@@ -437,15 +456,20 @@ pub(super) fn upgrade(scratch: &Scratch, framing: Framing) -> Option<&[u8]> {
     request.connection.upgrade_protocol(&request.fields).filter(|_| possible)
 }
 
+/// Whether no other head follows this one.
+pub(super) fn is_final(head: &ResponseHead) -> bool {
+    head.status >= 200 || head.status == 101
+}
+
 /// Reads heads into `scratch.response` until one is final; passes the others on.
-async fn final_head(
+pub(super) async fn final_head(
     connection: &mut Connection,
     scratch: &mut Scratch,
     exchange: &mut Exchange,
 ) -> Result<(), Fault> {
     for _ in 0..=INTERIM_MAX {
         exchange.head(connection, &mut scratch.response).await?;
-        if scratch.response.status >= 200 || scratch.response.status == 101 {
+        if is_final(&scratch.response) {
             return Ok(());
         }
         respond::interim(connection, scratch).await?;

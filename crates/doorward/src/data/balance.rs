@@ -6,10 +6,11 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use rules::balance::{Ask, Balancer, Loads, Outcome, Pick, Standing};
 use rules::health::Suspicion;
-use rules::retry::Budget;
+use rules::retry::{Budget, HedgePolicy, Percentile};
 
 use super::worker::Worker;
 use crate::control::snapshot::{Endpoint, Service, Snapshot};
@@ -42,6 +43,8 @@ struct Known {
     budget: Budget,
     renewed_ns: u64,
     compared_ns: u64,
+    /// How long answers take, if requests get a second attempt by that.
+    latencies: Option<Box<Percentile>>,
     /// Requests that are at any of its endpoints.
     running: u32,
     /// Whether any came since the last sweep.
@@ -56,6 +59,7 @@ impl Default for Known {
             budget: Budget::default(),
             renewed_ns: 0,
             compared_ns: 0,
+            latencies: None,
             running: 0,
             used: false,
         }
@@ -81,6 +85,8 @@ impl Known {
             // Workers know nothing of each other: each has its share, rounded up.
             policy.running_max = all.div_ceil(workers.max(1) as u32);
         }
+        let hedge = service.rules.policy.retry.hedge;
+        self.latencies = hedge.map(|hedge| Box::new(Percentile::new(hedge.percentile)));
         self.balancer = Balancer::new(policy, &service.members());
     }
 
@@ -126,6 +132,13 @@ impl Balances {
     pub(crate) fn rest(&self, service: &Service, at: usize, now_ns: u64, rest_ms: u64) {
         service.endpoints[at].rest_until(now_ns / 1_000_000 + rest_ms);
         self.with(service, now_ns, |known, loads| known.renew(service, loads, now_ns));
+    }
+
+    /// How long a request waits before it gets a second attempt, as far as that is known.
+    pub(crate) fn hedge_wait(&self, service: &Service, hedge: &HedgePolicy) -> Option<Duration> {
+        let services = self.services.borrow();
+        let latencies = services.get(service.index)?.latencies.as_ref()?;
+        hedge.wait_ms(latencies).map(|ms| Duration::from_secs_f32(ms / 1e3))
     }
 
     /// Whether one more attempt is within the budget of `service`; if so, it is taken.
@@ -192,6 +205,11 @@ impl Attempt {
         balances.loads.borrow_mut().at_mut(self.id).end(self.begun_ns, now_ns, outcome);
         if let Some(known) = balances.services.borrow_mut().get_mut(self.service) {
             known.running = known.running.saturating_sub(1);
+            if outcome == Outcome::Answered
+                && let Some(latencies) = &mut known.latencies
+            {
+                latencies.record(now_ns.saturating_sub(self.begun_ns) as f32 / 1e6);
+            }
         }
     }
 

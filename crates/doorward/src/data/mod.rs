@@ -19,6 +19,7 @@ mod files;
 mod forward;
 mod h2;
 pub(crate) mod h3;
+mod hedge;
 mod hold;
 mod kept;
 mod limit;

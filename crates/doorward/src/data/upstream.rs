@@ -191,7 +191,7 @@ impl Exchange {
     }
 
     /// The next head of the answer.
-    fn poll_head(
+    pub(super) fn poll_head(
         &mut self,
         scan: &mut HeadScan,
         response: &mut ResponseHead,
@@ -309,7 +309,7 @@ impl Exchange {
     }
 
     /// What it means that the deadline is over.
-    fn late(&self, connection: &Connection) -> Fault {
+    pub(super) fn late(&self, connection: &Connection) -> Fault {
         if self.request_done {
             return Fault::FirstByteTimeout;
         }

@@ -282,7 +282,9 @@ mod tests {
         }
         let read = |fields: &[&[u8]], now_s| {
             let mut head = RequestHead::new("GET", "a", "/").expect("a valid head");
-            fields.iter().for_each(|field| head.fields.push("Cookie", field));
+            for field in fields {
+                head.fields.push("Cookie", field);
+            }
             sticky().read(&head, now_s, |_, other| *other == mac)
         };
         let ours = [b"a=b; at=", value, b"; c=d"].concat();

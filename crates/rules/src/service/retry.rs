@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::balance::is_token;
-use crate::retry::{BudgetPolicy, Policy};
+use crate::retry::{BudgetPolicy, HedgePolicy, Policy};
 
 /// When requests are sent again. `{ attempts = 1 }` is never.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -30,6 +30,10 @@ pub struct RetryConfig {
     /// `"Idempotency-Key"`: requests that have it are repeated whatever their method. None if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<At<String>>,
+    /// From which share of the latencies on a second attempt is sent beside one that has not answered
+    /// yet, such as `"95%"`; the first answer wins. Never if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hedge: Option<At<Share>>,
     /// How much of a request's body is kept, so that it can be sent again.
     pub replay: At<Size>,
     /// The largest share of requests that may be repeats. Ten a second may be in any case.
@@ -65,6 +69,7 @@ impl Default for RetryConfig {
             pause_max: Period::from_millis(policy.most_ms).into(),
             per_try: None,
             idempotency_key: None,
+            hedge: None,
             replay: Size::from_bytes(policy.replay_bytes_max as u64).into(),
             budget: Share::from_percent(20).into(),
         }
@@ -79,6 +84,12 @@ const PAUSE_MAX: Period = Period::from_secs(60);
 
 /// Time is looked at every 50 ms.
 const PER_TRY_MIN: Period = Period::from_millis(100);
+
+/// More than half of all requests twice is no remedy for a slow tail.
+const HEDGE_MIN: Share = Share::from_percent(50);
+
+/// The last one to two thousand latencies are remembered, and tell no more.
+const HEDGE_MAX: Share = Share::from_percent(99);
 
 /// An hour, as other time-outs of one step.
 const PER_TRY_MAX: Period = Period::from_secs(3600);
@@ -96,6 +107,7 @@ pub(super) fn build(config: Option<&At<RetryConfig>>, report: &mut Report) -> Op
         pause_max,
         per_try,
         idempotency_key,
+        hedge,
         replay,
         budget,
     } = &**config;
@@ -113,6 +125,9 @@ pub(super) fn build(config: Option<&At<RetryConfig>>, report: &mut Report) -> Op
             .error(name, format!("`{}` is not the name of a header", **name))
             .help("write one such as \"Idempotency-Key\"");
         whole = false;
+    }
+    if let Some(hedge) = hedge {
+        whole &= report.within("hedge", hedge, HEDGE_MIN..=HEDGE_MAX);
     }
     whole &= report.within("replay", replay, Size::from_bytes(0)..=REPLAY_MAX);
     if whole && pause_max < pause {
@@ -134,6 +149,9 @@ pub(super) fn build(config: Option<&At<RetryConfig>>, report: &mut Report) -> Op
         idempotency_key: idempotency_key.as_ref().map(|name| name.to_ascii_lowercase().into()),
         replay_bytes_max: replay.as_usize(),
         budget: BudgetPolicy { share: budget.fraction() as f32, ..BudgetPolicy::default() },
-        hedge: None,
+        hedge: hedge.as_ref().map(|share| HedgePolicy {
+            percentile: share.fraction() as f32,
+            ..HedgePolicy::default()
+        }),
     })
 }

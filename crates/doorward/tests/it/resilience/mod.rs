@@ -5,6 +5,7 @@ mod endpoints;
 mod failing;
 mod health;
 mod injected;
+mod hedging;
 mod killing;
 mod leaving;
 mod names;
