@@ -116,7 +116,6 @@ pub(super) async fn send<'s>(
             key: course.key,
             sticky: course.bond.as_ref().and_then(Bond::endpoint),
             may_repeat: course.may_repeat,
-            ..Ask::default()
         };
         let (mut attempt, pick) =
             Attempt::begin(&worker, service, &ask).ok_or_else(|| nobody(service))?;
@@ -132,41 +131,14 @@ pub(super) async fn send<'s>(
         connection.watch.end_try();
         now_ns = worker.now_ns();
         if let Some(won) = course.won.take() {
-            let first = std::mem::replace(&mut attempt, won.attempt);
             endpoint = won.endpoint;
-            if let Some(fault) = won.first {
-                first.end(service, now_ns, outcome(connection, fault, fault.failure(false)));
-            }
+            won.replace(&mut attempt, connection, service, now_ns);
         }
-        let failure = match tried {
-            Ok(()) => {
-                let status = scratch.response.status;
-                let failed = is_failure(status);
-                let outcome = if failed { Outcome::Failed } else { Outcome::Answered };
-                let at = attempt.at;
-                attempt.end(service, now_ns, outcome);
-                if let Some(rest_ms) = rest_ms(status, retry_after_ms(scratch)) {
-                    worker.balances.rest(service, at, now_ns, rest_ms);
-                    scratch.cx.record("upstream", "rest", "the endpoint asks to be left alone");
-                }
-                if !failed {
-                    if let Some((ties, bond)) = service.ties.as_ref().zip(course.bond.as_ref()) {
-                        ties.tie(connection, scratch, service, (bond, endpoint));
-                    }
-                    return Ok((endpoint, now_ns));
-                }
-                Failure::Status(status)
-            }
-            Err(fault) => {
-                scratch.cx.record("upstream", "failed", fault.reason());
-                // Once is chance; a second time it is the endpoint.
-                let is_stale =
-                    course.pooled && slot.as_ref().is_some_and(|one| one.reused && !one.answered);
-                let failure = fault.failure(is_stale);
-                let outcome = outcome(connection, fault, failure);
-                attempt.end(service, now_ns, outcome);
-                failure.ok_or(fault)?
-            }
+        let ended = (attempt, endpoint, now_ns);
+        let Some(failure) =
+            learn(connection, scratch, service, &course, (ended, tried), slot.as_ref())?
+        else {
+            return Ok((endpoint, now_ns));
         };
         if failure == Failure::Stale {
             // It was no attempt that the endpoint could have known of.
@@ -193,6 +165,44 @@ pub(super) async fn send<'s>(
             now_ns = worker.now_ns();
         }
     }
+}
+
+/// Takes notice of how an attempt ended: what it failed by, if it failed.
+///
+/// # Errors
+/// It failed by what is nothing to try again.
+#[inline]
+fn learn(
+    connection: &Connection,
+    scratch: &mut Scratch,
+    service: &Service,
+    course: &Course<'_>,
+    ((attempt, endpoint, now_ns), tried): ((Attempt, &Endpoint, u64), Result<(), Fault>),
+    exchange: Option<&Exchange>,
+) -> Result<Option<Failure>, Fault> {
+    if let Err(fault) = tried {
+        scratch.cx.record("upstream", "failed", fault.reason());
+        // Once is chance; a second time it is the endpoint.
+        let is_stale = course.pooled && exchange.is_some_and(|one| one.reused && !one.answered);
+        let failure = fault.failure(is_stale);
+        attempt.end(service, now_ns, outcome(connection, fault, failure));
+        return failure.ok_or(fault).map(Some);
+    }
+    let status = scratch.response.status;
+    if !is_failure(status) {
+        attempt.end(service, now_ns, Outcome::Answered);
+        if let Some((ties, bond)) = service.ties.as_ref().zip(course.bond.as_ref()) {
+            ties.tie(connection, scratch, service, (bond, endpoint));
+        }
+        return Ok(None);
+    }
+    let at = attempt.at;
+    attempt.end(service, now_ns, Outcome::Failed);
+    if let Some(rest_ms) = rest_ms(status, retry_after_ms(scratch)) {
+        connection.worker.balances.rest(service, at, now_ns, rest_ms);
+        scratch.cx.record("upstream", "rest", "the endpoint asks to be left alone");
+    }
+    Ok(Some(Failure::Status(status)))
 }
 
 /// Whether a key in the request makes sure that the service does it once.

@@ -135,7 +135,7 @@ impl Balances {
     }
 
     /// How long a request waits before it gets a second attempt, as far as that is known.
-    pub(crate) fn hedge_wait(&self, service: &Service, hedge: &HedgePolicy) -> Option<Duration> {
+    pub(crate) fn hedge_wait(&self, service: &Service, hedge: HedgePolicy) -> Option<Duration> {
         let services = self.services.borrow();
         let latencies = services.get(service.index)?.latencies.as_ref()?;
         hedge.wait_ms(latencies).map(|ms| Duration::from_secs_f32(ms / 1e3))

@@ -25,7 +25,7 @@ use super::respond;
 use super::scratch::Scratch;
 use super::transfer::Transfer;
 use super::upstream::Exchange;
-use crate::control::snapshot::Endpoint;
+use crate::control::snapshot::{Endpoint, Service};
 
 /// The second attempt, which won.
 pub(super) struct Won<'s> {
@@ -35,6 +35,23 @@ pub(super) struct Won<'s> {
     pub(super) first: Option<Fault>,
 }
 
+impl Won<'_> {
+    /// Puts the attempt in the place of the first one.
+    pub(super) fn replace(
+        self,
+        first: &mut Attempt,
+        connection: &Connection,
+        service: &Service,
+        now_ns: u64,
+    ) {
+        let lost = std::mem::replace(first, self.attempt);
+        if let Some(fault) = self.first {
+            let outcome = attempt::outcome(connection, fault, fault.failure(false));
+            lost.end(service, now_ns, outcome);
+        }
+    }
+}
+
 /// After how long a request gets a second attempt; never, if there is nothing.
 pub(super) fn wait(
     connection: &Connection,
@@ -42,7 +59,7 @@ pub(super) fn wait(
     course: &Course<'_>,
 ) -> Option<Duration> {
     let policy = &sending.service.rules.policy.retry;
-    let hedge = policy.hedge.as_ref()?;
+    let hedge = policy.hedge?;
     // A body would have to be kept twice, and reads have none.
     let may_be = course.may_repeat
         && !sending.body.framing.has_body()
