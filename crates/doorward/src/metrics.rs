@@ -13,6 +13,7 @@ use rules::balance::TieResult;
 use rules::flood::Flood;
 use rules::grpc::Status;
 use rules::health::Suspicion;
+use rules::overload::Priority;
 use rules::tcp::TcpEntry;
 
 use crate::data::tls::Refused;
@@ -39,6 +40,12 @@ impl Counter {
 
     pub(crate) fn sub(&self, count: u64) {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_sub(count), Ordering::Relaxed);
+    }
+
+    /// Shows `value`, for a number that does not only grow.
+    #[inline]
+    pub(crate) fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
     }
 
     pub(crate) fn read(&self) -> u64 {
@@ -168,6 +175,79 @@ impl RouteCounters {
     }
 }
 
+/// How one worker's gate before one service stands.
+#[derive(Debug, Default)]
+pub(crate) struct GateShard {
+    /// How many requests may go through at once, now.
+    pub(crate) limit: Counter,
+    /// How many are behind it, now.
+    pub(crate) running: Counter,
+    /// How many wait, now.
+    pub(crate) waiting: Counter,
+    /// Requests that waited for their turn.
+    pub(crate) waits: Counter,
+    /// Requests that were told to come again, by how important they were.
+    pub(crate) shed: [Counter; Priority::ALL.len()],
+}
+
+/// How one worker's breaker before one service stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BreakerState {
+    Closed,
+    Open,
+    HalfOpen,
+}
+
+impl BreakerState {
+    pub(crate) const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::HalfOpen];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half-open",
+        }
+    }
+
+    /// The one of this name; closed if there is none.
+    pub(crate) fn named(name: &str) -> Self {
+        Self::ALL.into_iter().find(|state| state.name() == name).unwrap_or(Self::Closed)
+    }
+}
+
+/// What clients got instead of an answer of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FallbackTo {
+    Stale,
+    Service,
+    Answer,
+}
+
+impl FallbackTo {
+    pub(crate) const ALL: [Self; 3] = [Self::Stale, Self::Service, Self::Answer];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Stale => "stale",
+            Self::Service => "service",
+            Self::Answer => "answer",
+        }
+    }
+}
+
+/// What one worker's breaker before one service did.
+#[derive(Debug, Default)]
+pub(crate) struct BreakerShard {
+    /// A [`BreakerState`], now.
+    pub(crate) state: Counter,
+    /// How often it opened.
+    pub(crate) opens: Counter,
+    /// Requests that found it open.
+    pub(crate) refused: Counter,
+    /// What their clients got instead, if not a fault.
+    pub(crate) fallbacks: [Counter; FallbackTo::ALL.len()],
+}
+
 /// What one worker counted about one service.
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -201,6 +281,9 @@ pub(crate) struct ServiceShard {
     pub(crate) responses: [Counter; 5],
     /// Requests that got no answer that could be passed on.
     pub(crate) failures: Counter,
+    /// What is shed before it comes that far.
+    pub(crate) gate: GateShard,
+    pub(crate) breaker: BreakerShard,
     /// From the first byte sent to the head received.
     pub(crate) first_byte: Durations,
 }
@@ -284,6 +367,10 @@ pub(crate) struct WorkerMetrics {
     /// By [`Metrics::fault_index`].
     pub(crate) faults: [Counter; FAULT_KINDS_MAX],
     pub(crate) log_lines_dropped: Counter,
+    /// How late the worker's loop comes, in microseconds, now.
+    pub(crate) late_us: Counter,
+    /// Requests that were not taken because it comes late, by how important they were.
+    pub(crate) shed: [Counter; Priority::ALL.len()],
 }
 
 /// Room for every kind of fault; there are about forty.
@@ -307,6 +394,8 @@ impl Default for WorkerMetrics {
             delayed: Counter::default(),
             faults: std::array::from_fn(|_| Counter::default()),
             log_lines_dropped: Counter::default(),
+            late_us: Counter::default(),
+            shed: Default::default(),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::coding::{Coding, Encode};
 use crate::grpc::Call;
 use crate::identity::{Identity, Shown};
+use crate::overload::Priority;
 use crate::trail::Trail;
 
 /// Facts about the request in flight. Time and randomness are facts, not calls.
@@ -31,6 +32,8 @@ pub struct Cx {
     pub https: bool,
     /// What the client showed when its connection was made, if that is by TLS.
     pub shown: Option<Rc<Shown>>,
+    /// How important the request is.
+    pub priority: Priority,
     /// What joins this request's traces in all logs.
     pub request_id: RequestId,
     /// What the path parameters of the route stand for, in the order of the route's names, as they
@@ -60,6 +63,7 @@ impl Cx {
             client,
             https,
             shown: None,
+            priority: Priority::Normal,
             request_id: RequestId::default(),
             params: Texts::default(),
             grpc: None,
@@ -78,6 +82,7 @@ impl Cx {
         self.delay = None;
         self.random = random;
         self.shown = None;
+        self.priority = Priority::Normal;
         self.request_id.bytes = 0;
         self.params.clear();
         self.grpc = None;

@@ -11,6 +11,7 @@ use crate::cache::{self, Invalid, invalidates};
 use crate::files::{Candidate, Files};
 use crate::filter::Outcome;
 use crate::route::{Action, Building, Found, Table};
+use crate::service::Policy;
 use crate::tcp::{Tcp, TcpText};
 use crate::{Cx, Fault, Reply, Route, RouteId, Secure, Service, ServiceId};
 
@@ -112,6 +113,7 @@ impl Rules {
             table.add(route);
             kept.push(Arc::clone(route));
         }
+        linking.link_fallbacks(report);
         let texts = tcp;
         let tcp =
             Tcp::build(texts, report, |name, place, report| linking.find(name, place, report));
@@ -377,6 +379,31 @@ impl<'a> Linking<'a> {
             problem.help(format!("there is none yet: add `[service.{}]`", **name));
         }
         None
+    }
+
+    /// Finds the services that stand in for others, and circles of them.
+    fn link_fallbacks(&mut self, report: &mut Report) {
+        let services = self.services;
+        let leads_to = |at: usize| {
+            let policy = services[at].1.as_ref().map(|service| &service.policy);
+            policy.into_iter().flat_map(Policy::stand_ins)
+        };
+        for at in 0..services.len() {
+            for name in leads_to(at) {
+                self.find(name, Place::NONE, report);
+                let (mut seen, mut next) = (vec![false; services.len()], vec![name.as_str()]);
+                while let Some((index, _, _)) = next.pop().and_then(|name| self.known.get(name)) {
+                    if !std::mem::replace(&mut seen[*index], true) {
+                        next.extend(leads_to(*index).map(|name| name.as_str()));
+                    }
+                }
+                if seen[at] {
+                    report
+                        .error(name, format!("`{}` cannot stand in for itself", *services[at].0))
+                        .help("a request would go in a circle while all of them are down");
+                }
+            }
+        }
     }
 
     fn report_unused(&self, report: &mut Report) {

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
+use rules::overload::Priority;
 use rules::service::Rank;
 use rules::{Fault, Reply};
 use serde::Serialize;
@@ -32,7 +33,7 @@ use crate::data::respond;
 use crate::data::scratch::Scratch;
 use crate::data::serve::{Body, Done};
 use crate::data::store::Store;
-use crate::metrics::Metrics;
+use crate::metrics::{BreakerState, Counter, GateShard, Metrics};
 use crate::observe::trails::Trails;
 
 /// The largest request body of the API: a request to be explained.
@@ -254,12 +255,16 @@ impl Admin {
                     "started": service.is_started,
                     "endpoints": endpoints,
                     "instances": started,
+                    "overload": overload(service),
+                    "breaker": breaker(service),
                 })
             })
             .collect();
         let open: u64 = self.metrics.client_workers().iter().map(|worker| worker.open.read()).sum();
         let requests: u64 =
             self.metrics.client_workers().iter().map(|worker| worker.requests.read()).sum();
+        let workers = self.metrics.client_workers().iter();
+        let late_us = workers.map(|worker| worker.late_us.read()).max().unwrap_or_default();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "pid": std::process::id(),
@@ -267,6 +272,7 @@ impl Admin {
             "workers": self.metrics.client_workers().len(),
             "connections": open,
             "requests": requests,
+            "loop-lag-ms": late_us / 1000,
             "config": *self.status.borrow(),
             "services": services,
             "tcp": self.tcp(&snapshot),
@@ -286,6 +292,35 @@ fn shown_endpoints(service: &Service, now_ms: u64) -> Vec<Seen> {
         is_near: rank.is_near(service.zone.as_deref()),
     };
     service.ranked().map(seen).collect()
+}
+
+/// How the gate before `service` stands, all workers together; null if it has none.
+fn overload(service: &Service) -> Value {
+    if service.rules.policy.overload.is_none() {
+        return Value::Null;
+    }
+    let gates = || service.metrics.shards.iter().map(|shard| &shard.gate);
+    let sum =
+        |which: fn(&GateShard) -> &Counter| -> u64 { gates().map(|gate| which(gate).read()).sum() };
+    let shed = Priority::ALL.map(|priority| {
+        let counts = gates().map(|gate| gate.shed[priority as usize].read());
+        (priority.name().to_owned(), Value::from(counts.sum::<u64>()))
+    });
+    json!({
+        "limit": sum(|gate| &gate.limit),
+        "running": sum(|gate| &gate.running),
+        "waiting": sum(|gate| &gate.waiting),
+        "shed": Value::Object(shed.into_iter().collect()),
+    })
+}
+
+/// At how many workers the breaker before `service` is in each state; null if it has none.
+fn breaker(service: &Service) -> Value {
+    if service.rules.policy.breaker.is_none() {
+        return Value::Null;
+    }
+    let states = BreakerState::ALL.into_iter().zip(prometheus::gates::states(service));
+    Value::Object(states.map(|(state, count)| (state.name().to_owned(), count.into())).collect())
 }
 
 /// How `endpoint` is.

@@ -1,5 +1,7 @@
 //! The counters as Prometheus text (version 0.0.4).
 
+pub(super) mod gates;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -39,6 +41,9 @@ pub(crate) fn render(
     acme(&mut out, keeper);
     routes(&mut out, snapshot);
     services(&mut out, metrics, snapshot);
+    gates::services(&mut out, &snapshot.services);
+    gates::breakers(&mut out, &snapshot.services);
+    gates::workers(&mut out, metrics);
     tcp(&mut out, snapshot);
     cache(&mut out, store);
     out

@@ -113,6 +113,9 @@ pub(crate) fn status(args: &StatusArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// From how late on it is worth a line: what is sheddable is shed.
+const LATE_MS: u64 = 100;
+
 fn table(status: &Value, paint: Paint) -> String {
     let config = &status["config"];
     let listening = |key: &str| config[key].as_array().into_iter().flatten().map(word);
@@ -138,6 +141,11 @@ fn table(status: &Value, paint: Paint) -> String {
         count(&config["services"], "service"),
         listening.join(", "),
     );
+    let late_ms = status["loop-lag-ms"].as_u64().unwrap_or_default();
+    if late_ms >= LATE_MS {
+        let text = format!("it has more to do than it can: its loop comes {late_ms} ms late");
+        out += &format!("{}\n", paint.paint(Look::Bad, text));
+    }
     if config["draining"] == true {
         out += &format!("{}\n", paint.paint(Look::Odd, "it drains: no new connection is taken"));
     }
@@ -243,6 +251,8 @@ fn one_service(service: &Value, paint: Paint) -> String {
         }
     }
     out += &paint.columns("    ", &rows);
+    out += &overload(&service["overload"], paint);
+    out += &breaker(&service["breaker"], paint);
     for instance in instances.iter().filter(|one| one["state"] != "ready") {
         let lines = instance["last-exit"]["last-lines"].as_array().into_iter().flatten();
         for line in lines.map(word) {
@@ -250,6 +260,40 @@ fn one_service(service: &Value, paint: Paint) -> String {
         }
     }
     out
+}
+
+/// How much is asked of a service, if that is limited.
+fn overload(gate: &Value, paint: Paint) -> String {
+    let Some(limit) = gate["limit"].as_u64() else { return String::new() };
+    let number = |value: &Value| value.as_u64().unwrap_or_default();
+    let shed: u64 = ["critical", "normal", "sheddable"]
+        .iter()
+        .map(|priority| number(&gate["shed"][priority]))
+        .sum();
+    let (running, waiting) = (number(&gate["running"]), number(&gate["waiting"]));
+    let look = if waiting > 0 { Look::Odd } else { Look::Faint };
+    if limit == 0 {
+        // It is found out with the first request.
+        return String::new();
+    }
+    let text = format!("{running} of {limit} requests at once, {waiting} wait, {shed} were shed");
+    format!("    {}\n", paint.paint(look, text))
+}
+
+/// Where its breaker is not closed.
+fn breaker(states: &Value, paint: Paint) -> String {
+    let at = |state: &str| states[state].as_u64().unwrap_or_default();
+    let (open, half_open) = (at("open"), at("half-open"));
+    let (look, state, count) = match (open, half_open) {
+        (0, 0) => return String::new(),
+        (0, _) => (Look::Odd, "half open", half_open),
+        _ => (Look::Bad, "open", open + half_open),
+    };
+    let all = open + half_open + at("closed");
+    format!(
+        "    {}\n",
+        paint.paint(look, format!("its breaker is {state} at {count} of {all} workers"))
+    )
 }
 
 fn row_of_instance(instance: &Value) -> Vec<(Look, String)> {

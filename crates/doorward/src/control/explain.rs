@@ -88,6 +88,18 @@ pub(crate) fn explain(
             if let Some(cache) = &rules.route(route).cache {
                 cache.explain(&head, &mut cx, &service_rules.name);
             }
+            if service_rules.policy.breaker.is_some() {
+                cx.record("breaker", "pass", "while it is closed");
+            }
+            if let Some(policy) = &service_rules.policy.overload {
+                cx.note("priority", cx.priority.name());
+                cx.note("most", policy.limit.most);
+                cx.record(
+                    "overload",
+                    "pass",
+                    "while no more is asked of the service than it can do",
+                );
+            }
             let key = service_rules.policy.hash.as_ref().and_then(|by| by.key(&head, &cx));
             let trail = cx.trail.as_mut().expect("it was just put there");
             balance(trail, service_rules, &endpoints(service.0 as usize), key)

@@ -15,12 +15,12 @@ use rules::Rules;
 use rules::route::{Route, RouteConfig};
 use rules::service::{Service, ServiceConfig};
 
-use super::acme;
 use super::certificates::files::{InFiles, Which};
 use super::model::{Config, Purpose, Tcp};
 use super::run::{folder_of, unix_now};
 use super::trust::{self, ByService, ClientsTls, ServicesTls};
 use super::watch::{Stamp, Stamps, Watch};
+use super::{acme, answers};
 
 /// The file that is meant where a folder is named.
 const FILE_NAME: &str = "doorward.toml";
@@ -147,7 +147,7 @@ impl Loader {
         self.seen = disk.seen.into_inner();
         let mut rest = document.rest;
         let written = take_services(&mut rest);
-        let (service, services) = load_services(written, &mut report);
+        let (service, services) = load_services(written, &folder, &mut report);
         let problems = report.problems().len();
         let config = report.salvage::<Config>(&rest).unwrap_or_default();
         let whole = report.problems().len() == problems;
@@ -250,11 +250,13 @@ fn take_services(rest: &mut Value) -> Vec<Entry> {
 
 /// The services as written, and as compiled: `None` for a wrong one, so that routes which name it make
 /// no second mistake.
-fn load_services(written: Vec<Entry>, report: &mut Report) -> (Configs, Services) {
+fn load_services(written: Vec<Entry>, folder: &Path, report: &mut Report) -> (Configs, Services) {
     let (mut configs, mut compiled) = (Configs::new(), Services::new());
     for Entry { key, value } in written {
         let config = report.read::<ServiceConfig>(&value);
         let service = config.as_ref().and_then(|config| Service::build(&key, config, report));
+        let service =
+            service.and_then(|mut one| answers::read(&mut one, folder, report).then_some(one));
         compiled.push((key.clone(), service.map(Arc::new)));
         configs.extend(config.map(|config| (key, config)));
     }

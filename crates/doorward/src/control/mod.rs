@@ -1,6 +1,7 @@
 //! Everything that happens off the path of a request: loading, compiling, exchanging.
 
 pub(crate) mod acme;
+mod answers;
 pub(crate) mod authority;
 pub(crate) mod certificates;
 pub(crate) mod compile;

@@ -13,6 +13,7 @@ use super::endpoints::Told;
 use super::resolve::{Located, Resolved};
 use super::snapshot::{Address, Endpoint, Service, Times};
 use super::trust::{EndpointTls, ServiceTls};
+use crate::data::gate::Common;
 use crate::data::sticky::Ties;
 use crate::metrics::{
     ROUTES_LABELLED_MAX, RouteCounters, RouteMetrics, ServiceMetrics, TcpMetrics,
@@ -105,6 +106,7 @@ pub(crate) struct Registry {
 struct Known {
     index: usize,
     metrics: Arc<ServiceMetrics>,
+    common: Arc<Common>,
     lent: Option<Arc<Service>>,
 }
 
@@ -167,7 +169,7 @@ impl Registry {
             let index = self.next_service;
             self.next_service += 1;
             let metrics = Arc::new(ServiceMetrics::new(&rules.name, self.workers));
-            Known { index, metrics, lent: None }
+            Known { index, metrics, common: Arc::default(), lent: None }
         });
         if let Some(lent) = &known.lent
             && (Arc::ptr_eq(&lent.rules, rules) || lent.rules == *rules)
@@ -197,6 +199,7 @@ impl Registry {
             idle_ms: milliseconds(rules.pool.idle),
             idle_connections_max: rules.pool.idle_connections as usize,
             metrics: Arc::clone(&known.metrics),
+            common: Arc::clone(&known.common),
             rules: Arc::clone(rules),
         });
         known.lent = Some(Arc::clone(&service));

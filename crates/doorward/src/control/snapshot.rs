@@ -16,6 +16,7 @@ use super::acme::HttpAnswers;
 use super::certificates::Https;
 use super::health::{Findings, Standing};
 use super::trust::EndpointTls;
+use crate::data::gate::Common;
 use crate::data::sticky::Ties;
 use crate::metrics::{RouteCounters, ServiceMetrics, TcpMetrics};
 use crate::observe::access::AccessFormat;
@@ -96,6 +97,8 @@ pub(crate) struct Service {
     /// Idle connections kept by each worker for each endpoint.
     pub(crate) idle_connections_max: usize,
     pub(crate) metrics: Arc<ServiceMetrics>,
+    /// What workers know together of how fast it is.
+    pub(crate) common: Arc<Common>,
 }
 
 impl Service {

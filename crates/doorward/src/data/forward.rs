@@ -8,8 +8,11 @@ use wire::Version;
 use wire::h1::{self, Framing};
 
 use super::attempt::{self, Sending};
+use super::breaker::{self, Passage};
 use super::connection::{After, Connection};
 use super::end::End;
+use super::fallback;
+use super::gate::{self, Admitted};
 use super::hold;
 use super::limit;
 use super::pace::Pace;
@@ -33,17 +36,10 @@ pub(crate) async fn forward(
     body: Body,
 ) -> Done {
     let service = &*snapshot.services[service_id.0 as usize];
-    let bytes_max =
-        snapshot.rules.route(route).body_bytes_max.unwrap_or(snapshot.limits.body_bytes_max);
-    if matches!(body.framing, Framing::Length(bytes) if bytes > bytes_max) {
-        return respond::fault(connection, scratch, Some(route), Fault::BodyTooLarge, None).await;
-    }
-    scratch.lines.clear();
-    rules::forward::append(&scratch.request, connection.peer, &scratch.cx, &mut scratch.lines);
-    tunnel::complete_request(scratch, connection.worker.random());
-    if let Err(fault) = limit::begin(connection, scratch, service) {
-        return respond::fault(connection, scratch, Some(route), fault, None).await;
-    }
+    let bytes_max = match begin(connection, snapshot, scratch, route, service, body) {
+        Ok(bytes_max) => bytes_max,
+        Err(fault) => return respond::fault(connection, scratch, Some(route), fault, None).await,
+    };
     let ready;
     let service = if hold::is_due(service) {
         match Box::pin(hold::until_ready(connection, scratch, service, body)).await {
@@ -54,13 +50,17 @@ pub(crate) async fn forward(
                 &*ready
             }
             Err(fault) => {
-                service.metrics.shards[connection.worker.index].failures.add(1);
-                let fault = limit::or_limit(connection, fault);
-                return respond::fault(connection, scratch, Some(route), fault, None).await;
+                return refuse(connection, snapshot, scratch, route, (service, fault), body).await;
             }
         }
     } else {
         service
+    };
+    let entry = match enter(connection, scratch, service, body).await {
+        Ok(entry) => entry,
+        Err(fault) => {
+            return refuse(connection, snapshot, scratch, route, (service, fault), body).await;
+        }
     };
     // Filled by `send` and used by `deliver` where it lies: it is too large to be handed around.
     let mut exchange = None;
@@ -70,21 +70,107 @@ pub(crate) async fn forward(
     match sent {
         Ok((endpoint, head_ns)) => {
             let status = scratch.response.status;
+            entry.answered(service, head_ns, status);
             counters.responses[usize::from(status / 100).saturating_sub(1)].add(1);
-            let waited_ns = head_ns - scratch.cx.sent_ns;
-            counters.first_byte.record(waited_ns / 1000);
+            counters.first_byte.record((head_ns - scratch.cx.sent_ns) / 1000);
             let exchange = &mut exchange;
             deliver(connection, snapshot, scratch, route, service, endpoint, exchange).await
         }
         Err(fault) => {
-            counters.failures.add(1);
             let fault = limit::or_limit(connection, fault);
+            entry.failed(service, fault);
             if let Some(exchange) = &mut exchange {
                 call::note_reset(scratch, &mut exchange.side, fault);
             }
-            respond::fault(connection, scratch, Some(route), fault, None).await
+            refuse(connection, snapshot, scratch, route, (service, fault), body).await
         }
     }
+}
+
+/// Readies the request to be sent, and returns how large its body may be.
+fn begin(
+    connection: &mut Connection,
+    snapshot: &Pinned,
+    scratch: &mut Scratch,
+    route: RouteId,
+    service: &Service,
+    body: Body,
+) -> Result<u64, Fault> {
+    let bytes_max =
+        snapshot.rules.route(route).body_bytes_max.unwrap_or(snapshot.limits.body_bytes_max);
+    if matches!(body.framing, Framing::Length(bytes) if bytes > bytes_max) {
+        return Err(Fault::BodyTooLarge);
+    }
+    scratch.lines.clear();
+    rules::forward::append(&scratch.request, connection.peer, &scratch.cx, &mut scratch.lines);
+    tunnel::complete_request(scratch, connection.worker.random());
+    limit::begin(connection, scratch, service)?;
+    Ok(bytes_max)
+}
+
+/// What let a request through to its service, and is to hear what became of it.
+struct Entry {
+    passage: Option<Passage>,
+    admitted: Option<Admitted>,
+}
+
+impl Entry {
+    fn answered(self, service: &Service, now_ns: u64, status: u16) {
+        if let Some(admitted) = self.admitted {
+            admitted.answered(now_ns, status);
+        }
+        if let Some(passage) = self.passage {
+            passage.answered(service, now_ns, status);
+        }
+    }
+
+    fn failed(self, service: &Service, fault: Fault) {
+        if let Some(passage) = self.passage {
+            passage.failed(service, fault);
+        }
+    }
+}
+
+/// Lets the request through to `service`, unless its breaker is open or it has too much to do.
+async fn enter(
+    connection: &mut Connection,
+    scratch: &mut Scratch,
+    service: &Service,
+    body: Body,
+) -> Result<Entry, Fault> {
+    let policy = &service.rules.policy;
+    let passage = match &policy.breaker {
+        None => None,
+        Some(guard) => {
+            let (worker, cx) = (&connection.worker, &mut scratch.cx);
+            Some(breaker::pass(worker, service, &guard.policy, cx)?)
+        }
+    };
+    let admitted = match &policy.overload {
+        None => None,
+        Some(policy) => Some(gate::enter(connection, scratch, service, policy, body).await?),
+    };
+    Ok(Entry { passage, admitted })
+}
+
+/// Answers that there is no answer of `service`.
+async fn refuse(
+    connection: &mut Connection,
+    snapshot: &Pinned,
+    scratch: &mut Scratch,
+    route: RouteId,
+    (service, fault): (&Service, Fault),
+    body: Body,
+) -> Done {
+    service.metrics.shards[connection.worker.index].failures.add(1);
+    let fault = limit::or_limit(connection, fault);
+    if fallback::is_there(connection, service, fault) {
+        let instead = (body, cache::stale_of(scratch));
+        let failed = (service, fault);
+        return Box::pin(fallback::answer(connection, snapshot, scratch, route, failed, instead))
+            .await;
+    }
+    respond::fault(connection, scratch, Some(route), fault, None).await
 }
 
 /// Lets all who have a say in it see the head of the answer.

@@ -211,7 +211,7 @@ pub(crate) fn enter(
     let full = match listener.admin {
         // Clients must not be able to lock operators out.
         Some(_) => counters.open.read() >= OPERATORS_MAX,
-        None => open >= limits.connections_max,
+        None => open >= limits.connections_max || worker.late.takes_nothing(),
     };
     if full {
         worker.metrics.connections.fetch_sub(1, Ordering::Relaxed);
@@ -244,10 +244,10 @@ impl Drop for Open {
 
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     Content-Type: application/problem+json\r\n\
-    Content-Length: 75\r\n\
+    Content-Length: 62\r\n\
     Retry-After: 5\r\n\
     Connection: close\r\n\r\n\
-    {\"title\":\"The server has as many connections as it can take\",\"status\":503}\n";
+    {\"title\":\"The server is too busy at the moment\",\"status\":503}\n";
 
 /// Tells a client that there is no room, without waiting for it longer than a moment.
 fn refuse(listener: &Listener, refusals: &Rc<()>, stream: TcpStream) {

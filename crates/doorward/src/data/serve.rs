@@ -15,7 +15,7 @@ use super::connection::{After, Connection};
 use super::end::End;
 use super::scratch::Scratch;
 use super::worker::Pinned;
-use super::{account, cache, delay, encode, files, forward, respond};
+use super::{account, cache, delay, encode, files, forward, late, respond};
 use crate::control::snapshot::covers;
 
 /// How a request ended.
@@ -106,6 +106,9 @@ async fn answer(
         }
     }
     let verdict = snapshot.rules.decide(&mut scratch.request, &mut scratch.cx);
+    if let Some(fault) = late::refusal(connection, scratch) {
+        return respond::fault(connection, scratch, verdict.route(), fault, None).await;
+    }
     if let Some(time) = scratch.cx.delay
         && let Err(fault) = Box::pin(delay::hold_up(connection, scratch, time, body)).await
     {
@@ -118,17 +121,8 @@ async fn answer(
         Verdict::Forward { route, service } => {
             forward::forward(connection, snapshot, scratch, route, service, body).await
         }
-        Verdict::Reply { route, reply } => {
-            reply.fill(&mut scratch.response);
-            see_response(snapshot, scratch, route);
-            let encoded = scratch.cx.encode.map(|encode| encode::whole(encode, &reply.body));
-            match encoded.transpose() {
-                Ok(encoded) => {
-                    let content = encoded.as_deref().unwrap_or(&reply.body);
-                    respond::send(connection, scratch, Some(route), content, body).await
-                }
-                Err(_) => respond::fault(connection, scratch, Some(route), Fault::Bug, None).await,
-            }
+        Verdict::Reply { route, reply: answer } => {
+            reply(connection, snapshot, scratch, route, (&answer, body)).await
         }
         Verdict::Files { route, files, candidates } => {
             let serving =
@@ -138,6 +132,26 @@ async fn answer(
         Verdict::Fault { route, fault, allow } => {
             respond::fault(connection, scratch, route, fault, allow.as_deref()).await
         }
+    }
+}
+
+/// Answers with `reply`, which the route's filters see.
+pub(super) async fn reply(
+    connection: &mut Connection,
+    snapshot: &Pinned,
+    scratch: &mut Scratch,
+    route: RouteId,
+    (reply, body): (&Reply, Body),
+) -> Done {
+    reply.fill(&mut scratch.response);
+    see_response(snapshot, scratch, route);
+    let encoded = scratch.cx.encode.map(|encode| encode::whole(encode, &reply.body));
+    match encoded.transpose() {
+        Ok(encoded) => {
+            let content = encoded.as_deref().unwrap_or(&reply.body);
+            respond::send(connection, scratch, Some(route), content, body).await
+        }
+        Err(_) => respond::fault(connection, scratch, Some(route), Fault::Bug, None).await,
     }
 }
 

@@ -13,13 +13,16 @@ use std::time::{Instant, SystemTime};
 use tokio::sync::futures::Notified;
 
 use super::balance::{self, Balances};
+use super::breaker::Breakers;
 use super::buffer;
 use super::cache::Flights;
 use super::deadline::{Deadlines, SWEEP};
+use super::gate::Gates;
 use super::h2::client::Links;
 use super::h2::server::Opened;
 use super::h3;
 use super::kept::Kept;
+use super::late::Late;
 use super::pool::Pools;
 use super::scratch::Scratch;
 use super::store::Store;
@@ -59,6 +62,9 @@ pub(crate) struct Worker {
     started: Instant,
     random_state: Cell<u64>,
     pub(crate) balances: Balances,
+    pub(crate) gates: Gates,
+    pub(crate) breakers: Breakers,
+    pub(crate) late: Late,
     date: RefCell<DateLine>,
     /// Whether connections are to end as soon as they can.
     pub(crate) draining: Cell<bool>,
@@ -99,6 +105,9 @@ impl Worker {
             scratch: RefCell::new(Kept::new(SCRATCH_KEPT_MAX)),
             random_state: Cell::new(RandomState::new().hash_one(index)),
             balances,
+            gates: Gates::default(),
+            breakers: Breakers::default(),
+            late: Late::default(),
             date: RefCell::new(DateLine::now()),
             draining: Cell::new(false),
         })
@@ -192,6 +201,7 @@ impl Worker {
         loop {
             if self.nothing_is_kept() && self.deadlines.in_use() == 0 {
                 self.access_log.flush();
+                self.late.rests(self.counters());
                 self.rest().await;
             }
             self.deadlines.sweep(self.now_ns() / 1_000_000);
@@ -206,7 +216,9 @@ impl Worker {
                 // Lets go of a replaced snapshot even when no request comes.
                 drop(self.pin());
             }
+            let before_ns = self.now_ns();
             tokio::time::sleep(SWEEP).await;
+            self.late.turned(self.index, self.counters(), self.now_ns() - before_ns);
         }
     }
 

@@ -221,6 +221,16 @@ impl Stored {
         let stale_ms = self.left_ms(now_ms).min(0).unsigned_abs();
         stale_ms < allowed_ms
     }
+
+    /// Whether it may be given, however old, while the service is known to be down and whoever
+    /// configured this wants it.
+    ///
+    /// RFC 9111, 4.2.4: not if it must be revalidated; else if the cache "is disconnected".
+    #[must_use]
+    pub fn may_stand_in(&self, wishes: &Wishes) -> bool {
+        let freshness = &self.freshness;
+        !(freshness.must_revalidate || freshness.no_cache || wishes.no_cache)
+    }
 }
 
 /// RFC 8246.

@@ -73,14 +73,27 @@ pub enum Fault {
     TooManyConnections,
     /// We are shutting down.
     Draining,
-    /// There is more work than can be done in time.
-    Overloaded,
+    /// There is more work than Doorward itself can do in time.
+    Overloaded {
+        /// When it may come again.
+        retry_after_s: u32,
+    },
     /// The service has no endpoint that may be used.
     NoEndpoint,
     /// The instances of the service are still starting.
     Starting,
     /// Every endpoint of the service has as many requests as the configuration allows.
     UpstreamBusy,
+    /// The service is asked for more than it can do in time, and this is not among what goes first.
+    UpstreamOverloaded {
+        /// When it may come again.
+        retry_after_s: u32,
+    },
+    /// The breaker before the service is open: most requests failed or took too long.
+    BreakerOpen {
+        /// When it may come again.
+        retry_after_s: u32,
+    },
     /// No socket could be had: descriptors or local ports are used up.
     SocketsExhausted,
     /// The name of the endpoint has no address.
@@ -183,7 +196,7 @@ impl Fault {
     #[must_use]
     pub const fn stage(self) -> Stage {
         match self {
-            Self::TooManyConnections | Self::Draining | Self::Overloaded => Stage::Accept,
+            Self::TooManyConnections | Self::Draining | Self::Overloaded { .. } => Stage::Accept,
             Self::Malformed(_)
             | Self::HelloMalformed(_)
             | Self::DeadlineMalformed
@@ -202,7 +215,11 @@ impl Fault {
             }
             Self::FileNotFound | Self::FileUnreadable => Stage::Files,
             Self::OnlyIfCached => Stage::Endpoint,
-            Self::NoEndpoint | Self::Starting | Self::UpstreamBusy => Stage::Endpoint,
+            Self::NoEndpoint
+            | Self::Starting
+            | Self::UpstreamBusy
+            | Self::UpstreamOverloaded { .. }
+            | Self::BreakerOpen { .. } => Stage::Endpoint,
             Self::SocketsExhausted
             | Self::DnsFailed
             | Self::DnsTimeout
@@ -255,12 +272,14 @@ impl Fault {
             | Self::TooManyConnections
             | Self::OnlyIfCached
             | Self::Draining
-            | Self::Overloaded
+            | Self::Overloaded { .. }
             | Self::UpstreamBusy
             | Self::SocketsExhausted
             | Self::Bug => Side::Ours,
             Self::NoEndpoint
             | Self::Starting
+            | Self::UpstreamOverloaded { .. }
+            | Self::BreakerOpen { .. }
             | Self::DnsFailed
             | Self::DnsTimeout
             | Self::ConnectRefused
@@ -331,10 +350,12 @@ impl Fault {
             | Self::FileUnreadable
             | Self::TooManyConnections
             | Self::Draining
-            | Self::Overloaded
+            | Self::Overloaded { .. }
             | Self::NoEndpoint
             | Self::Starting
             | Self::UpstreamBusy
+            | Self::UpstreamOverloaded { .. }
+            | Self::BreakerOpen { .. }
             | Self::SocketsExhausted
             | Self::UpstreamMalformed(_)
             | Self::UpgradeFailed
@@ -362,10 +383,12 @@ impl Fault {
             Self::FileUnreadable | Self::Bug => 500,
             Self::TooManyConnections
             | Self::Draining
-            | Self::Overloaded
+            | Self::Overloaded { .. }
             | Self::NoEndpoint
             | Self::Starting
             | Self::UpstreamBusy
+            | Self::UpstreamOverloaded { .. }
+            | Self::BreakerOpen { .. }
             | Self::SocketsExhausted => 503,
             Self::Loop
             | Self::DnsFailed

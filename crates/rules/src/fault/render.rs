@@ -32,8 +32,11 @@ impl Fault {
     /// Whether the same request may succeed soon, and after how many seconds (`Retry-After`).
     #[must_use]
     pub const fn retry_after_s(self) -> Option<u32> {
-        match self.status() {
-            503 => Some(1),
+        match self {
+            Self::Overloaded { retry_after_s }
+            | Self::UpstreamOverloaded { retry_after_s }
+            | Self::BreakerOpen { retry_after_s } => Some(retry_after_s),
+            _ if self.status() == 503 => Some(1),
             _ => None,
         }
     }

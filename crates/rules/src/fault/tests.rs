@@ -103,7 +103,7 @@ fn the_form_follows_the_weights() {
 }
 
 /// Every fault.
-pub(crate) const ALL: [Fault; 61] = [
+pub(crate) const ALL: [Fault; 63] = [
     Fault::Malformed(Malformed::Host),
     Fault::BodyMalformed(Malformed::ChunkSize),
     Fault::HeadTimeout,
@@ -134,10 +134,12 @@ pub(crate) const ALL: [Fault; 61] = [
     Fault::FileUnreadable,
     Fault::TooManyConnections,
     Fault::Draining,
-    Fault::Overloaded,
+    Fault::Overloaded { retry_after_s: 3 },
     Fault::NoEndpoint,
     Fault::Starting,
     Fault::UpstreamBusy,
+    Fault::UpstreamOverloaded { retry_after_s: 7 },
+    Fault::BreakerOpen { retry_after_s: 5 },
     Fault::SocketsExhausted,
     Fault::DnsFailed,
     Fault::DnsTimeout,
@@ -235,6 +237,8 @@ fn the_whole_table() {
         no-endpoint            503 endpoint  upstream -        destination_unavailable
         starting               503 endpoint  upstream -        destination_unavailable
         upstream-busy          503 endpoint  ours     -        connection_limit_reached
+        upstream-overloaded    503 endpoint  upstream -        connection_limit_reached
+        breaker-open           503 endpoint  upstream -        destination_unavailable
         sockets-exhausted      503 connect   ours     -        proxy_internal_response
         dns-failed             502 connect   upstream Unseen   dns_error
         dns-timeout            504 connect   upstream Unseen   dns_timeout

@@ -36,10 +36,12 @@ impl Fault {
             Self::FileUnreadable => "file-unreadable",
             Self::TooManyConnections => "too-many-connections",
             Self::Draining => "draining",
-            Self::Overloaded => "overloaded",
+            Self::Overloaded { .. } => "overloaded",
             Self::NoEndpoint => "no-endpoint",
             Self::Starting => "starting",
             Self::UpstreamBusy => "upstream-busy",
+            Self::UpstreamOverloaded { .. } => "upstream-overloaded",
+            Self::BreakerOpen { .. } => "breaker-open",
             Self::SocketsExhausted => "sockets-exhausted",
             Self::DnsFailed => "dns-failed",
             Self::DnsTimeout => "dns-timeout",
@@ -88,10 +90,13 @@ impl Fault {
             Self::FileUnreadable | Self::Bug => "Something went wrong on our side",
             Self::TooManyConnections
             | Self::Draining
-            | Self::Overloaded
+            | Self::Overloaded { .. }
             | Self::UpstreamBusy
+            | Self::UpstreamOverloaded { .. }
             | Self::SocketsExhausted => "The server is too busy at the moment",
-            Self::NoEndpoint | Self::Starting => "The service is not available at the moment",
+            Self::NoEndpoint | Self::Starting | Self::BreakerOpen { .. } => {
+                "The service is not available at the moment"
+            }
             Self::DnsFailed
             | Self::DnsTimeout
             | Self::ConnectRefused
@@ -144,10 +149,14 @@ impl Fault {
             Self::FileUnreadable => "the file cannot be read",
             Self::TooManyConnections => "as many connections are open as allowed",
             Self::Draining => "shutting down",
-            Self::Overloaded => "more work than can be done in time",
+            Self::Overloaded { .. } => "more work than can be done in time",
             Self::NoEndpoint => "the service has no usable endpoint",
             Self::Starting => "the instances of the service are still starting",
             Self::UpstreamBusy => "every endpoint has as many requests as allowed",
+            Self::UpstreamOverloaded { .. } => {
+                "the service is asked for more than it can do in time"
+            }
+            Self::BreakerOpen { .. } => "the breaker before the service is open",
             Self::SocketsExhausted => "no socket could be had",
             Self::DnsFailed => "the name of the endpoint has no address",
             Self::DnsTimeout => "the name of the endpoint was not resolved in time",
@@ -192,13 +201,17 @@ impl Fault {
                 return None;
             }
             Self::Loop => "proxy_loop_detected",
-            Self::NoEndpoint | Self::Starting => "destination_unavailable",
-            Self::TooManyConnections | Self::UpstreamBusy => "connection_limit_reached",
             Self::Injected(_)
             | Self::InjectedReset
             | Self::Draining
-            | Self::Overloaded
+            | Self::Overloaded { .. }
             | Self::SocketsExhausted => "proxy_internal_response",
+            Self::NoEndpoint | Self::Starting | Self::BreakerOpen { .. } => {
+                "destination_unavailable"
+            }
+            Self::TooManyConnections | Self::UpstreamBusy | Self::UpstreamOverloaded { .. } => {
+                "connection_limit_reached"
+            }
             Self::Bug => "proxy_internal_error",
             Self::DnsFailed => "dns_error",
             Self::DnsTimeout => "dns_timeout",

@@ -100,6 +100,7 @@ macro_rules! registry {
 registry! {
     client_certificate::ClientCertificate,
     fault::Injection,
+    priority::Prioritize,
     request_headers::RequestHeaders,
     response_headers::ResponseHeaders,
     grpc_web::GrpcWeb,

@@ -219,6 +219,8 @@ fn faults_have_statuses() {
         no-endpoint            Unavailable
         starting               Unavailable
         upstream-busy          Unavailable
+        upstream-overloaded    Unavailable
+        breaker-open           Unavailable
         sockets-exhausted      Unavailable
         dns-failed             Unavailable
         dns-timeout            Unavailable

@@ -17,6 +17,8 @@ const WEIGHT: f32 = 0.3;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LoopLag {
     late_ms: f32,
+    /// How late the last turn alone was.
+    last_ms: f32,
     /// From which class on it sheds: 3 is none.
     shed: [bool; 3],
 }
@@ -24,7 +26,10 @@ pub struct LoopLag {
 impl LoopLag {
     /// A turn that was to take so long took so long.
     pub fn turned(&mut self, planned_ns: u64, took_ns: u64) {
-        let late_ms = took_ns.saturating_sub(planned_ns) as f32 / 1e6;
+        let turn_ms = took_ns.saturating_sub(planned_ns) as f32 / 1e6;
+        // One late turn is a machine that paused; two are work that does not end.
+        let late_ms = turn_ms.min(self.last_ms);
+        self.last_ms = turn_ms;
         self.late_ms += (late_ms - self.late_ms) * WEIGHT;
         for (shed, from_ms) in self.shed.iter_mut().zip(LATE_MS) {
             *shed = self.late_ms >= if *shed { from_ms * RELEASE } else { from_ms };

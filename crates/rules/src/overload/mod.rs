@@ -17,9 +17,25 @@ mod tests;
 pub use lag::LoopLag;
 pub use limit::{Common, LimitPolicy, Limiter};
 pub use queue::{Queue, QueuePolicy, Ticket};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// How important a request is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
 pub enum Priority {
     /// A person cannot go on without it, or money is lost.
     Critical,

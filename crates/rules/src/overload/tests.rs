@@ -235,19 +235,19 @@ fn a_late_loop_sheds_by_importance() {
     }
     expect![[r#"
         0 ms late: critical normal sheddable
+        0 ms late: critical normal sheddable
         120 ms late: critical normal
         204 ms late: critical normal
         263 ms late: critical normal
         784 ms late: critical
         1149 ms late: 
         1404 ms late: 
-        1583 ms late: 
-        1138 ms late: 
-        797 ms late: 
-        558 ms late: 
-        390 ms late: critical
-        273 ms late: critical
-        191 ms late: critical
+        1013 ms late: 
+        709 ms late: 
+        496 ms late: critical
+        347 ms late: critical
+        243 ms late: critical
+        170 ms late: critical
     "#]]
     .assert_eq(&out);
 }

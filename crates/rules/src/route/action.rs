@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use config::{At, Share};
+use config::{At, Report, Share};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wire::RequestHead;
@@ -105,7 +105,9 @@ impl Action {
                 Some(Self::Services([(name.clone(), Share::ALL)].into()))
             }
             RouteConfig { split: Some(split), .. } => read_split(split, scope),
-            RouteConfig { respond: Some(respond), .. } => respond.read(scope).map(Self::Respond),
+            RouteConfig { respond: Some(respond), .. } => {
+                respond.read(scope.report).map(Self::Respond)
+            }
             RouteConfig { redirect: Some(redirect), .. } => {
                 Redirect::build(redirect, config.host.is_some(), scope).map(Self::Redirect)
             }
@@ -136,14 +138,13 @@ fn read_split(
 }
 
 impl RespondConfig {
-    fn read(&self, scope: &mut Scope<'_>) -> Option<Reply> {
+    pub(crate) fn read(&self, report: &mut Report) -> Option<Reply> {
         let status = *self.status;
-        if !scope.report.within("status", &self.status, 200..=599) {
+        if !report.within("status", &self.status, 200..=599) {
             return None;
         }
         if matches!(status, 204 | 304) && !self.body.is_empty() {
-            scope
-                .report
+            report
                 .error(&self.status, format!("an answer with status {status} has no body"))
                 .help("remove `body`, or take another status (RFC 9110, 15.3.5 and 15.4.5)");
             return None;
@@ -154,12 +155,11 @@ impl RespondConfig {
         }
         for (name, value) in &self.headers {
             if !is_token(name) {
-                scope.report.error(name, format!("`{}` is not a header name", **name));
+                report.error(name, format!("`{}` is not a header name", **name));
                 return None;
             }
             if FRAMING.iter().any(|framing| framing.eq_ignore_ascii_case(name)) {
-                scope
-                    .report
+                report
                     .error(name, format!("`{}` cannot be set here", **name))
                     .help("Doorward writes it from what it sends");
                 return None;

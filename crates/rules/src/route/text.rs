@@ -15,6 +15,7 @@ use crate::files::FilesConfig;
 use crate::filter::compress::CompressConfig;
 use crate::filter::fault::FaultConfig;
 use crate::filter::headers::HeadersConfig;
+use crate::filter::priority::PriorityConfig;
 use crate::filter::rewrite::RewriteConfig;
 
 /// A route: which requests it is for, and what happens to them.
@@ -73,6 +74,10 @@ pub struct RouteConfig {
     /// `["dns:*.example.com", "cn:backup"]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_certificate: Option<At<OneOrMany>>,
+    /// How important its requests are when there is more to do than can be done: `"critical"`, `"normal"`,
+    /// `"sheddable"`, or a table for more than that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<At<PriorityConfig>>,
     /// Keeps answers of the service and gives them again: `{}` does what the service says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<At<CacheConfig>>,

@@ -3,8 +3,8 @@
 use config::{At, Period, Report};
 
 use super::text::{Instances, ServiceConfig};
-use super::{Health, HostField, Pool, Run, Service, Source, Timeouts};
-use super::{balance, eject, endpoint, retry, scale, sticky, tls};
+use super::{Health, HostField, Policy, Pool, Run, Service, Source, Timeouts};
+use super::{balance, breaker, eject, endpoint, limits, overload, retry, scale, sticky, tls};
 
 /// The most instances of one service on one machine; beyond that the number is a slip.
 const INSTANCES_MAX: u32 = 256;
@@ -25,6 +25,9 @@ impl Service {
         let sticky = sticky::build(name, config.sticky.as_ref(), report);
         let eject = eject::build(config.eject.as_ref(), report);
         let retry = retry::build(config.retry.as_ref(), report);
+        let limits = limits::build(config.limits.as_ref(), config.overload.is_some(), report);
+        let breaker = breaker::build(config.breaker.as_ref(), report);
+        let overload = overload::build(config.overload.as_ref(), limits.as_ref(), report);
         let named =
             config.deadline.as_ref().is_none_or(|name| check_deadline(name, report)) && named;
         if !named {
@@ -41,7 +44,11 @@ impl Service {
             host: host?,
             health: health?,
             sticky: sticky?,
-            policy: balance?.with(eject?, retry?),
+            policy: Policy {
+                overload: overload?,
+                breaker: breaker?,
+                ..balance?.with(eject?, retry?)
+            },
         })
     }
 }

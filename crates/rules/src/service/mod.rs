@@ -1,10 +1,13 @@
 //! Services: what is called, as a whole, and how.
 
 mod balance;
+mod breaker;
 mod build;
 mod eject;
 mod endpoint;
 mod health;
+mod limits;
+mod overload;
 mod policy;
 mod retry;
 mod scale;
@@ -19,9 +22,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use balance::{BalanceConfig, By};
+pub use breaker::{BreakerConfig, Fallback, Guard};
 pub use eject::EjectConfig;
 pub use endpoint::{EndpointConfig, EndpointTable, ZONE_ADVICE, is_zone};
 pub use health::{Ask, Get, Health, HealthConfig};
+pub use limits::LimitsConfig;
+pub use overload::OverloadConfig;
 pub use policy::Policy;
 pub use retry::RetryConfig;
 pub use scale::ScaleConfig;

@@ -1,9 +1,12 @@
 //! What becomes of a service's requests among its endpoints: how they are shared out, who is left
 //! alone, and what is sent again.
 
+use config::At;
+
+use super::breaker::{Fallback, Guard};
 use crate::balance::{self, HashBy};
 use crate::health::Passive;
-use crate::retry;
+use crate::{overload, retry};
 
 /// All of it, for one service.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +21,10 @@ pub struct Policy {
     pub passive: Option<Passive>,
     /// When requests are sent again.
     pub retry: retry::Policy,
+    /// How much is asked of the service at once; as much as comes if there is none.
+    pub overload: Option<overload::Policy>,
+    /// When it is left alone, and what clients get then; never if there is none.
+    pub breaker: Option<Guard>,
 }
 
 impl Default for Policy {
@@ -28,6 +35,19 @@ impl Default for Policy {
             requests_max: None,
             passive: Some(Passive::default()),
             retry: retry::Policy::default(),
+            overload: None,
+            breaker: None,
         }
+    }
+}
+
+impl Policy {
+    /// The names of services that stand in while the breaker is open.
+    pub(crate) fn stand_ins(&self) -> impl Iterator<Item = &At<String>> {
+        let fallback = self.breaker.as_ref().map_or(&[][..], |guard| &guard.fallback);
+        fallback.iter().filter_map(|one| match one {
+            Fallback::Service(name) => Some(name),
+            Fallback::Stale | Fallback::Answer { .. } => None,
+        })
     }
 }

@@ -172,6 +172,8 @@ fn a_service_that_runs_already() {
                         },
                         hedge: None,
                     },
+                    overload: None,
+                    breaker: None,
                 },
             }
         "#]],
@@ -282,6 +284,8 @@ fn a_service_that_is_started() {
                         },
                         hedge: None,
                     },
+                    overload: None,
+                    breaker: None,
                 },
             }
         "#]],

@@ -10,9 +10,12 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::balance::BalanceConfig;
+use super::breaker::BreakerConfig;
 use super::eject::EjectConfig;
 use super::endpoint::EndpointConfig;
 use super::health::HealthConfig;
+use super::limits::LimitsConfig;
+use super::overload::OverloadConfig;
 use super::retry::RetryConfig;
 use super::scale::ScaleConfig;
 use super::sticky::StickyConfig;
@@ -68,6 +71,15 @@ pub struct ServiceConfig {
     /// When requests are sent again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<At<RetryConfig>>,
+    /// Keeps it from being asked for more than it can do: `{}` finds out how much that is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overload: Option<At<OverloadConfig>>,
+    /// What it is asked for at most, however well it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<At<LimitsConfig>>,
+    /// When it is left alone because most requests fail or take too long, and what clients get then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<At<BreakerConfig>>,
     /// What it speaks.
     #[serde(default)]
     pub protocol: At<Protocol>,
@@ -123,6 +135,9 @@ impl Default for ServiceConfig {
             sticky: None,
             eject: None,
             retry: None,
+            overload: None,
+            limits: None,
+            breaker: None,
             protocol: At::default(),
             tls: None,
             host: preserve(),

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use rules::cache::{Asked, Because, Times, Told, Way, Why, is_for_us};
+use rules::cache::{Asked, Because, Stored, Times, Told, Way, Why, is_for_us};
 use rules::store::Scope;
 use rules::{RouteId, ServiceId};
 use wire::{Method, ResponseHead};
@@ -31,6 +31,16 @@ pub(super) struct Direct {
 impl Direct {
     pub(super) fn new(because: Because, why: Why) -> Self {
         Self { because, why, learns: false, stale: None, generation: 0, requested_ms: 0 }
+    }
+}
+
+impl Direct {
+    /// What is told of `stored`, which stands in.
+    pub(super) fn told_stale(&self, stored: &Stored) -> Told {
+        let way =
+            Way::Forward { because: self.because, status: None, stored: false, collapsed: false };
+        let left_ms = Some(stored.left_ms(now_ms()));
+        Told { way, left_ms, why: Some(Why::STALE_IF_ERROR) }
     }
 }
 

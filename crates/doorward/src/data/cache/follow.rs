@@ -5,18 +5,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-use rules::cache::{Told, Way, Why, Wishes};
+use rules::cache::{Stored, Told, Way, Why, Wishes};
 use rules::store::Purged;
-use rules::{Fault, RouteId};
+use rules::{Fault, RouteId, ServiceId};
 
 use super::flight::{Landed, Next, Own, Reader, Shared};
 use super::hit::{self, Of, Sent, Source};
 use super::{Question, now_ms};
 use crate::data::connection::Connection;
 use crate::data::end::Speech;
+use crate::data::fallback;
 use crate::data::respond;
 use crate::data::scratch::Scratch;
-use crate::data::serve::Done;
+use crate::data::serve::{Body, Done};
 use crate::data::store::Object;
 use crate::data::worker::{Pinned, Worker};
 
@@ -34,6 +35,7 @@ pub(super) enum Followed {
 
 /// How a request follows: whether it caused the fetch, and the generation at which it came.
 pub(super) struct Following<'a> {
+    pub(super) service: ServiceId,
     pub(super) reader: Reader,
     pub(super) leads: bool,
     pub(super) arrived: u64,
@@ -181,7 +183,7 @@ fn is_for(
     connection: &Connection,
     scratch: &Scratch,
     following: &Following<'_>,
-    stored: &rules::cache::Stored,
+    stored: &Stored,
 ) -> bool {
     let store = &connection.worker.store;
     following.leads
@@ -194,16 +196,15 @@ fn is_for(
 fn stand_in(following: &Following<'_>, status: u16) -> Option<(Arc<Object>, Told)> {
     let stale = following.question.stale.as_ref()?;
     let now_ms = now_ms();
-    stale.stored.stands_in(following.wishes, status, now_ms).then(|| {
-        let way = Way::Forward {
-            because: following.question.because,
-            status: Some(status),
-            stored: false,
-            collapsed: !following.leads,
-        };
-        let left_ms = Some(stale.stored.left_ms(now_ms));
-        (Arc::clone(stale), Told { way, left_ms, why: Some(Why::STALE_IF_ERROR) })
-    })
+    let stands_in = stale.stored.stands_in(following.wishes, status, now_ms);
+    stands_in.then(|| (Arc::clone(stale), told(&stale.stored, Some(status), following)))
+}
+
+/// What is told of `stored`, which stands in for an answer of this status, or for none.
+fn told(stored: &Stored, status: Option<u16>, following: &Following<'_>) -> Told {
+    let (because, collapsed) = (following.question.because, !following.leads);
+    let way = Way::Forward { because, status, stored: false, collapsed };
+    Told { way, left_ms: Some(stored.left_ms(now_ms())), why: Some(Why::STALE_IF_ERROR) }
 }
 
 /// There is no answer: something stale may stand in.
@@ -213,6 +214,10 @@ async fn fail(
     fault: Fault,
 ) -> Done {
     let by_service = fault.side() == rules::fault::Side::Upstream;
+    let service = &*snapshot.services[following.service.0 as usize];
+    let has_fallback = fallback::is_there(connection, service, fault);
+    // In which order is for the service to say, if it names what is stored.
+    let by_service = by_service && !(has_fallback && fallback::has_stale(service));
     if let Some((stale, told)) = stand_in(following, fault.status()).filter(|_| by_service) {
         scratch.cx.record("cache", "hit", Why::STALE_IF_ERROR.clause);
         return hit::send(connection, snapshot, scratch, route, &stale, told).await;
@@ -227,6 +232,14 @@ async fn fail(
         left_ms: None,
         why: None,
     });
+    if has_fallback {
+        let stale = following.question.stale.as_ref();
+        let stale = stale.filter(|stale| stale.stored.may_stand_in(following.wishes));
+        let stale = stale.map(|stale| (Arc::clone(stale), told(&stale.stored, None, following)));
+        let (failed, instead) = ((service, fault), (Body::default(), stale));
+        let answering = fallback::answer(connection, snapshot, scratch, route, failed, instead);
+        return Box::pin(answering).await;
+    }
     respond::fault(connection, scratch, Some(route), fault, None).await
 }
 

@@ -91,7 +91,7 @@ impl Sending {
 }
 
 /// Answers with `object`.
-pub(super) async fn send(
+pub(crate) async fn send(
     connection: &mut Connection,
     snapshot: &Pinned,
     scratch: &mut Scratch,

@@ -8,7 +8,7 @@ mod fetch;
 mod flight;
 mod follow;
 mod form;
-mod hit;
+pub(crate) mod hit;
 
 use std::io::Write;
 use std::rc::Rc;
@@ -18,6 +18,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rules::cache::{
     Because, KeyParts, Stored, Told, Use, Way, Why, Wishes, forget_conditions, hash, wants_range,
 };
+use rules::overload::Priority;
 use rules::store::Purged;
 use rules::{Fault, RouteId, ServiceId};
 use wire::{Known, Method};
@@ -45,6 +46,14 @@ const ROUNDS_MAX: u32 = 3;
 
 /// All bodies on their way into the store may take so much of its memory beside it.
 const ON_THEIR_WAY_SHARE: usize = 4;
+
+/// What is stored for a request that goes directly and may stand in for a service that is down.
+pub(crate) fn stale_of(scratch: &Scratch) -> Option<(Arc<Object>, Told)> {
+    let direct = scratch.noted.direct.as_ref()?;
+    let stale = direct.stale.as_ref()?;
+    let may = stale.stored.may_stand_in(&Wishes::of(&scratch.request));
+    may.then(|| (Arc::clone(stale), direct.told_stale(&stale.stored)))
+}
 
 /// What is noted of a request on a route with a cache; kept by its scratch memory.
 #[derive(Default)]
@@ -376,7 +385,7 @@ async fn ask(
             let flight = Arc::clone(reader.flight());
             fetch::fly(departure, job(flight, scratch, &question));
         }
-        let following = Following { reader, leads, arrived, wishes, question: &question };
+        let following = Following { service, reader, leads, arrived, wishes, question: &question };
         let followed = follow::follow(connection, snapshot, scratch, route, following).await;
         let learned = match followed {
             Followed::Answered(done) => return done,
@@ -463,6 +472,8 @@ fn refresh_soon(mut departure: Departure, scratch: &Scratch, object: &Arc<Object
     let worker = &departure.worker;
     forget_conditions(&mut departure.request);
     departure.request.set_get();
+    // Nobody waits for it.
+    departure.cx.priority = Priority::Sheddable;
     let mut destination = noted.key.clone();
     object.stored.write_variant(&departure.request, &mut destination);
     let generation = worker.store.generation();

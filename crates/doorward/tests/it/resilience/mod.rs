@@ -1,6 +1,7 @@
 //! Services that fail, slow down and come back, and clients that are to notice nothing.
 
 mod balancing;
+mod breaker;
 mod endpoints;
 mod failing;
 mod health;
@@ -9,6 +10,7 @@ mod injected;
 mod killing;
 mod leaving;
 mod names;
+mod overload;
 mod ranks;
 mod scaling;
 mod sticky;

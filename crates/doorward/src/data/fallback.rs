@@ -1,0 +1,90 @@
+//! What clients get instead of an answer of a service whose breaker is open.
+
+use std::sync::Arc;
+
+use rules::cache::Told;
+use rules::service::Fallback;
+use rules::{Fault, RouteId, ServiceId};
+
+use super::cache::hit;
+use super::connection::Connection;
+use super::end::End;
+use super::forward;
+use super::respond;
+use super::scratch::Scratch;
+use super::serve::{self, Body, Done};
+use super::store::Object;
+use super::worker::Pinned;
+use crate::control::snapshot::Service;
+use crate::metrics::FallbackTo;
+
+/// Something stored, and what is told of it.
+pub(super) type Stale = (Arc<Object>, Told);
+
+/// Whether `service` has something for clients that `fault` befell.
+pub(super) fn is_there(connection: &Connection, service: &Service, fault: Fault) -> bool {
+    // A fetch is told of the fault, and so are all who wait for it: what stands in is not stored.
+    let asks_for_itself = !matches!(connection.client, End::Fetch(_));
+    let guard = service.rules.policy.breaker.as_ref();
+    asks_for_itself
+        && matches!(fault, Fault::BreakerOpen { .. })
+        && guard.is_some_and(|guard| !guard.fallback.is_empty())
+}
+
+/// Answers with the first of the fallbacks of `service` that there is, or with `fault`.
+pub(super) async fn answer(
+    connection: &mut Connection,
+    snapshot: &Pinned,
+    scratch: &mut Scratch,
+    route: RouteId,
+    (service, fault): (&Service, Fault),
+    (body, mut stale): (Body, Option<Stale>),
+) -> Done {
+    let counters = &service.metrics.shards[connection.worker.index].breaker;
+    let guard = service.rules.policy.breaker.as_ref();
+    for one in guard.iter().flat_map(|guard| &guard.fallback) {
+        match one {
+            Fallback::Stale => {
+                let Some((object, told)) = stale.take() else {
+                    scratch.cx.record("fallback", "pass", "nothing that is stored may stand in");
+                    continue;
+                };
+                counters.fallbacks[FallbackTo::Stale as usize].add(1);
+                scratch.cx.record("fallback", "stale", "it is what the cache has");
+                return hit::send(connection, snapshot, scratch, route, &object, told).await;
+            }
+            Fallback::Service(name) => {
+                let mut services = snapshot.services.iter();
+                let Some(at) = services.position(|other| *other.rules.name == ***name) else {
+                    continue;
+                };
+                counters.fallbacks[FallbackTo::Service as usize].add(1);
+                scratch.cx.note("name", &**name);
+                scratch.cx.record("fallback", "service", "it stands in");
+                let id = ServiceId(u32::try_from(at).unwrap_or(u32::MAX));
+                let forwarding = forward::forward(connection, snapshot, scratch, route, id, body);
+                return Box::pin(forwarding).await;
+            }
+            Fallback::Answer { .. } if scratch.cx.grpc.is_some() => {
+                scratch.cx.record("fallback", "pass", "no fixed answer is one of gRPC");
+            }
+            Fallback::Answer { reply, .. } => {
+                counters.fallbacks[FallbackTo::Answer as usize].add(1);
+                scratch.cx.note("status", reply.status);
+                scratch.cx.record("fallback", "reply", "the service has a fixed answer for it");
+                let mut reply = reply.clone();
+                if let Some(seconds) = fault.retry_after_s().filter(|_| reply.status == 503) {
+                    reply = reply.header("retry-after", seconds.to_string());
+                }
+                return serve::reply(connection, snapshot, scratch, route, (&reply, body)).await;
+            }
+        }
+    }
+    respond::fault(connection, scratch, Some(route), fault, None).await
+}
+
+/// Whether what the cache has is one of the fallbacks of `service`.
+pub(super) fn has_stale(service: &Service) -> bool {
+    let guard = service.rules.policy.breaker.as_ref();
+    guard.is_some_and(|guard| guard.fallback.contains(&Fallback::Stale))
+}
