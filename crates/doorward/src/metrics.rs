@@ -255,6 +255,8 @@ pub(crate) struct ServiceShard {
     /// Connections that were opened.
     pub(crate) connects: Counter,
     pub(crate) connect_failures: Counter,
+    /// Connections that are open, now.
+    pub(crate) open: Counter,
     /// Handshakes of TLS: full ones, and those that went on with an earlier session.
     pub(crate) handshakes: [Counter; 2],
     pub(crate) handshake_failures: Counter,

@@ -41,6 +41,7 @@ pub(crate) fn render(
     acme(&mut out, keeper);
     routes(&mut out, snapshot);
     services(&mut out, metrics, snapshot);
+    gates::connections(&mut out, &snapshot.services);
     gates::services(&mut out, &snapshot.services);
     gates::breakers(&mut out, &snapshot.services);
     gates::workers(&mut out, metrics);

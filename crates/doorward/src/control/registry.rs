@@ -198,6 +198,12 @@ impl Registry {
             },
             idle_ms: milliseconds(rules.pool.idle),
             idle_connections_max: rules.pool.idle_connections as usize,
+            // The last worker is that of control.
+            connections_max: rules.policy.connections_max.map_or(u32::MAX, |all| {
+                all.div_ceil(
+                    u32::try_from(self.workers).unwrap_or(u32::MAX).saturating_sub(1).max(1),
+                )
+            }),
             metrics: Arc::clone(&known.metrics),
             common: Arc::clone(&known.common),
             rules: Arc::clone(rules),

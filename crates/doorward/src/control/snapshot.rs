@@ -96,6 +96,8 @@ pub(crate) struct Service {
     pub(crate) idle_ms: u64,
     /// Idle connections kept by each worker for each endpoint.
     pub(crate) idle_connections_max: usize,
+    /// Connections that each worker may have to each endpoint.
+    pub(crate) connections_max: u32,
     pub(crate) metrics: Arc<ServiceMetrics>,
     /// What workers know together of how fast it is.
     pub(crate) common: Arc<Common>,

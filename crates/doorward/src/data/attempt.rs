@@ -288,7 +288,11 @@ pub(super) fn outcome(connection: &Connection, fault: Fault, failure: Option<Fai
     match failure {
         // It goes away in good order, or lost a race.
         Some(Failure::Stale) => Outcome::Abandoned,
-        Some(Failure::Unseen) if fault == Fault::StreamRefused => Outcome::Abandoned,
+        Some(Failure::Unseen)
+            if matches!(fault, Fault::StreamRefused | Fault::UpstreamConnections) =>
+        {
+            Outcome::Abandoned
+        }
         Some(Failure::Unseen) => Outcome::Refused,
         // The client's time is over, not the endpoint's.
         Some(Failure::Timeout) if connection.watch.is_limit_over() => Outcome::Abandoned,
@@ -407,7 +411,9 @@ pub(super) async fn connect(
     let reached = if service.rules.protocol == Protocol::H2 {
         let linking = client::link(worker, service, endpoint, watch);
         Box::pin(linking).await.map(|(link, reused)| Reached::Link(link, reused))
-    } else if pooled && let Some(side) = worker.pools.take(endpoint.index) {
+    } else if (pooled || worker.connections.are_enough(service, endpoint))
+        && let Some(side) = worker.pools.take(endpoint.index)
+    {
         Ok(Reached::Idle(side))
     } else {
         let connecting = upstream::connect(worker, service, endpoint, watch);
@@ -417,6 +423,8 @@ pub(super) async fn connect(
     match &reached {
         Ok(reached) if reached.is_reused() => counters.reuses.add(1),
         Ok(_) => counters.connects.add(1),
+        // It was not tried.
+        Err(Fault::UpstreamConnections) => {}
         Err(_) => counters.connect_failures.add(1),
     }
     reached

@@ -23,6 +23,7 @@ pub(crate) mod gate;
 mod h2;
 pub(crate) mod h3;
 mod hedge;
+mod held;
 mod hold;
 mod kept;
 mod late;

@@ -17,6 +17,7 @@ use super::buffer::{Buffer, Incoming, SMALL_BYTES};
 use super::cache::{Fetch, Source};
 use super::call::Recoding;
 use super::end::End;
+use super::held::Held;
 use super::piece::Piece;
 use super::socket::Socket;
 use super::stream::Stream;
@@ -25,11 +26,14 @@ use super::stream::Stream;
 pub(crate) struct Side {
     pub(crate) socket: Socket,
     pub(crate) incoming: Incoming,
+    /// Counts it, if it leads to a service.
+    #[expect(dead_code, reason = "it counts for as long as it is here")]
+    pub(crate) held: Option<Box<Held>>,
 }
 
 impl Side {
     pub(crate) fn new(socket: Socket) -> Self {
-        Self { socket, incoming: Incoming::default() }
+        Self { socket, incoming: Incoming::default(), held: None }
     }
 
     /// Reads more bytes behind those that are here; for heads. Zero bytes are the end.

@@ -14,6 +14,7 @@ use wire::h1::{Framing, HeadLimits, HeadScan, Malformed, ResponseFraming};
 use super::connection::Connection;
 use super::deadline::Watch;
 use super::end::{End, Speech};
+use super::held::Held;
 use super::pace::Pace;
 use super::socket::Socket;
 use super::tls;
@@ -31,6 +32,7 @@ pub(crate) async fn connect(
     endpoint: &Endpoint,
     watch: &Watch,
 ) -> Result<Side, Fault> {
+    let held = Held::new(worker, service, endpoint)?;
     watch.set(service.times.connect_ms);
     let connected = match &endpoint.address {
         Address::Tcp(address) => {
@@ -53,12 +55,14 @@ pub(crate) async fn connect(
         Some(Err(error)) => return Err(connect_fault(&error)),
         None => return Err(Fault::ConnectTimeout),
     };
-    let Some(tls) = &endpoint.tls else { return Ok(Side::new(socket)) };
+    let Some(tls) = &endpoint.tls else {
+        return Ok(Side { held: Some(held), ..Side::new(socket) });
+    };
     let counters = &service.metrics.shards[worker.index];
     match tls::secure_service(socket, tls, watch).await {
         Ok((socket, resumed)) => {
             counters.handshakes[usize::from(resumed)].add(1);
-            Ok(Side::new(socket))
+            Ok(Side { held: Some(held), ..Side::new(socket) })
         }
         Err(fault) => {
             counters.handshake_failures.add(1);

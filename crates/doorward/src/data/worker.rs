@@ -21,6 +21,7 @@ use super::gate::Gates;
 use super::h2::client::Links;
 use super::h2::server::Opened;
 use super::h3;
+use super::held::Connections;
 use super::kept::Kept;
 use super::late::Late;
 use super::pool::Pools;
@@ -45,6 +46,8 @@ pub(crate) struct Worker {
     pinned: RefCell<Pinned>,
     pub(crate) deadlines: Rc<Deadlines>,
     pub(crate) pools: Pools,
+    /// Those to services, all that are open.
+    pub(crate) connections: Connections,
     pub(crate) links: Links,
     pub(crate) streams: Rc<Tasks<Opened>>,
     /// Handshakes of TLS that are under way.
@@ -92,6 +95,7 @@ impl Worker {
             pinned,
             deadlines: Rc::new(Deadlines::new(metrics.started)),
             pools: Pools::default(),
+            connections: Connections::default(),
             links: Links::default(),
             streams: Rc::default(),
             handshakes: Rc::default(),

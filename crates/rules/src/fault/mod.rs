@@ -89,6 +89,8 @@ pub enum Fault {
         /// When it may come again.
         retry_after_s: u32,
     },
+    /// The endpoint has as many connections as the configuration allows.
+    UpstreamConnections,
     /// The breaker before the service is open: most requests failed or took too long.
     BreakerOpen {
         /// When it may come again.
@@ -219,6 +221,7 @@ impl Fault {
             | Self::Starting
             | Self::UpstreamBusy
             | Self::UpstreamOverloaded { .. }
+            | Self::UpstreamConnections
             | Self::BreakerOpen { .. } => Stage::Endpoint,
             Self::SocketsExhausted
             | Self::DnsFailed
@@ -280,6 +283,7 @@ impl Fault {
             | Self::Starting
             | Self::UpstreamOverloaded { .. }
             | Self::BreakerOpen { .. }
+            | Self::UpstreamConnections
             | Self::DnsFailed
             | Self::DnsTimeout
             | Self::ConnectRefused
@@ -315,6 +319,7 @@ impl Fault {
             | Self::Unreachable
             | Self::ConnectFailed
             | Self::NoTls(_)
+            | Self::UpstreamConnections
             | Self::StreamRefused => Some(Failure::Unseen),
             // The endpoint may have closed it while it was idle (RFC 9112, 9.3.1).
             Self::SendFailed | Self::UpstreamClosed if is_stale => Some(Failure::Stale),
@@ -389,6 +394,7 @@ impl Fault {
             | Self::UpstreamBusy
             | Self::UpstreamOverloaded { .. }
             | Self::BreakerOpen { .. }
+            | Self::UpstreamConnections
             | Self::SocketsExhausted => 503,
             Self::Loop
             | Self::DnsFailed

@@ -103,7 +103,7 @@ fn the_form_follows_the_weights() {
 }
 
 /// Every fault.
-pub(crate) const ALL: [Fault; 63] = [
+pub(crate) const ALL: [Fault; 64] = [
     Fault::Malformed(Malformed::Host),
     Fault::BodyMalformed(Malformed::ChunkSize),
     Fault::HeadTimeout,
@@ -140,6 +140,7 @@ pub(crate) const ALL: [Fault; 63] = [
     Fault::UpstreamBusy,
     Fault::UpstreamOverloaded { retry_after_s: 7 },
     Fault::BreakerOpen { retry_after_s: 5 },
+    Fault::UpstreamConnections,
     Fault::SocketsExhausted,
     Fault::DnsFailed,
     Fault::DnsTimeout,
@@ -239,6 +240,7 @@ fn the_whole_table() {
         upstream-busy          503 endpoint  ours     -        connection_limit_reached
         upstream-overloaded    503 endpoint  upstream -        connection_limit_reached
         breaker-open           503 endpoint  upstream -        destination_unavailable
+        upstream-connections   503 endpoint  upstream Unseen   connection_limit_reached
         sockets-exhausted      503 connect   ours     -        proxy_internal_response
         dns-failed             502 connect   upstream Unseen   dns_error
         dns-timeout            504 connect   upstream Unseen   dns_timeout

@@ -42,6 +42,7 @@ impl Fault {
             Self::UpstreamBusy => "upstream-busy",
             Self::UpstreamOverloaded { .. } => "upstream-overloaded",
             Self::BreakerOpen { .. } => "breaker-open",
+            Self::UpstreamConnections => "upstream-connections",
             Self::SocketsExhausted => "sockets-exhausted",
             Self::DnsFailed => "dns-failed",
             Self::DnsTimeout => "dns-timeout",
@@ -93,6 +94,7 @@ impl Fault {
             | Self::Overloaded { .. }
             | Self::UpstreamBusy
             | Self::UpstreamOverloaded { .. }
+            | Self::UpstreamConnections
             | Self::SocketsExhausted => "The server is too busy at the moment",
             Self::NoEndpoint | Self::Starting | Self::BreakerOpen { .. } => {
                 "The service is not available at the moment"
@@ -157,6 +159,7 @@ impl Fault {
                 "the service is asked for more than it can do in time"
             }
             Self::BreakerOpen { .. } => "the breaker before the service is open",
+            Self::UpstreamConnections => "the endpoint has as many connections as allowed",
             Self::SocketsExhausted => "no socket could be had",
             Self::DnsFailed => "the name of the endpoint has no address",
             Self::DnsTimeout => "the name of the endpoint was not resolved in time",
@@ -209,9 +212,10 @@ impl Fault {
             Self::NoEndpoint | Self::Starting | Self::BreakerOpen { .. } => {
                 "destination_unavailable"
             }
-            Self::TooManyConnections | Self::UpstreamBusy | Self::UpstreamOverloaded { .. } => {
-                "connection_limit_reached"
-            }
+            Self::TooManyConnections
+            | Self::UpstreamBusy
+            | Self::UpstreamOverloaded { .. }
+            | Self::UpstreamConnections => "connection_limit_reached",
             Self::Bug => "proxy_internal_error",
             Self::DnsFailed => "dns_error",
             Self::DnsTimeout => "dns_timeout",

@@ -221,6 +221,7 @@ fn faults_have_statuses() {
         upstream-busy          Unavailable
         upstream-overloaded    Unavailable
         breaker-open           Unavailable
+        upstream-connections   Unavailable
         sockets-exhausted      Unavailable
         dns-failed             Unavailable
         dns-timeout            Unavailable

@@ -67,7 +67,16 @@ pub(super) struct Balance {
 impl Balance {
     pub(super) fn with(self, passive: Option<Passive>, retry: retry::Policy) -> super::Policy {
         let Self { policy: balance, hash, requests_max } = self;
-        super::Policy { balance, hash, requests_max, passive, retry, overload: None, breaker: None }
+        super::Policy {
+            balance,
+            hash,
+            requests_max,
+            passive,
+            retry,
+            overload: None,
+            connections_max: None,
+            breaker: None,
+        }
     }
 }
 

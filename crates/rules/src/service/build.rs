@@ -47,6 +47,7 @@ impl Service {
             policy: Policy {
                 overload: overload?,
                 breaker: breaker?,
+                connections_max: limits?.connections,
                 ..balance?.with(eject?, retry?)
             },
         })

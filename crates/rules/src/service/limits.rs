@@ -15,6 +15,10 @@ pub struct LimitsConfig {
     /// How many more may wait for their turn; 1,024 if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending: Option<At<u32>>,
+    /// How many connections each of its endpoints may have, idle ones and those of WebSockets included;
+    /// any number if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections: Option<At<u32>>,
 }
 
 /// The same, ready to be used.
@@ -22,9 +26,10 @@ pub struct LimitsConfig {
 pub(super) struct Limits {
     pub(super) requests: Option<u32>,
     pub(super) pending: Option<u32>,
+    pub(super) connections: Option<u32>,
 }
 
-/// More than a million requests at once are no limit; they are a slip.
+/// More than a million requests or connections at once are no limit; they are a slip.
 const REQUESTS_MAX: u32 = 1_000_000;
 
 /// Each that waits holds its connection, its head and its place in a queue.
@@ -36,8 +41,11 @@ pub(super) fn build(
     report: &mut Report,
 ) -> Option<Limits> {
     let Some(config) = config else { return Some(Limits::default()) };
-    let LimitsConfig { requests, pending } = &**config;
+    let LimitsConfig { requests, pending, connections } = &**config;
     let mut whole = true;
+    if let Some(connections) = connections {
+        whole &= report.within("connections", connections, 1..=REQUESTS_MAX);
+    }
     if let Some(requests) = requests {
         whole &= report.within("requests", requests, 1..=REQUESTS_MAX);
     }
@@ -51,5 +59,9 @@ pub(super) fn build(
         }
     }
     let value = |limit: &Option<At<u32>>| limit.as_ref().map(|limit| **limit);
-    whole.then(|| Limits { requests: value(requests), pending: value(pending) })
+    whole.then(|| Limits {
+        requests: value(requests),
+        pending: value(pending),
+        connections: value(connections),
+    })
 }

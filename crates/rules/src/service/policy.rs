@@ -23,6 +23,8 @@ pub struct Policy {
     pub retry: retry::Policy,
     /// How much is asked of the service at once; as much as comes if there is none.
     pub overload: Option<overload::Policy>,
+    /// How many connections an endpoint may have, from all workers.
+    pub connections_max: Option<u32>,
     /// When it is left alone, and what clients get then; never if there is none.
     pub breaker: Option<Guard>,
 }
@@ -36,6 +38,7 @@ impl Default for Policy {
             passive: Some(Passive::default()),
             retry: retry::Policy::default(),
             overload: None,
+            connections_max: None,
             breaker: None,
         }
     }

@@ -173,6 +173,7 @@ fn a_service_that_runs_already() {
                         hedge: None,
                     },
                     overload: None,
+                    connections_max: None,
                     breaker: None,
                 },
             }
@@ -285,6 +286,7 @@ fn a_service_that_is_started() {
                         hedge: None,
                     },
                     overload: None,
+                    connections_max: None,
                     breaker: None,
                 },
             }

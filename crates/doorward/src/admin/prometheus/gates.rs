@@ -9,6 +9,16 @@ use super::{family, line};
 use crate::control::snapshot::Service;
 use crate::metrics::{BreakerShard, BreakerState, Counter, FallbackTo, GateShard, Metrics};
 
+/// The connections to services.
+pub(super) fn connections(out: &mut String, services: &[Arc<Service>]) {
+    let name = "doorward_upstream_open_connections";
+    family(out, name, "gauge", "Open connections to a service, idle ones included.");
+    for service in services {
+        let sum = service.metrics.shards.iter().map(|shard| shard.open.read()).sum();
+        line(out, name, &[("service", &service.metrics.label)], sum);
+    }
+}
+
 /// The gates before services; nothing if no service has one.
 pub(super) fn services(out: &mut String, services: &[Arc<Service>]) {
     let gated: Vec<_> =

@@ -97,7 +97,7 @@ enum Find {
 }
 
 impl Links {
-    fn find(&self, endpoint: usize) -> Find {
+    fn find(&self, endpoint: usize, links_max: usize) -> Find {
         let mut hubs = self.0.borrow_mut();
         if hubs.len() <= endpoint {
             hubs.resize_with(endpoint + 1, Hub::default);
@@ -111,7 +111,7 @@ impl Links {
         if let Some(joining) = &hub.joining {
             return Find::Join(Rc::clone(joining));
         }
-        if hub.links.len() >= LINKS_MAX
+        if hub.links.len() >= links_max
             && let Some(link) = hub.links.iter().min_by_key(|link| link.state.open.get())
         {
             return Find::Link(link.clone());
@@ -195,8 +195,9 @@ pub(crate) async fn link(
     endpoint: &Endpoint,
     watch: &Watch,
 ) -> Result<(Link, bool), Fault> {
+    let links_max = LINKS_MAX.min(service.connections_max as usize);
     loop {
-        let joining = match worker.links.find(endpoint.index) {
+        let joining = match worker.links.find(endpoint.index, links_max) {
             Find::Link(link) => return Ok((link, true)),
             Find::Join(joining) => joining,
             Find::Open => {

@@ -319,7 +319,7 @@ async fn shake_hands(
             let name = tls.server_name().map(Into::into);
             // The alert has been sent; what is left is to wait until the client has read it.
             let (socket, incoming) = tls.into_below();
-            connection.client = End::H1(Side { socket, incoming });
+            connection.client = End::H1(Side { socket, incoming, held: None });
             Err((refused, name))
         }
     }

@@ -308,3 +308,28 @@ fn a_door_that_comes_late_itself_takes_the_important_ones() {
     assert_eq!(value(&metrics, "doorward_worker_shed_total{priority=\"critical\"}"), 0.0);
     assert!(value(&metrics, "doorward_worker_loop_lag_seconds{worker=\"0\"}") < 1.0);
 }
+
+#[test]
+fn an_endpoint_has_no_more_connections_than_it_may() {
+    let service = Upstream::new();
+    let door = Door::start(&config(service.address(), "limits = { connections = 1 }"));
+    let mut first = ask(&door, "a", "normal");
+    let (mut a, _) = next(&service);
+    let refused = ask(&door, "b", "normal").read_response();
+    assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+    assert!(refused.contains("urn:doorward:fault:upstream-connections"), "{refused}");
+    let open = "doorward_upstream_open_connections{service=\"it\"}";
+    assert_eq!(value(&metrics(&door), open), 1.0);
+    a.send(ok("a"));
+    assert!(first.read_response().ends_with('a'));
+    // It is used again, and counts no more when it has ended.
+    let mut third = ask(&door, "c", "normal");
+    assert!(a.read_request().starts_with("GET /c "));
+    a.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nc");
+    assert!(third.read_response().ends_with('c'));
+    until("it has ended", || (value(&metrics(&door), open) == 0.0).then_some(()));
+    let mut last = ask(&door, "d", "normal");
+    let (mut d, _) = next(&service);
+    d.send(ok("d"));
+    assert!(last.read_response().ends_with('d'));
+}

@@ -85,15 +85,18 @@ fn what_is_wrong_with_what_is_asked_at_once_is_said() {
         "#]],
     );
     check(
-        "endpoints = ['h:1']\nlimits = { requests = 0, pending = 1000000 }",
+        "endpoints = ['h:1']\nlimits = { requests = 0, pending = 1000000, connections = 0 }",
         expect![[r#"
-        doorward.toml:6:23: `requests = 0` is too small
-           6 | limits = { requests = 0, pending = 1000000 }
-             |                       ^ write at least 1
-        doorward.toml:6:36: `pending = 1000000` is too large
-           6 | limits = { requests = 0, pending = 1000000 }
-             |                                    ^^^^^^^ write at most 100000
-    "#]],
+            doorward.toml:6:23: `requests = 0` is too small
+               6 | limits = { requests = 0, pending = 1000000, connections = 0 }
+                 |                       ^ write at least 1
+            doorward.toml:6:36: `pending = 1000000` is too large
+               6 | limits = { requests = 0, pending = 1000000, connections = 0 }
+                 |                                    ^^^^^^^ write at most 100000
+            doorward.toml:6:59: `connections = 0` is too small
+               6 | limits = { requests = 0, pending = 1000000, connections = 0 }
+                 |                                                           ^ write at least 1
+        "#]],
     );
     check(
         "endpoints = ['h:1']\nlimits = { pending = 10 }",
