@@ -270,7 +270,7 @@ impl AnswerConfig {
             None => body.clone(),
         };
         let respond = RespondConfig {
-            status: status.clone(),
+            status: *status,
             body: in_file,
             media_type: media_type.clone(),
             headers: headers.clone(),

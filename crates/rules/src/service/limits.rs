@@ -15,7 +15,7 @@ pub struct LimitsConfig {
     /// How many more may wait for their turn; 1,024 if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending: Option<At<u32>>,
-    /// How many connections each of its endpoints may have, idle ones and those of WebSockets included;
+    /// How many connections each of its endpoints may have, idle and upgraded ones included;
     /// any number if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections: Option<At<u32>>,

@@ -20,6 +20,12 @@ impl Slots {
         Self(Arc::new((Mutex::new(count), Condvar::new())))
     }
 
+    /// Makes so many more.
+    fn open(&self, count: u64) {
+        *self.0.0.lock().expect("nobody panics") += count;
+        self.0.1.notify_all();
+    }
+
     /// Works in one of them for `time`, as soon as one is free.
     fn work(&self, time: Duration) {
         let (free, changed) = &*self.0;
@@ -29,8 +35,7 @@ impl Slots {
         *count -= 1;
         drop(count);
         thread::sleep(time);
-        *free.lock().expect("nobody panics") += 1;
-        changed.notify_one();
+        self.open(1);
     }
 }
 
@@ -148,27 +153,24 @@ fn who_leaves_the_queue_takes_nobodys_place() {
 
 #[test]
 fn those_that_wait_are_answered_whatever_is_reloaded() {
-    let service = Upstream::new();
+    let slots = Slots::new(0);
+    let places = slots.clone();
+    let service = Service::new(move |_| {
+        places.work(Duration::ZERO);
+        ok("fine")
+    });
     let door = Door::start(&config(service.address(), TWO));
-    let mut clients = vec![ask(&door, "a", "normal")];
-    let (mut a, _) = next(&service);
-    clients.push(ask(&door, "b", "normal"));
-    let (mut b, _) = next(&service);
-    for count in 1..=2 {
-        clients.push(ask(&door, "c", "normal"));
-        waiting(&door, count);
-    }
+    let mut clients: Vec<_> = (0..4).map(|_| ask(&door, "a", "normal")).collect();
+    waiting(&door, 2);
     door.rewrite(&config(service.address(), "limits = { requests = 1 }"));
     door.signal(Signal::HUP);
     until("the new one is in use", || (status(&door)["config"]["version"] == 2).then_some(()));
-    for upstream in [&mut a, &mut b] {
-        upstream.send(ok("fine"));
-        upstream.read_request();
-        upstream.send(ok("fine"));
-    }
+    slots.open(2);
     for client in &mut clients {
         assert!(client.read_response().ends_with("fine"));
     }
+    // And so are those who come by the new one.
+    assert!(ask(&door, "b", "normal").read_response().ends_with("fine"));
 }
 
 #[test]
