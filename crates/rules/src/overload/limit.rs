@@ -235,7 +235,9 @@ impl Limiter {
             *base_ms += (mean_ms - *base_ms) * 0.1 / self.workers;
         }
         let gradient = (self.policy.tolerance * *base_ms / mean_ms).clamp(GRADIENT_LEAST, 1.0);
-        self.has_been_slow |= gradient < 1.0 && window.is_reached;
+        // Where the limit cannot grow, nothing shows but a breather whether it is too large already.
+        let is_bounded = self.limit >= self.most && self.policy.tolerance.is_finite();
+        self.has_been_slow |= (gradient < 1.0 || is_bounded) && window.is_reached;
         if !is_used {
             return;
         }

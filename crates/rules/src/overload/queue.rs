@@ -28,6 +28,9 @@ impl Default for QueuePolicy {
     }
 }
 
+/// How long one may wait before the first answers have shown what they take: most take less than that.
+const UNKNOWN_MS: f32 = 1_000.0;
+
 /// One that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
@@ -78,9 +81,11 @@ impl Queue {
         now_ns.saturating_sub(self.empty_ns) as f32 / 1e6 > self.interval_ms(base_ms)
     }
 
-    /// Where an answer takes half a second, a burst takes longer to be worked off.
+    /// Where an answer takes half a second, a burst takes longer to be worked off. As long as nobody
+    /// knows what an answer takes, a burst is a start and no overload.
     fn interval_ms(&self, base_ms: f32) -> f32 {
-        self.policy.interval_ms.max(base_ms * 2.0)
+        let least_ms = if base_ms == 0.0 { UNKNOWN_MS } else { base_ms * 2.0 };
+        self.policy.interval_ms.max(least_ms)
     }
 
     /// How long one may wait.

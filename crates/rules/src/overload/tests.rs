@@ -18,7 +18,8 @@ fn check(story: &str, expect: Expect) {
     let limit = LimitPolicy { first: 1, least: 1, most: 1, ..LimitPolicy::default() };
     let queue = QueuePolicy { most: 3, ..QueuePolicy::default() };
     let mut gate = Gate::new(Policy { limit, queue }, 1);
-    let mut common = Common::default();
+    // Answers usually take a millisecond.
+    let mut common = Common { base_ms: 1.0, ..Common::default() };
     let mut out = String::new();
     for line in story.lines().map(str::trim) {
         let (ms, what) = line.split_once(' ').expect("a time and an event");
@@ -217,6 +218,30 @@ fn the_limit_finds_what_a_service_can_do() {
         40 places, 10 ms: 124/43ms 68/21ms 67/21ms 67/21ms 67/21ms 67/12ms 67/21ms 67/21ms 67/20ms 66/21ms 67/21ms 67/21ms 67/21ms 67/21ms 67/21ms 66/21ms 67/21ms 66/21ms 67/21ms 67/21ms 67/21ms 68/12ms 67/21ms 67/21ms 67/21ms 
         40 places, 40 ms: 51/81ms 54/80ms 54/80ms 54/80ms 54/80ms 54/80ms 54/80ms 54/80ms 54/80ms 54/80ms 56/81ms 64/81ms 64/81ms 64/81ms 64/81ms 64/81ms 64/81ms 64/81ms 64/81ms 64/81ms 64/81ms 66/81ms 66/41ms 66/81ms 66/81ms 
     "#]].assert_eq(&out);
+}
+
+#[test]
+fn a_start_is_no_overload() {
+    let limit = LimitPolicy { first: 1, ..LimitPolicy::default() };
+    let mut gate = Gate::new(Policy { limit, ..Policy::default() }, 1);
+    let common = Common::default();
+    let admissions = (0..5).map(|_| gate.arrive(&common, 0, Priority::Sheddable, 0));
+    assert_eq!(admissions.filter(|one| *one == Admission::Go).count(), 4);
+    // Nobody knows yet what an answer takes.
+    assert_eq!(gate.next(&common, 999 * MS, 0), None);
+    assert!(gate.next(&common, 1_001 * MS, 0).is_some());
+}
+
+#[test]
+fn a_limit_that_cannot_grow_is_questioned_too() {
+    let limit = LimitPolicy { most: 80, ..LimitPolicy::default() };
+    let mut gate = Gate::new(Policy { limit, ..Policy::default() }, 1);
+    let mut common = Common::default();
+    let told = saturate((&mut gate, &mut common), (0, 25), 20, 10);
+    let last = told.trim_end().rsplit(' ').next().and_then(|last| last.split('/').next());
+    let last: u32 = last.expect("it is shown").parse().expect("a limit");
+    // Each breather goes a part of the way.
+    assert!(last < 50, "{told}");
 }
 
 #[test]
