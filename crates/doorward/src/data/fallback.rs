@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rules::balance::Standing;
 use rules::cache::Told;
 use rules::service::Fallback;
 use rules::{Fault, RouteId, ServiceId};
@@ -10,6 +11,7 @@ use super::cache::hit;
 use super::connection::Connection;
 use super::end::End;
 use super::forward;
+use super::hold;
 use super::respond;
 use super::scratch::Scratch;
 use super::serve::{self, Body, Done};
@@ -58,6 +60,11 @@ pub(super) async fn answer(
                 let Some(at) = services.position(|other| *other.rules.name == ***name) else {
                     continue;
                 };
+                if !may_stand_in(connection, &snapshot.services[at]) {
+                    scratch.cx.note("name", &**name);
+                    scratch.cx.record("fallback", "pass", "that service is down, too");
+                    continue;
+                }
                 counters.fallbacks[FallbackTo::Service as usize].add(1);
                 scratch.cx.note("name", &**name);
                 scratch.cx.record("fallback", "service", "it stands in");
@@ -81,6 +88,15 @@ pub(super) async fn answer(
         }
     }
     respond::fault(connection, scratch, Some(route), fault, None).await
+}
+
+/// Whether `service` has an endpoint that may answer, as far as anybody knows, or can be started.
+fn may_stand_in(connection: &Connection, service: &Service) -> bool {
+    let now_ms = connection.worker.metrics.now_ms();
+    let is_down =
+        |standing| matches!(standing, Standing::Refusing | Standing::Unwell | Standing::Ejected);
+    let mut endpoints = service.endpoints.iter();
+    hold::is_due(service) || endpoints.any(|endpoint| !is_down(endpoint.standing(now_ms)))
 }
 
 /// Whether what the cache has is one of the fallbacks of `service`.

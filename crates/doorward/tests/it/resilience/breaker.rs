@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::door::{Door, Folder};
 use crate::ops::{metrics, operate, status, until, value};
-use crate::wire::{Service, field, ok};
+use crate::wire::{Refusing, Service, field, ok};
 
 /// A service that is well (0), answers 500 (1), or takes a tenth of a second (2).
 struct Moody {
@@ -112,6 +112,18 @@ fn another_service_stands_in() {
     assert!(posted.ends_with("the other"), "{posted}");
     let to = "doorward_breaker_fallbacks_total{service=\"it\",to=\"service\"}";
     assert_eq!(value(&metrics(&door), to), 2.0);
+}
+
+#[test]
+fn who_is_down_stands_in_for_nobody() {
+    let (service, refusing) = (Moody::new(1), Refusing::new());
+    let config =
+        service.config("pause = \"30s\"\nfallback = [\"service:other\", { body = \"sorry\" }]");
+    let other = format!("[service.other]\nendpoints = [\"{}\"]\n", refusing.address());
+    let door = Door::start(&(config + &other));
+    open(&door, "/", "500");
+    // It has to be found out.
+    until("it is passed over", || get(&door, "/").ends_with("sorry").then_some(()));
 }
 
 #[test]
