@@ -196,27 +196,40 @@ impl Attempt {
         self
     }
 
-    fn leave(&mut self, now_ns: u64, outcome: Outcome) {
+    /// Counts it no more; whether the endpoint is on trial.
+    #[inline]
+    fn leave(&mut self, now_ns: u64, outcome: Outcome) -> bool {
         self.ended = true;
         if !self.measured {
             self.begun_ns = now_ns;
         }
         let balances = &self.worker.balances;
         balances.loads.borrow_mut().at_mut(self.id).end(self.begun_ns, now_ns, outcome);
-        if let Some(known) = balances.services.borrow_mut().get_mut(self.service) {
-            known.running = known.running.saturating_sub(1);
-            if outcome == Outcome::Answered
-                && let Some(latencies) = &mut known.latencies
-            {
-                latencies.record(now_ns.saturating_sub(self.begun_ns) as f32 / 1e6);
-            }
+        let mut services = balances.services.borrow_mut();
+        let Some(known) = services.get_mut(self.service) else { return false };
+        known.running = known.running.saturating_sub(1);
+        if outcome == Outcome::Answered
+            && let Some(latencies) = &mut known.latencies
+        {
+            latencies.record(now_ns.saturating_sub(self.begun_ns) as f32 / 1e6);
         }
+        known.balancer.is_on_trial(self.id)
     }
 
     /// The request has its answer, or will have none there. What that says about the endpoint is
     /// noted for all.
+    #[inline]
     pub(crate) fn end(mut self, service: &Service, now_ns: u64, outcome: Outcome) {
-        self.leave(now_ns, outcome);
+        let is_on_trial = self.leave(now_ns, outcome);
+        if outcome == Outcome::Answered && !is_on_trial {
+            return;
+        }
+        self.judge(service, now_ns, outcome);
+    }
+
+    /// Notes for all what the outcome says about the endpoint.
+    #[cold]
+    fn judge(&self, service: &Service, now_ns: u64, outcome: Outcome) {
         let now_ms = now_ns / 1_000_000;
         if outcome == Outcome::Refused {
             service.endpoints[self.at].rest_until(now_ms + REST_MS);
@@ -262,7 +275,7 @@ impl Attempt {
 impl Drop for Attempt {
     fn drop(&mut self) {
         if !self.ended {
-            self.leave(self.worker.now_ns(), Outcome::Abandoned);
+            let _ = self.leave(self.worker.now_ns(), Outcome::Abandoned);
         }
     }
 }

@@ -4,12 +4,13 @@
 //! allocated or locked for a request. Averages forget with time and not with the count of requests,
 //! so that they mean the same for busy and for quiet services.
 
-/// How long a measured latency is remembered: after this time it counts for 1/e of what it did.
-/// Finagle and Linkerd, whose peak-EWMA this is, take ten seconds as well.
-const LATENCY_MEMORY_S: f32 = 10.0;
+/// How long latencies, answers and failures are remembered: after this time they count for 1/e of what
+/// they did. Finagle and Linkerd, whose peak-EWMA this is, take ten seconds as well.
+const MEMORY_S: f32 = 10.0;
 
-/// How long answers and failures are counted.
-const OUTCOME_MEMORY_S: f32 = 10.0;
+/// What is younger has not faded yet: it adds up to the same, and is not worth an exponential for each
+/// request.
+const FADING_NS: u64 = 1_000_000;
 
 /// How far towards a slower answer the average goes at once. All the way (Finagle's) makes one
 /// answer in the tail of a healthy endpoint look like a slow endpoint for seconds; this needs a few.
@@ -105,12 +106,14 @@ impl Load {
     /// Forgets what it was, as far as the time since says.
     #[inline]
     fn forget(&mut self, now_ns: u64) {
-        let since_s = now_ns.saturating_sub(self.observed_ns) as f32 / 1e9;
+        let since_ns = now_ns.saturating_sub(self.observed_ns);
+        if since_ns < FADING_NS {
+            return;
+        }
         self.observed_ns = now_ns;
-        let kept = (-since_s / OUTCOME_MEMORY_S).exp();
+        let kept = (-(since_ns as f32 / 1e9) / MEMORY_S).exp();
         self.answers *= kept;
         self.failures *= kept;
-        let kept = (-since_s / LATENCY_MEMORY_S).exp();
         self.peak_ms = self.mean_ms + (self.peak_ms - self.mean_ms) * kept;
     }
 
@@ -141,7 +144,7 @@ impl Load {
         if since_s < 0.1 {
             return self.peak_ms;
         }
-        typical_ms + (self.peak_ms - typical_ms) * (-since_s / LATENCY_MEMORY_S).exp()
+        typical_ms + (self.peak_ms - typical_ms) * (-since_s / MEMORY_S).exp()
     }
 
     /// The share of answers among what it was asked of late, from 0 to 1. One good answer is taken
@@ -154,7 +157,7 @@ impl Load {
     /// What it was asked of late, and how much of that failed.
     pub(crate) fn outcomes(&self, now_ns: u64) -> (f32, f32) {
         let since_s = now_ns.saturating_sub(self.observed_ns) as f32 / 1e9;
-        let kept = (-since_s / OUTCOME_MEMORY_S).exp();
+        let kept = (-since_s / MEMORY_S).exp();
         ((self.answers + self.failures) * kept, self.failures * kept)
     }
 
