@@ -50,6 +50,10 @@ impl Cache {
         }
         let stays_fresh = freshness.lifetime_ms > freshness.initial_age_ms && !freshness.no_cache;
         let has_validator = response.fields.has_any(Known::ETag.bit() | Known::LastModified.bit());
+        let delay_ms = times.received_ms.saturating_sub(times.requested_ms);
+        let came_late = freshness.lifetime_ms.saturating_add(delay_ms) > freshness.initial_age_ms
+            && freshness.lifetime_ms > 0
+            && !freshness.no_cache;
         let may_be_stale = !freshness.must_revalidate
             && !freshness.no_cache
             && (freshness.stale_while_revalidate_ms > 0 || freshness.stale_if_error_ms > 0);
@@ -60,6 +64,9 @@ impl Cache {
             _ if may_be_stale => Why::STORED_FOR_ERRORS,
             _ if has_validator => Why::STORED_TO_VALIDATE,
             Source::Nothing => return Err(Why::NO_LIFETIME),
+            // It was fresh when the service made it, and took as long to come as it lives: those who wait
+            // for it must not ask one by one.
+            _ if came_late => Why::STORED_TOO_LATE,
             _ => return Err(Why::EXPIRED),
         };
         let tags = self.all_tags(asked, response);

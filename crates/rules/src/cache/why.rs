@@ -57,6 +57,7 @@ reasons! {
     STORED_AS_CONFIGURED = "fresh-rule", "the route says how long";
     STORED_HEURISTICALLY = "heuristic", "nobody says how long: a tenth of the time since it changed";
     STORED_TO_VALIDATE = "to-validate", "it can be validated, which is cheaper than to send it again";
+    STORED_TOO_LATE = "late", "it was stale when it came: only those who waited for it have it";
     STORED_FOR_ERRORS = "for-errors", "it may stand in when the service fails";
     // Why it was not.
     RESPONSE_NO_STORE = "no-store", "the service says `no-store`";

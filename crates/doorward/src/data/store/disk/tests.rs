@@ -2,6 +2,8 @@
 //!
 //! The body of an object is made of its key and version, so that any mixture is found.
 
+mod restart;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
