@@ -55,8 +55,10 @@ pub(crate) fn run(loader: Loader, dev: bool) -> Result<ExitCode, Failure> {
     let report = loaded.report.render(style);
     io::stderr().lock().write_all(report.as_bytes())?;
     let Some(compiled) = loaded.compiled() else {
+        let hint = "`doorward proxy --to localhost:3000` runs without a file, and prints one to begin with";
         return Err(Failure {
             code: EXIT_CONFIG,
+            hint: (!loader.path().exists()).then(|| hint.to_owned()),
             ..Failure::new(format!("{} cannot be used", loader.name()))
         });
     };

@@ -1,6 +1,8 @@
 //! What comes after the first certificate: renewal, by age and as the authority wants it, while
 //! clients are served.
 
+use std::fs;
+
 use super::clock::Clock;
 use super::front::Front;
 use super::pebble::Pebble;
@@ -87,4 +89,48 @@ fn the_authority_says_when() {
     door.stderr.wait_for("one.example: to be renewed between Mon, 01 Jan 2001");
     wait_for_two(&door, "one.example: certified until");
     front.asked.wait_for("/renewalInfo/");
+}
+
+#[test]
+fn the_old_certificate_stays_while_nothing_can_be_written() {
+    let folder = Folder::new();
+    let pebble = Pebble::start(&folder, &[]);
+    let (door, clock) = Clock::door(folder, &format!("{}{ROUTES}", pebble.tables()));
+    door.stderr.wait_for("one.example: certified until");
+    let client = pebble.client("one.example");
+    let first = client.connect(door.https[0]).expect("it is trusted").shown().clone();
+    // A disk cannot be filled here, and root may write everywhere; but nobody can write a folder.
+    let state = door.folder.path().join(".doorward/acme");
+    let files: Vec<_> = fs::read_dir(&state)
+        .expect("it is there")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some())
+        .map(|path| path.with_added_extension("new"))
+        .collect();
+    for path in &files {
+        fs::create_dir(path).expect("there is none");
+    }
+    clock.set(RENEWED);
+    let said = door.stderr.wait_for("cannot be written");
+    assert!(said.contains(".doorward/acme/one.example"), "{said}");
+    let shown = pebble
+        .client("one.example")
+        .connect(door.https[0])
+        .expect("it is shown")
+        .shown()
+        .to_owned();
+    assert_eq!(shown, first);
+    assert_eq!(acme(&door)["certificates"][0]["state"], "valid");
+    for path in &files {
+        fs::remove_dir(path).expect("it is there");
+    }
+    clock.set(RENEWED + DAY);
+    wait_for_two(&door, "one.example: certified until");
+    let shown = pebble
+        .client("one.example")
+        .connect(door.https[0])
+        .expect("it is shown")
+        .shown()
+        .to_owned();
+    assert_ne!(shown, first);
 }

@@ -72,6 +72,8 @@ fn what_keeps_it_from_starting_is_said_and_the_code_tells_which_kind() {
         let (code, _, err) = run(&folder, &[verb, "nothing.toml"]);
         assert_eq!(code, Some(2), "{verb}: {err}");
         assert!(err.contains("cannot read `nothing.toml`: no such file"), "{verb}: {err}");
+        let without = "`doorward proxy --to localhost:3000` runs without a file";
+        assert_eq!(err.contains(without), verb != "check", "{verb}: {err}");
     }
     folder.write("wrong.toml", "[[route]]\npath = 1\n");
     for verb in ["run", "dev", "check"] {

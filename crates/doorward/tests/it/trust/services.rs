@@ -1,5 +1,9 @@
 //! TLS towards services.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use http::{HeaderName, HeaderValue};
 use rcgen::date_time_ymd;
 
 use super::authority::Authority;
@@ -7,6 +11,7 @@ use super::front::{Front, config};
 use crate::door::{Door, Folder, LIMIT};
 use crate::frames::FrameService;
 use crate::http::plain;
+use crate::ops::until;
 use crate::wire::{Service, Upstream};
 
 /// A door before the service at `address` that is called by TLS as `tls` says.
@@ -236,7 +241,7 @@ fn what_is_no_tls_is_told_from_what_refuses() {
     let plain = Upstream::new();
     let tls = "tls = { roots = \"ca.pem\" }\nconnect = \"20s\"";
     let no_tls = door(folder, &plain.address().to_string(), tls);
-    std::thread::spawn(move || {
+    thread::spawn(move || {
         while let Some(mut service) = plain.try_accept(LIMIT) {
             if service.read_some().is_some() {
                 let _ = service.try_send("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
@@ -367,4 +372,54 @@ fn authorities_of_the_system_are_read_again_when_they_change() {
     door.stderr.wait_for("authorities, lists and certificates were read again");
     client.send(GET);
     assert!(client.read_response().ends_with("hello"));
+}
+
+#[test]
+fn a_service_of_grpc_is_asked_by_tls_whether_it_is_well() {
+    let folder = Folder::new();
+    let authority = Authority::new("ours");
+    authority.write(&folder, "ca.pem");
+    let frames = FrameService::new();
+    let front = Front::new(config(&authority.sign(&["127.0.0.1"]), None, &["h2"]), frames.address);
+    let tls = "tls = { roots = \"ca.pem\" }\nprotocol = \"h2\"\n\
+               health = { grpc = \"it.Calls\", every = \"50ms\" }";
+    let door = door(folder, &format!("https://{}", front.address), tls);
+    let is_well = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            loop {
+                let mut served = frames.accept();
+                let path = served.head.uri().path().to_owned();
+                if path != "/grpc.health.v1.Health/Check" {
+                    frames.answer(&mut served, 200, b"well");
+                    if path == "/last" {
+                        return;
+                    }
+                    continue;
+                }
+                let (message, _) = frames.read(&mut served).expect("it is asked");
+                assert_eq!(message, b"\0\0\0\0\x0a\x0a\x08it.Calls");
+                let head = http::Response::builder().header("content-type", "application/grpc");
+                let head = head.body(()).expect("a head");
+                let mut send = served.respond.send_response(head, false).expect("it is open");
+                let status = if is_well.load(Ordering::Relaxed) { 1 } else { 2 };
+                send.send_data(vec![0, 0, 0, 0, 2, 8, status].into(), false).expect("it is open");
+                let trailers = [(HeaderName::from_static("grpc-status"), HeaderValue::from(0))];
+                send.send_trailers(trailers.into_iter().collect()).expect("it is open");
+            }
+        });
+        let well = |verdict| {
+            let name = "doorward_health_endpoint_well";
+            until("it is known", || {
+                let metrics = door.admin("GET", "/metrics");
+                let found = metrics.lines().find(|line| line.starts_with(name));
+                found.is_some_and(|line| line.ends_with(verdict)).then_some(())
+            });
+        };
+        well(" 0");
+        is_well.store(true, Ordering::Relaxed);
+        well(" 1");
+        let last = door.ask("GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        assert!(last.contains("well"), "{last}");
+    });
 }
