@@ -32,10 +32,13 @@ COMPRESSIONS = {"gzip": grpc.Compression.Gzip, "deflate": grpc.Compression.Defla
 
 
 class Callee(Process):
-    def __init__(self, port: int | None = None, name: str = "callee"):
-        port, self.secure_port, made = port or free_port(), free_port(), certificate(RUN / "service")
+    def __init__(self, again: "Callee | None" = None):
+        """`again`: the same once more, when it has ended."""
+        port = again.port if again else free_port()
+        self.secure_port = again.secure_port if again else free_port()
+        self.made = made = again.made if again else certificate(RUN / "service")
         words = [str(port), str(self.secure_port), str(made.cert), str(made.key)]
-        super().__init__(name, [sys.executable, "-m", "kit.callee", *words], port, PYTHONPATH=str(HERE))
+        super().__init__("callee-again" if again else "callee", [sys.executable, "-m", "kit.callee", *words], port, PYTHONPATH=str(HERE))
         self.tls_lines = f'tls = {{ roots = "{made.cert}" }}'
 
 

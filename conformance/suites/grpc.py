@@ -525,7 +525,7 @@ def a_service_that_breaks_off(way):
         check(error.code().value[0], 14)
         error = refused(lambda: channel.unary_unary(METHOD + "Echo")(b"x", timeout=LIMIT))
         check((error.code().value[0], "could not be reached" in error.details()), (14, True))
-        again = Callee(way.callee.port, "callee-again").__enter__()
+        again = Callee(way.callee).__enter__()
         way.callee.child = again.child
         echo = channel.unary_unary(METHOD + "Echo")
 
