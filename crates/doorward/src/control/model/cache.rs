@@ -13,7 +13,8 @@ pub(crate) struct Cache {
     /// How much memory cached responses may take, all that belongs to them included. From `"1MiB"` to
     /// `"16TiB"`.
     pub(crate) memory: At<Size>,
-    /// The largest response that is kept in memory, its head included; at most an eighth of `memory`.
+    /// The largest response that is kept in memory, its head included; at most an eighth of `memory`. Larger
+    /// ones are kept on the disk alone, if there is one, up to a quarter of its `size`.
     /// Default: `"1MiB"`, or that eighth if it is less.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) object: Option<At<Size>>,

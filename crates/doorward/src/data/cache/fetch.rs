@@ -11,7 +11,7 @@ use rules::{Cx, Fault, RouteId, ServiceId};
 use wire::h1::Framing;
 use wire::{Fields, RequestHead, ResponseHead};
 
-use super::flight::{Flight, Landed, Own, Shared};
+use super::flight::{Flight, Flights, Landed, Own, Shared};
 use crate::data::connection::Connection;
 use crate::data::deadline::Watch;
 use crate::data::end::End;
@@ -19,7 +19,7 @@ use crate::data::forward;
 use crate::data::listen::Listener;
 use crate::data::scratch::Scratch;
 use crate::data::serve::Body;
-use crate::data::store::{Body as StoredBody, Object};
+use crate::data::store::{Body as StoredBody, Bringer, LargeWriting, Object};
 use crate::data::worker::{Pinned, Worker};
 
 /// What is to be fetched, and what is stored already.
@@ -97,6 +97,8 @@ pub(crate) struct Fetch {
     makes_tag: bool,
     /// How many bytes of the body count as on their way.
     bytes: usize,
+    /// If it goes to the disk as it comes.
+    large: Option<LargeWriting>,
     trailers: Option<Box<Fields>>,
     finished: bool,
 }
@@ -111,6 +113,7 @@ impl Fetch {
             shared: None,
             makes_tag: false,
             bytes: 0,
+            large: None,
             trailers: None,
             finished: false,
         }
@@ -159,8 +162,9 @@ impl Fetch {
             parts: self.job.parts,
             generation: self.job.flight.generation,
         };
-        let too_large =
-            bytes.is_some_and(|bytes| bytes > self.worker.store.object_bytes_max() as u64);
+        let store = &self.worker.store;
+        let is_large = bytes.is_some_and(|bytes| bytes > store.object_bytes_max() as u64);
+        let too_large = is_large && bytes.is_some_and(|bytes| bytes > store.large_bytes_max());
         let Job { stale, part, .. } = &self.job;
         let known = (stored(stale.as_ref()), stored(part.as_ref()));
         let learned = cache.learn(&asked, response, times, known);
@@ -224,7 +228,7 @@ impl Fetch {
         {
             for chunk in part.body.chunks() {
                 self.take(chunk.len());
-                self.job.flight.push(chunk.clone());
+                self.job.flight.push(chunk, drop);
             }
             stored = stored.joined(&part.stored, join);
             bytes = Some(stored.body_bytes);
@@ -247,13 +251,71 @@ impl Fetch {
 
     /// Takes a piece of the body.
     pub(crate) fn push(&mut self, data: &[u8]) {
-        if self.keeping.is_some() && !self.take(data.len()) {
+        if self.keeping.is_some()
+            && self.large.is_none()
+            && !self.take(data.len())
+            && !self.begin_large()
+        {
             self.keeping = None;
             self.drop_stale();
             self.job.flight.stop_keeping();
             self.worker.flights.arrive(self.job.hash, &self.job.destination, &self.job.flight);
         }
-        self.job.flight.push(Bytes::copy_from_slice(data));
+        self.job.flight.push(data, |chunk| {
+            if let Some(large) = &self.large {
+                large.chunk(chunk);
+            }
+        });
+    }
+
+    /// What is too large for memory goes to the disk as it comes; false if it cannot.
+    fn begin_large(&mut self) -> bool {
+        let Worker { store, flights, .. } = &*self.worker;
+        let Some(stored) = self.keeping.as_ref().filter(|stored| stored.part.is_none()) else {
+            return false;
+        };
+        if store.large_bytes_max() < self.bytes as u64 || !flights.take_spill() {
+            return false;
+        }
+        let (flight, mut first) = (&self.job.flight, Vec::new());
+        // Before the disk is told of it, which tells the flight.
+        flight.begin_spill(|chunk| first.push(chunk));
+        let Some(large) = store.begin_large(stored, Arc::clone(flight) as Arc<dyn Bringer>) else {
+            flights.give_back_spill();
+            flight.lock().stop_spilling();
+            return false;
+        };
+        first.into_iter().for_each(|chunk| large.chunk(chunk));
+        self.large = Some(large);
+        flights.give_back(std::mem::take(&mut self.bytes));
+        true
+    }
+
+    /// The body is whole, and on the disk but for its last bytes; false if it is not.
+    fn end_large(&mut self) -> bool {
+        let flight = &self.job.flight;
+        let Some(large) = self.large.take() else { return false };
+        let Some(mut stored) = self.keeping.take() else { return false };
+        self.worker.flights.give_back_spill();
+        let Some((last, bytes)) = flight.end_spill() else { return false };
+        if !last.is_empty() {
+            large.chunk(last);
+        }
+        stored.body_bytes = bytes;
+        if let Some(stale) = &self.job.stale {
+            // It would be found first.
+            self.worker.store.remove(stale);
+        }
+        large.end(
+            stored,
+            Arrival {
+                flights: Arc::clone(&self.worker.flights),
+                hash: self.job.hash,
+                destination: self.job.destination.clone(),
+                flight: Arc::clone(flight),
+            },
+        );
+        true
     }
 
     pub(crate) fn set_trailers(&mut self, trailers: Box<Fields>) {
@@ -272,6 +334,9 @@ impl Fetch {
     /// The exchange is over, by `fault` or as it should.
     fn finish(&mut self, fault: Option<Fault>, scratch: &mut Scratch) {
         self.finished = true;
+        if fault.is_none() && self.end_large() {
+            return self.job.flight.end(Ok(self.trailers.take()));
+        }
         let (flight, flights) = (&self.job.flight, &self.worker.flights);
         if let Some(stored) = self.keeping.take().filter(|_| fault.is_none())
             && let Some(chunks) = flight.whole()
@@ -346,9 +411,26 @@ fn stored(object: Option<&Arc<Object>>) -> Option<&Stored> {
     object.map(|object| &object.stored)
 }
 
+/// A flight whose body is found on the disk from when this is dropped.
+struct Arrival {
+    flights: Arc<Flights>,
+    hash: u64,
+    destination: Box<[u8]>,
+    flight: Arc<Flight>,
+}
+
+impl Drop for Arrival {
+    fn drop(&mut self) {
+        self.flights.arrive(self.hash, &self.destination, &self.flight);
+    }
+}
+
 impl Drop for Fetch {
     fn drop(&mut self) {
         self.worker.flights.give_back(self.bytes);
+        if self.large.is_some() {
+            self.worker.flights.give_back_spill();
+        }
         if !self.finished {
             // The worker ends, or the task broke: nobody may wait for it for ever.
             let Job { flight, destination, hash, .. } = &self.job;

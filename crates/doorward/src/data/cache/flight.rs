@@ -5,16 +5,20 @@
 //! leaves, and a slow one slows nobody down. Flights are shared between workers.
 
 use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use rules::cache::{Stored, Why};
 use rules::{Fault, Trail};
+use tokio::task::JoinHandle;
 use wire::{Fields, ResponseHead};
 
-use crate::data::store::{Forms, Object};
+use super::spill::{self, Spill};
+use crate::data::store::{CHUNK_BYTES, Forms, Object};
 
 /// How much of a body that is not kept waits for its readers at most. What is kept waits for nobody.
 const WINDOW_BYTES: usize = 256 * 1024;
@@ -64,7 +68,7 @@ pub(crate) struct Flight {
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     interim: Vec<ResponseHead>,
     landed: Option<Landed>,
     /// What the fetch decided, for the trail of the client that caused it.
@@ -75,6 +79,8 @@ struct State {
     waiting_bytes: usize,
     /// Whether the body stays whole until the end.
     keeps: bool,
+    /// If it does so on the disk.
+    pub(super) spill: Option<Spill>,
     ended: Option<Result<Option<Box<Fields>>, Fault>>,
     readers: Vec<Option<Seat>>,
     writer: Option<Waker>,
@@ -83,7 +89,10 @@ struct State {
 /// Where one reader is.
 #[derive(Default)]
 struct Seat {
+    /// The next chunk.
     at: usize,
+    /// How many of its bytes the reader had already.
+    skip: usize,
     waker: Option<Waker>,
 }
 
@@ -98,14 +107,20 @@ impl Flight {
         Arc::new(Self { generation, state: Mutex::new(State { keeps: true, ..State::default() }) })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets a request follow; `None` if that is too late.
     pub(crate) fn board(self: &Arc<Self>) -> Option<Reader> {
         let mut state = self.lock();
-        if !state.keeps || state.ended.is_some() {
+        let is_over = match &state.ended {
+            // On the disk all of it is still there.
+            Some(Ok(_)) => state.spill.is_none(),
+            Some(Err(_)) => true,
+            None => false,
+        };
+        if !state.keeps || is_over {
             return None;
         }
         Some(state.seat(self))
@@ -145,7 +160,11 @@ impl Flight {
     /// Ready when another piece of the body may be written.
     pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();
-        if state.keeps || state.waiting_bytes < WINDOW_BYTES || state.is_empty() {
+        let has_room = match &state.spill {
+            Some(_) => state.waiting_bytes < spill::WINDOW_BYTES,
+            None => state.keeps || state.waiting_bytes < WINDOW_BYTES || state.is_empty(),
+        };
+        if has_room {
             return Poll::Ready(());
         }
         state.writer = Some(cx.waker().clone());
@@ -168,20 +187,56 @@ impl Flight {
         Poll::Pending
     }
 
-    pub(super) fn push(&self, chunk: Bytes) {
+    /// Takes a piece of the body; what is to be written to the disk now is handed to `write`.
+    pub(super) fn push(&self, piece: &[u8], write: impl FnMut(Bytes)) {
         let mut state = self.lock();
         if !state.keeps && state.is_empty() {
             return;
         }
-        state.waiting_bytes += chunk.len();
-        state.chunks.push_back(chunk);
+        state.take(piece, write);
         state.wake_all();
+    }
+
+    /// From now on the body goes to the disk; what is to be written is handed to `write`.
+    pub(super) fn begin_spill(&self, mut write: impl FnMut(Bytes)) {
+        let mut state = self.lock();
+        let pieces = std::mem::take(&mut state.chunks);
+        let ends: Vec<usize> = pieces
+            .iter()
+            .scan(0, |end, piece| {
+                *end += piece.len();
+                Some(*end)
+            })
+            .collect();
+        for seat in state.readers.iter_mut().flatten() {
+            let had = if seat.at == 0 { 0 } else { ends[seat.at - 1] };
+            (seat.at, seat.skip) = (had / CHUNK_BYTES as usize, had % CHUNK_BYTES as usize);
+        }
+        state.waiting_bytes = 0;
+        state.spill = Some(Spill::default());
+        for piece in pieces {
+            state.take(&piece, &mut write);
+        }
+    }
+
+    /// The whole body came: the last chunk, which may be empty, and the bytes of all; `None` if it is not
+    /// on the disk.
+    pub(super) fn end_spill(&self) -> Option<(Bytes, u64)> {
+        let mut state = self.lock();
+        let spill = state.spill.as_mut()?;
+        let (last, bytes) = (spill.take_tail(), spill.bytes);
+        if !last.is_empty() {
+            state.waiting_bytes += last.len();
+            state.chunks.push_back(last.clone());
+        }
+        Some((last, bytes))
     }
 
     /// The whole body, if it was kept.
     pub(super) fn whole(&self) -> Option<Vec<Bytes>> {
         let state = self.lock();
-        (state.keeps && state.gone == 0).then(|| state.chunks.iter().cloned().collect())
+        let is_here = state.keeps && state.gone == 0 && state.spill.is_none();
+        is_here.then(|| state.chunks.iter().cloned().collect())
     }
 
     pub(super) fn end(&self, ended: Result<Option<Box<Fields>>, Fault>) {
@@ -206,7 +261,7 @@ impl State {
             self.readers.len() - 1
         });
         self.readers[seat] = Some(Seat::default());
-        Reader { flight: Arc::clone(flight), seat, interim: 0 }
+        Reader { flight: Arc::clone(flight), seat, interim: 0, reading: None }
     }
 
     fn wake_all(&mut self) {
@@ -217,19 +272,49 @@ impl State {
         }
     }
 
-    fn wake_writer(&mut self) {
+    fn take(&mut self, piece: &[u8], mut write: impl FnMut(Bytes)) {
+        let Self { spill, chunks, waiting_bytes, .. } = self;
+        let Some(spill) = spill else {
+            *waiting_bytes += piece.len();
+            return chunks.push_back(Bytes::copy_from_slice(piece));
+        };
+        spill.append(piece, |chunk| {
+            *waiting_bytes += chunk.len();
+            chunks.push_back(chunk.clone());
+            write(chunk);
+        });
+    }
+
+    /// The disk takes no more: those who are not behind go on, and nobody else follows.
+    pub(super) fn stop_spilling(&mut self) {
+        let Some(mut spill) = self.spill.take() else { return };
+        let tail = spill.take_tail();
+        if !tail.is_empty() {
+            self.waiting_bytes += tail.len();
+            self.chunks.push_back(tail);
+        }
+        self.keeps = false;
+        self.trim();
+        self.wake_all();
+        self.wake_writer();
+    }
+
+    pub(super) fn wake_writer(&mut self) {
         if let Some(writer) = self.writer.take() {
             writer.wake();
         }
     }
 
-    /// Forgets what all readers had, unless it stays.
-    fn trim(&mut self) {
-        if self.keeps {
-            return;
-        }
-        let first = self.readers.iter().flatten().map(|seat| seat.at).min();
-        let first = first.unwrap_or(self.gone + self.chunks.len());
+    /// Forgets what all readers had, or what is on the disk, unless it stays.
+    pub(super) fn trim(&mut self) {
+        let first = match &self.spill {
+            Some(spill) => spill.written,
+            None if self.keeps => return,
+            None => {
+                let first = self.readers.iter().flatten().map(|seat| seat.at).min();
+                first.unwrap_or(self.gone + self.chunks.len())
+            }
+        };
         while self.gone < first
             && let Some(chunk) = self.chunks.pop_front()
         {
@@ -244,6 +329,8 @@ pub(crate) struct Reader {
     flight: Arc<Flight>,
     seat: usize,
     interim: usize,
+    /// What is being read from the disk.
+    reading: Option<JoinHandle<Option<Bytes>>>,
 }
 
 impl Reader {
@@ -272,19 +359,36 @@ impl Reader {
 
     /// The next piece of the body; `None` at its end.
     pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Fault>> {
+        if self.reading.is_some() {
+            return self.poll_disk(cx);
+        }
         let mut state = self.flight.lock();
-        let gone = state.gone;
-        let Some(seat) = state.readers[self.seat].as_mut() else { return Poll::Ready(Ok(None)) };
-        let at = seat.at;
-        if let Some(chunk) = state.chunks.get(at - gone).cloned() {
-            if let Some(seat) = state.readers[self.seat].as_mut() {
-                seat.at += 1;
-            }
+        let State { readers, chunks, gone, spill, .. } = &mut *state;
+        let Some(seat) = readers[self.seat].as_mut() else { return Poll::Ready(Ok(None)) };
+        if seat.at < *gone {
+            let spill = spill.as_ref();
+            let Some((large, bytes)) =
+                spill.and_then(|spill| Some((spill.large.as_ref()?, spill.written_bytes())))
+            else {
+                // The disk failed, and it is nowhere else.
+                return Poll::Ready(Err(Fault::UpstreamTruncated));
+            };
+            self.reading = Some(large.read(seat.at as u64, bytes));
+            drop(state);
+            return self.poll_disk(cx);
+        }
+        if let Some(chunk) = chunks.get(seat.at - *gone) {
+            let chunk = chunk.slice(seat.skip.min(chunk.len())..);
+            (seat.at, seat.skip) = (seat.at + 1, 0);
             state.trim();
             if !state.keeps && state.waiting_bytes < WINDOW_BYTES {
                 state.wake_writer();
             }
             return Poll::Ready(Ok(Some(chunk)));
+        }
+        if let Some(piece) = spill.as_ref().and_then(|spill| spill.piece(seat.skip)) {
+            seat.skip += piece.len();
+            return Poll::Ready(Ok(Some(piece)));
         }
         match &state.ended {
             Some(Ok(_)) => Poll::Ready(Ok(None)),
@@ -294,6 +398,20 @@ impl Reader {
                 Poll::Pending
             }
         }
+    }
+
+    fn poll_disk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Fault>> {
+        let Some(reading) = &mut self.reading else { return Poll::Pending };
+        let read = ready!(Pin::new(reading).poll(cx));
+        self.reading = None;
+        let Ok(Some(mut data)) = read else {
+            return Poll::Ready(Err(Fault::UpstreamTruncated));
+        };
+        let mut state = self.flight.lock();
+        let Some(seat) = state.readers[self.seat].as_mut() else { return Poll::Ready(Ok(None)) };
+        seat.at += data.len().div_ceil(CHUNK_BYTES as usize);
+        data.advance(std::mem::take(&mut seat.skip).min(data.len()));
+        Poll::Ready(Ok(Some(data)))
     }
 
     /// The trailers, at the end of a body that is not stored.
@@ -341,6 +459,8 @@ pub(crate) struct Flights {
     shards: Box<[Mutex<Shard>]>,
     /// The bytes of all bodies on their way into the store.
     pub(super) bytes: AtomicUsize,
+    /// How many bodies go to the disk as they come.
+    spills: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -353,7 +473,7 @@ struct Shard {
 impl Default for Flights {
     fn default() -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { shards, bytes: AtomicUsize::new(0) }
+        Self { shards, bytes: AtomicUsize::new(0), spills: AtomicUsize::new(0) }
     }
 }
 
@@ -434,6 +554,19 @@ impl Flights {
             }
         }
         shard.uncacheable.insert(hash, now_ms + UNCACHEABLE_MS);
+    }
+
+    /// Counts a body that goes to the disk as it comes; false if there are enough.
+    pub(super) fn take_spill(&self) -> bool {
+        let taken = self.spills.fetch_add(1, Ordering::Relaxed) < spill::SPILLS_MAX;
+        if !taken {
+            self.give_back_spill();
+        }
+        taken
+    }
+
+    pub(super) fn give_back_spill(&self) {
+        self.spills.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Counts bytes on their way; false if there are more than `bytes_max`.

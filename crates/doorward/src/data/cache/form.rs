@@ -34,7 +34,7 @@ pub(super) fn encoded(
     encode: Encode,
 ) -> (Source, Option<u64>) {
     if let Some(body) = kept.forms.get(encode.coding) {
-        return (Source::Stored(Sending::whole(body.clone())), Some(body.len() as u64));
+        return (Source::Stored(Sending::whole(body.clone())), Some(body.bytes()));
     }
     let destination = destination(&kept.forms, encode.coding);
     let hash = rules::cache::hash(&destination);
@@ -143,7 +143,7 @@ impl Making {
             self.flight.stop_keeping();
             flights.arrive(self.hash, &self.destination, &self.flight);
         }
-        self.flight.push(data.into());
+        self.flight.push(&data, drop);
     }
 
     fn finish(mut self, ended: Result<Option<Box<wire::Fields>>, Fault>) {

@@ -1,13 +1,15 @@
 //! Sends what is stored, or is just being stored, to a client.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::ops::Range;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use rules::cache::{Answer, Stored, Told, hash};
 use rules::{Fault, RouteId};
+use tokio::task::JoinHandle;
 use wire::h1::Framing;
 use wire::{Fields, Known, Method};
 
@@ -22,7 +24,7 @@ use crate::data::pace::Pace;
 use crate::data::respond;
 use crate::data::scratch::Scratch;
 use crate::data::serve::{self, Done};
-use crate::data::store::{Body, Object};
+use crate::data::store::{Body, CHUNK_BYTES, Object};
 use crate::data::transfer::{Broken, Transfer, Wait};
 use crate::data::worker::Pinned;
 
@@ -36,6 +38,8 @@ pub(crate) enum Source {
 /// A stored body on its way.
 pub(crate) struct Sending {
     body: Body,
+    /// What is being read from the disk.
+    reading: Option<JoinHandle<Option<Bytes>>>,
     chunk: usize,
     /// Which bytes of the body are still to be sent, and where the next chunk begins in it.
     bytes: Range<u64>,
@@ -47,7 +51,7 @@ impl Source {
     pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Fault>> {
         match self {
             Self::Nothing => Poll::Ready(Ok(None)),
-            Self::Stored(sending) => Poll::Ready(Ok(sending.next())),
+            Self::Stored(sending) => sending.poll_next(cx),
             Self::Flight(reader) => reader.poll_data(cx),
         }
     }
@@ -64,13 +68,30 @@ impl Source {
 impl Sending {
     /// Some bytes of `body`.
     fn of(body: Body, bytes: Range<u64>) -> Self {
-        Self { body, chunk: 0, bytes, at: 0 }
+        Self { body, reading: None, chunk: 0, bytes, at: 0 }
     }
 
     /// All of `body`.
     pub(super) fn whole(body: Body) -> Self {
-        let bytes = 0..body.len() as u64;
+        let bytes = 0..body.bytes();
         Self::of(body, bytes)
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Fault>> {
+        let Body::Large(large, bytes) = &self.body else { return Poll::Ready(Ok(self.next())) };
+        if self.bytes.is_empty() {
+            return Poll::Ready(Ok(None));
+        }
+        let number = self.bytes.start / CHUNK_BYTES;
+        let reading = self.reading.get_or_insert_with(|| large.read(number, *bytes));
+        let read = ready!(Pin::new(reading).poll(cx));
+        self.reading = None;
+        // The head has gone out: that bytes are missing is told by breaking off.
+        let Ok(Some(mut data)) = read else { return Poll::Ready(Err(Fault::Bug)) };
+        data.advance((self.bytes.start - number * CHUNK_BYTES) as usize);
+        data.truncate(usize::try_from(self.bytes.end - self.bytes.start).unwrap_or(usize::MAX));
+        self.bytes.start += data.len() as u64;
+        Poll::Ready(Ok(Some(data)))
     }
 
     fn next(&mut self) -> Option<Bytes> {
@@ -244,7 +265,7 @@ fn in_form(
     };
     if scratch.request.method == Method::Head {
         // Nothing is made for it, but it tells what there is.
-        let made = kept.forms.get(encode.coding).map(|body| body.len() as u64);
+        let made = kept.forms.get(encode.coding).map(Body::bytes);
         if made.is_some() {
             scratch.cx.encode = None;
         }

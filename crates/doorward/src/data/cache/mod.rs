@@ -9,6 +9,7 @@ mod flight;
 mod follow;
 mod form;
 pub(crate) mod hit;
+mod spill;
 
 use std::io::Write;
 use std::rc::Rc;
@@ -224,6 +225,7 @@ fn seek(connection: &Connection, scratch: &Scratch) -> Seen {
     let mut seen = Seen::default();
     let mut choose = |object: &Arc<Object>| {
         let other = match () {
+            () if !object.body.is_there() => return false,
             () if !object.stored.is_for(request) => &mut seen.varied,
             () if object.stored.is_of_other_bytes(request) => &mut seen.part,
             () => return true,

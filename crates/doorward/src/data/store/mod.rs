@@ -19,11 +19,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rules::cache::{Stored, hash};
 use rules::store::{Fifo, Purged, Purges, Receipt, Scope};
 
-pub(crate) use disk::{Disk, DiskStats};
+pub(crate) use disk::{Bringer, Disk, DiskStats, Large, LargeWriting};
 pub(crate) use object::{Body, Forms, Object};
 pub(crate) use show::By;
 
 use crate::control::model::Cache as CacheConfig;
+
+/// In what pieces a large body is read and written.
+pub(crate) const CHUNK_BYTES: u64 = disk::CHUNK_BYTES;
 
 /// The most shards: with 64 of them and 16 workers that all look something up at once, half of the
 /// workers meet nobody.
@@ -170,10 +173,25 @@ impl Store {
             return Err(Refused::TooLarge);
         }
         Counts::add(&self.counts.stored);
-        if let Some(disk) = &self.disk {
+        if let (Some(disk), Body::Here(_)) = (&self.disk, &object.body) {
             disk.write(&object);
         }
         Ok(())
+    }
+
+    /// The largest object that is kept, wherever.
+    pub(crate) fn large_bytes_max(&self) -> u64 {
+        self.disk.as_ref().map_or(0, Disk::object_bytes_max)
+    }
+
+    /// Begins to write an object to the disk whose body comes by and by; `None` if there is no disk.
+    pub(crate) fn begin_large(
+        &self,
+        stored: &Stored,
+        bringer: Arc<dyn Bringer>,
+    ) -> Option<LargeWriting> {
+        let disk = self.disk.as_ref().filter(|disk| disk.is_up())?;
+        Some(disk.begin(stored.clone(), bringer))
     }
 
     /// Keeps `object` in memory; false if it is too large. One that comes from the disk does not `replace`
@@ -184,7 +202,9 @@ impl Store {
         let same = Arc::clone(&object);
         let same = |other: &Arc<Object>| same.stored.same_variant(&other.stored);
         let mut shard = self.shard(hash).lock();
-        if !replace && shard.contains(hash, same) {
+        // What was purged is in nobody's place.
+        let stands = |other: &Arc<Object>| same(other) && self.purged(other) != Purged::Hard;
+        if !replace && shard.contains(hash, stands) {
             return true;
         }
         let inserted = shard.insert(hash, bytes, object, same, &mut left);
@@ -210,7 +230,7 @@ impl Store {
         choose: impl FnMut(&Stored) -> bool,
     ) -> Option<Arc<Object>> {
         let disk = self.disk.as_ref()?;
-        let object = disk.find(hash, key, choose).await?;
+        let object = disk.find((hash, self.object_bytes_max()), key, choose).await?;
         if self.purged(&object) == Purged::Hard {
             disk.forget(&object);
             return None;

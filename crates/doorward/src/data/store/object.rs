@@ -8,6 +8,8 @@ use rules::cache::Stored;
 use rules::coding::Coding;
 use rules::store::{Purged, allocated};
 
+use super::disk::Large;
+
 /// A stored response: what is known of it, and its body.
 #[derive(Debug)]
 pub(crate) struct Object {
@@ -108,17 +110,37 @@ const COUNTS_BYTES: usize = 16;
 /// What `Bytes` keeps of an allocation that is shared.
 const SHARED_BYTES: usize = 32;
 
-/// What is written with one call when an object is large, and the unit in which its memory is taken.
+/// What is written with one call when an object is large, and the unit in which its memory is taken, and
+/// in which it lies on the disk.
 const CHUNK_BYTES: usize = 64 * 1024;
 
 /// The bytes of a body. Cloning one copies nothing.
 #[derive(Clone, Debug)]
-pub(crate) struct Body(Arc<[Bytes]>);
+pub(crate) enum Body {
+    /// In memory.
+    Here(Arc<[Bytes]>),
+    /// On the disk, and how many there are.
+    Large(Arc<Large>, u64),
+}
 
 impl Body {
     /// The body in `chunks`, each with an allocation of its own.
     pub(crate) fn of(chunks: Vec<Bytes>) -> Self {
-        Self(chunks.into())
+        Self::Here(chunks.into())
+    }
+
+    /// The body of so many bytes that is read from the disk as it is sent.
+    pub(super) fn on_disk(large: Arc<Large>, bytes: u64) -> Self {
+        Self::Large(large, bytes)
+    }
+
+    /// Whether it can still be had.
+    #[inline]
+    pub(crate) fn is_there(&self) -> bool {
+        match self {
+            Self::Here(_) => true,
+            Self::Large(large, _) => large.is_there(),
+        }
     }
 
     /// A body of its own memory: what it is made of may be small parts of large buffers.
@@ -141,20 +163,30 @@ impl Body {
         if !chunk.is_empty() {
             chunks.push(chunk.freeze());
         }
-        Self(chunks.into())
+        Self::Here(chunks.into())
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.chunks().iter().map(Bytes::len).sum()
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            Self::Here(chunks) => chunks.iter().map(|chunk| chunk.len() as u64).sum(),
+            Self::Large(_, bytes) => *bytes,
+        }
     }
 
+    /// What of it is in memory: all or nothing.
     pub(crate) fn chunks(&self) -> &[Bytes] {
-        &self.0
+        match self {
+            Self::Here(chunks) => chunks,
+            Self::Large(..) => &[],
+        }
     }
 
     fn heap_bytes(&self) -> usize {
-        let chunks = self.chunks();
+        let chunks = match self {
+            Self::Here(chunks) => chunks,
+            Self::Large(..) => return allocated(size_of::<Large>() + COUNTS_BYTES),
+        };
         let each = |chunk: &Bytes| allocated(chunk.len()) + SHARED_BYTES;
-        allocated(size_of_val(chunks) + COUNTS_BYTES) + chunks.iter().map(each).sum::<usize>()
+        allocated(size_of_val(&**chunks) + COUNTS_BYTES) + chunks.iter().map(each).sum::<usize>()
     }
 }

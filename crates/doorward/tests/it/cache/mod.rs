@@ -4,6 +4,7 @@
 mod collapse;
 mod config;
 mod forms;
+mod large;
 mod purge;
 mod stories;
 mod versions;

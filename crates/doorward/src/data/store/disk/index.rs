@@ -10,17 +10,17 @@ pub(super) struct Entry {
     pub(super) hash: u64,
     pub(super) place: Place,
     pub(super) variant: u32,
-    /// Of the whole record.
+    /// Of the whole record; as many as fit, if there are more.
     pub(super) bytes: u32,
     /// Whether it was read since it was written.
     pub(super) used: bool,
 }
 
 impl Entry {
-    pub(super) fn of(header: &Header) -> Option<Self> {
-        let bytes = u32::try_from(header.record_bytes()).ok()?;
+    pub(super) fn of(header: &Header) -> Self {
+        let bytes = u32::try_from(header.record_bytes()).unwrap_or(u32::MAX);
         let Header { hash, variant, place, .. } = *header;
-        Some(Self { hash, place, variant, bytes, used: false })
+        Self { hash, place, variant, bytes, used: false }
     }
 }
 
@@ -51,6 +51,13 @@ impl Index {
         }
         found.sort_by_key(|entry| std::cmp::Reverse(entry.place));
         found
+    }
+
+    /// Whether `entry` was read since it was asked last.
+    pub(super) fn take_use(&mut self, entry: &Entry) -> bool {
+        let is_it = |other: &Entry| other.hash == entry.hash && other.place == entry.place;
+        let known = self.table.find_mut(entry.hash, is_it);
+        known.is_some_and(|known| std::mem::take(&mut known.used))
     }
 
     /// Forgets the record at `place`; returns it if it was known.

@@ -5,15 +5,17 @@
 //! blocking pool of the worker that asks, a bounded number at once. An object is believed only
 //! if every sum is right (`record.rs`), so a crash at any byte costs what was being written and
 //! nothing else. When the segments are larger than allowed, the oldest goes; what was read since it
-//! was written is appended anew first. If the disk fails, the tier ends, loudly: the log, a metric and
+//! was written is appended anew first. What is too large for memory has a segment of its own (`large.rs`). If the disk fails, the tier ends, loudly: the log, a metric and
 //! `doorward cache` say so.
 
 mod index;
+mod large;
 mod purges;
 mod record;
 mod segment;
 mod writer;
 
+use std::any::Any;
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io;
@@ -29,8 +31,10 @@ use serde::Serialize;
 use tokio::sync::{Semaphore, oneshot};
 
 use self::index::{Entry, Index};
+use self::large::Telling;
+pub(crate) use self::large::{Bringer, Large};
 use self::purges::Purge;
-use self::record::{HEADER_BYTES, Header, SUM_BYTES};
+use self::record::{HEADER_BYTES, Header, Place, SUM_BYTES};
 use super::object::{Body, Object};
 use crate::observe::log;
 
@@ -46,6 +50,12 @@ const HEADS_READ_MAX: usize = 8;
 
 /// What is read at first: most heads, and whole small objects.
 const FIRST_READ_BYTES: usize = 16 * 1024;
+
+/// The data in a chunk of a body.
+pub(super) const CHUNK_BYTES: u64 = record::CHUNK_BYTES as u64;
+
+/// An object takes at most this share of the disk: a few of them are not to drive out all others.
+const LARGE_SHARE: u64 = 4;
 
 /// How it is with the disk.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -79,11 +89,53 @@ struct Counts {
 enum Job {
     Write(Arc<Object>),
     Purge(Purge, oneshot::Sender<()>),
+    /// For the large object with this number.
+    Large(u64, LargeJob),
     Resize(u64),
     /// Everything before it is on its way to the disk.
     #[cfg(test)]
     Flushed(std::sync::mpsc::Sender<()>),
     End,
+}
+
+/// What is to be done with an object that is written while it arrives.
+enum LargeJob {
+    Begin(Box<Stored>, Telling),
+    /// The next one.
+    Chunk(Bytes),
+    /// All chunks were given; what is dropped when it can be found.
+    End(Box<Stored>, Box<dyn Any + Send>),
+    /// It will not be whole.
+    Abort,
+}
+
+/// An object that is written while it arrives. Dropped without its end, it is forgotten.
+pub(crate) struct LargeWriting {
+    number: u64,
+    shared: Arc<Shared>,
+    ended: bool,
+}
+
+impl LargeWriting {
+    /// The next chunk: of 64 KiB, but for the last one.
+    pub(crate) fn chunk(&self, chunk: Bytes) {
+        self.shared.push(Job::Large(self.number, LargeJob::Chunk(chunk)));
+    }
+
+    /// It is whole; `until` is dropped when it can be found, or never will be.
+    pub(crate) fn end(mut self, stored: Stored, until: impl Any + Send) {
+        self.ended = true;
+        let job = LargeJob::End(Box::new(stored), Box::new(until));
+        self.shared.push(Job::Large(self.number, job));
+    }
+}
+
+impl Drop for LargeWriting {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.shared.push(Job::Large(self.number, LargeJob::Abort));
+        }
+    }
 }
 
 #[derive(Default)]
@@ -103,6 +155,10 @@ struct Shared {
     up: AtomicBool,
     /// Whether there are segments of earlier lives that were not looked at yet.
     unread: AtomicBool,
+    /// Reads at once.
+    reads: Semaphore,
+    /// How many large objects were begun.
+    large: AtomicU64,
     counts: Counts,
 }
 
@@ -123,7 +179,10 @@ impl Shared {
     fn close(&self) {
         let mut queue = locked(&self.queue);
         queue.closed = true;
-        queue.jobs.clear();
+        let jobs = std::mem::take(&mut queue.jobs);
+        drop(queue);
+        // Whoever hears of it may have something to be done.
+        drop(jobs);
     }
 
     /// Ends the use of the disk for `error`, which happened while `doing`.
@@ -142,7 +201,6 @@ impl Shared {
 /// The disk tier.
 pub(crate) struct Disk {
     shared: Arc<Shared>,
-    reads: Semaphore,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
 
@@ -157,6 +215,8 @@ impl Disk {
             work: Condvar::new(),
             up: AtomicBool::new(true),
             unread: AtomicBool::new(true),
+            reads: Semaphore::new(READS_MAX),
+            large: AtomicU64::new(0),
             counts: Counts::default(),
         });
         shared.counts.limit_bytes.store(bytes_max, Ordering::Relaxed);
@@ -178,7 +238,7 @@ impl Disk {
                 None
             }
         };
-        Self { shared, reads: Semaphore::new(READS_MAX), thread: Mutex::new(thread) }
+        Self { shared, thread: Mutex::new(thread) }
     }
 
     pub(super) fn is_up(&self) -> bool {
@@ -202,6 +262,20 @@ impl Disk {
         self.shared.work.notify_one();
     }
 
+    /// The largest object that is kept.
+    pub(super) fn object_bytes_max(&self) -> u64 {
+        let bytes = self.shared.counts.limit_bytes.load(Ordering::Relaxed);
+        if self.is_up() { bytes / LARGE_SHARE } else { 0 }
+    }
+
+    /// Begins to write an object whose body comes by and by.
+    pub(super) fn begin(&self, stored: Stored, bringer: Arc<dyn Bringer>) -> LargeWriting {
+        let number = self.shared.large.fetch_add(1, Ordering::Relaxed);
+        self.shared
+            .push(Job::Large(number, LargeJob::Begin(Box::new(stored), Telling::new(bringer))));
+        LargeWriting { number, shared: Arc::clone(&self.shared), ended: false }
+    }
+
     /// Notes a purge on the disk; ready when not even a power failure undoes it.
     pub(super) fn note(&self, receipt: &Receipt, scope: &Scope) -> oneshot::Receiver<()> {
         let (done, noted) = oneshot::channel();
@@ -218,10 +292,11 @@ impl Disk {
         self.shared.push(Job::Resize(bytes_max));
     }
 
-    /// The newest object under `key` that `choose` takes.
+    /// The newest object under `key` that `choose` takes. What is larger than `bytes_max` stays there, and is
+    /// read as it is sent.
     pub(super) async fn find(
         &self,
-        hash: u64,
+        (hash, bytes_max): (u64, usize),
         key: &[u8],
         mut choose: impl FnMut(&Stored) -> bool,
     ) -> Option<Arc<Object>> {
@@ -230,7 +305,7 @@ impl Disk {
             false => return None,
         };
         for entry in entries.into_iter().take(HEADS_READ_MAX) {
-            let _permit = self.reads.acquire().await.ok()?;
+            let _permit = self.shared.reads.acquire().await.ok()?;
             let shared = Arc::clone(&self.shared);
             let key: Box<[u8]> = key.into();
             // A disk blocks; a worker must not.
@@ -240,6 +315,10 @@ impl Disk {
             };
             if !choose(&found.stored) {
                 continue;
+            }
+            if found.header.body_bytes > bytes_max as u64 {
+                self.shared.counts.hits.fetch_add(1, Ordering::Relaxed);
+                return Some(Arc::new(found.large(&self.shared)));
             }
             let shared = Arc::clone(&self.shared);
             let read = tokio::task::spawn_blocking(move || shared.read_body(found)).await;
@@ -305,6 +384,17 @@ struct Found {
     behind: Vec<u8>,
 }
 
+impl Found {
+    /// The object, whose body stays where it is.
+    fn large(self, shared: &Arc<Shared>) -> Object {
+        let Self { entry, header, file, stored, .. } = self;
+        let start = u64::from(entry.place.offset) + record::body_start(header.head_bytes);
+        let large = Large::new(&file, header.place, start, shared);
+        let bytes = header.body_bytes;
+        Object::new(stored, Body::on_disk(large, bytes))
+    }
+}
+
 impl Shared {
     fn read_head(&self, entry: Entry, key: &[u8]) -> Option<Found> {
         let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
@@ -364,12 +454,15 @@ impl Shared {
         }
     }
 
-    fn corrupt<T>(&self, entry: Entry) -> Option<T> {
+    fn note_corrupt(&self, place: Place) {
         if self.counts.corrupt.fetch_add(1, Ordering::Relaxed) == 0 {
-            let Entry { place, .. } = entry;
             let text = format!("a wrong record in segment {} at {}", place.segment, place.offset);
             log::warn("cache", format!("{text}: it is fetched anew, and so are others like it"));
         }
+    }
+
+    fn corrupt<T>(&self, entry: Entry) -> Option<T> {
+        self.note_corrupt(entry.place);
         locked(&self.index).remove(entry.hash, entry.place);
         None
     }

@@ -26,6 +26,14 @@ const MAGIC: u32 = u32::from_le_bytes(*b"DWR1");
 /// The largest head: what a service may send, and what we know of it besides, with room.
 const HEAD_BYTES_MAX: u32 = 1 << 20;
 
+/// Larger than any disk: what is added to it cannot overflow.
+const BODY_BYTES_MAX: u64 = 1 << 56;
+
+/// Where the first chunk stands behind the beginning of a record whose head has so many bytes.
+pub(super) const fn body_start(head_bytes: u32) -> u64 {
+    (HEADER_BYTES + head_bytes as usize + SUM_BYTES) as u64
+}
+
 /// What stands in front of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
@@ -53,9 +61,7 @@ impl Header {
     /// The bytes of the whole record.
     pub(super) fn record_bytes(&self) -> u64 {
         let chunks = self.body_bytes.div_ceil(CHUNK_BYTES as u64);
-        (HEADER_BYTES + self.head_bytes as usize + SUM_BYTES) as u64
-            + self.body_bytes
-            + chunks * SUM_BYTES as u64
+        body_start(self.head_bytes) + self.body_bytes + chunks * SUM_BYTES as u64
     }
 
     fn encode(&self) -> [u8; HEADER_BYTES] {
@@ -95,7 +101,7 @@ impl Header {
             && word(HEADER_BYTES - SUM_BYTES) == sum(&[&bytes[..HEADER_BYTES - SUM_BYTES]])
             && header.place == place
             && header.head_bytes <= HEAD_BYTES_MAX
-            && u32::try_from(header.body_bytes).is_ok();
+            && header.body_bytes <= BODY_BYTES_MAX;
         sound.then_some(header)
     }
 }
@@ -106,27 +112,30 @@ pub(super) fn variant(stored: &Stored) -> u32 {
     stored.variant() as u32
 }
 
-/// Appends the record of `object`, which is to stand at `place`, to `out`. `None` if it cannot be one.
-pub(super) fn encode(object: &Object, place: Place, out: &mut Vec<u8>) -> Option<Header> {
-    let start = out.len();
-    out.resize(start + HEADER_BYTES, 0);
-    object.stored.encode(out);
-    let head_bytes = u32::try_from(out.len() - start - HEADER_BYTES).ok()?;
-    if head_bytes > HEAD_BYTES_MAX {
-        out.truncate(start);
-        return None;
-    }
+/// The beginning of the record of an object that has `body_bytes` and is to stand at `place`: header and
+/// head, up to its first chunk. `None` if it cannot be one.
+pub(super) fn encode_start(stored: &Stored, place: Place) -> Option<(Header, Vec<u8>)> {
+    let mut out = vec![0; HEADER_BYTES];
+    stored.encode(&mut out);
+    let head_bytes = u32::try_from(out.len() - HEADER_BYTES).ok()?;
     let header = Header {
         head_bytes,
-        body_bytes: object.body.len() as u64,
-        hash: hash(&object.stored.key),
-        variant: variant(&object.stored),
-        generation: object.stored.generation,
+        body_bytes: stored.body_bytes,
+        hash: hash(&stored.key),
+        variant: variant(stored),
+        generation: stored.generation,
         place,
     };
-    out[start..start + HEADER_BYTES].copy_from_slice(&header.encode());
-    let sum = part_sum(place, HEAD, &out[start + HEADER_BYTES..]);
+    out[..HEADER_BYTES].copy_from_slice(&header.encode());
+    let sum = part_sum(place, HEAD, &out[HEADER_BYTES..]);
     out.extend_from_slice(&sum.to_le_bytes());
+    (head_bytes <= HEAD_BYTES_MAX).then_some((header, out))
+}
+
+/// Appends the record of `object`, which is to stand at `place`, to `out`. `None` if it cannot be one.
+pub(super) fn encode(object: &Object, place: Place, out: &mut Vec<u8>) -> Option<Header> {
+    let (header, start) = encode_start(&object.stored, place)?;
+    out.extend_from_slice(&start);
     let mut number = 0;
     let mut filled = 0;
     for piece in object.body.chunks() {
@@ -192,7 +201,7 @@ pub(super) fn decode_body<'b>(
     true
 }
 
-fn part_sum(place: Place, number: u32, data: &[u8]) -> u32 {
+pub(super) fn part_sum(place: Place, number: u32, data: &[u8]) -> u32 {
     sum(&[&place.segment.to_le_bytes(), &place.offset.to_le_bytes(), &number.to_le_bytes(), data])
 }
 

@@ -30,6 +30,8 @@ pub(super) struct Segment {
     pub(super) bytes: u64,
     /// The oldest generation of its objects; `u64::MAX` without any.
     pub(super) oldest: u64,
+    /// The record that has it for itself.
+    pub(super) alone: Option<Entry>,
 }
 
 fn path(folder: &Path, number: u32, extension: &str) -> PathBuf {
@@ -66,7 +68,8 @@ impl Segment {
         let mut file =
             options.read(true).write(true).create_new(true).open(path(folder, number, "data"))?;
         file.write_all(&start())?;
-        Ok(Self { number, file: Arc::new(file), bytes: START_BYTES as u64, oldest: u64::MAX })
+        let (file, bytes) = (Arc::new(file), START_BYTES as u64);
+        Ok(Self { number, file, bytes, oldest: u64::MAX, alone: None })
     }
 
     /// Opens one of an earlier life, with the records in it: from its list, or, if that is not there
@@ -82,14 +85,28 @@ impl Segment {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no segment of ours"));
         }
         let bytes = file.metadata()?.len();
-        let mut segment = Self { number, file: Arc::new(file), bytes, oldest: u64::MAX };
-        if let Some((oldest, entries)) = read_list(folder, number) {
-            segment.oldest = oldest;
-            return Ok((segment, entries));
+        let mut segment =
+            Self { number, file: Arc::new(file), bytes, oldest: u64::MAX, alone: None };
+        let entries = match read_list(folder, number) {
+            Some((oldest, entries)) => {
+                segment.oldest = oldest;
+                entries
+            }
+            None => {
+                let entries = segment.scan()?;
+                segment.seal(folder, &entries)?;
+                entries
+            }
+        };
+        if let [entry] = entries[..] {
+            segment.alone = Some(entry);
         }
-        let entries = segment.scan()?;
-        segment.seal(folder, &entries)?;
         Ok((segment, entries))
+    }
+
+    /// The place of its first record.
+    pub(super) fn first(&self) -> Option<Place> {
+        Some(Place { segment: self.number, offset: u32::try_from(START_BYTES).ok()? })
     }
 
     /// The place of the next record.
@@ -124,7 +141,7 @@ impl Segment {
                 break;
             }
             self.oldest = self.oldest.min(header.generation);
-            entries.extend(Entry::of(&header));
+            entries.push(Entry::of(&header));
             let rest = header.record_bytes() - HEADER_BYTES as u64;
             reader.seek_relative(i64::try_from(rest).unwrap_or(i64::MAX))?;
             at = end;

@@ -303,3 +303,124 @@ fn no_wrong_byte_is_served_after_it_was_killed() {
     }
     assert!(found_all > 0, "it is not empty each time");
 }
+
+/// Hears how far an object is written.
+#[derive(Default)]
+struct Heard {
+    large: Mutex<Option<Arc<Large>>>,
+    written: AtomicU64,
+    failed: AtomicBool,
+}
+
+impl Bringer for Heard {
+    fn begun(&self, large: Arc<Large>) {
+        *locked(&self.large) = Some(large);
+    }
+
+    fn written(&self, chunks: u64) {
+        self.written.store(chunks, Ordering::Relaxed);
+    }
+
+    fn failed(&self) {
+        self.failed.store(true, Ordering::Relaxed);
+    }
+}
+
+fn large_body() -> Vec<u8> {
+    (0..500_000_u64).flat_map(u64::to_le_bytes).collect()
+}
+
+/// Writes a large object as it would arrive; whole only if `ends`.
+fn write_large(store: &Store, path: &str, ends: bool) -> Arc<Heard> {
+    let (body, heard) = (large_body(), Arc::new(Heard::default()));
+    let mut stored = object(path, "de", store.generation(), b"").stored.clone();
+    let bringer = Arc::clone(&heard) as Arc<dyn Bringer>;
+    let writing = store.begin_large(&stored, bringer).expect("the disk is up");
+    for chunk in body.chunks(record::CHUNK_BYTES) {
+        writing.chunk(Bytes::copy_from_slice(chunk));
+    }
+    stored.body_bytes = body.len() as u64;
+    if ends {
+        writing.end(stored, ());
+    } else {
+        // As if nobody were there any more to say that it is not whole.
+        std::mem::forget(writing);
+    }
+    disk(store).flush();
+    heard
+}
+
+/// All of a large object, read piece by piece; `None` if it is not there, or a byte is wrong.
+fn read_large(store: &Store, path: &str) -> Option<Vec<u8>> {
+    let key = format!("http://h/{path}").into_bytes();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(async {
+        let found = store.find_on_disk(hash(&key), &key, |_| true).await?;
+        let Body::Large(large, bytes) = &found.body else { panic!("it is in memory") };
+        let mut read: Vec<u8> = Vec::new();
+        while (read.len() as u64) < *bytes {
+            let number = (read.len() / record::CHUNK_BYTES) as u64;
+            let piece = large.read(number, *bytes).await.expect("it is not stopped")?;
+            assert!(piece.len() <= record::CHUNK_BYTES, "it is read piece by piece");
+            read.extend_from_slice(&piece);
+        }
+        Some(read)
+    })
+}
+
+#[test]
+fn large_objects_lie_alone_and_are_read_piece_by_piece() {
+    let folder = Folder::new("large");
+    let before = store(&folder.0, 64);
+    insert(&before, "small", 1);
+    let heard = write_large(&before, "large", true);
+    assert_eq!(heard.written.load(Ordering::Relaxed), 62);
+    assert!(!heard.failed.load(Ordering::Relaxed));
+    assert!(read_large(&before, "large").expect("it is there") == large_body());
+    let torn = write_large(&before, "torn", false);
+    assert!(locked(&torn.large).is_some() && !torn.failed.load(Ordering::Relaxed));
+    assert!(read_large(&before, "torn").is_none(), "it is not whole");
+    insert(&before, "other", 1);
+    let taken = disk(&before).stats().bytes;
+    drop(before);
+    assert!(torn.failed.load(Ordering::Relaxed), "whoever brings it is told");
+    let after = store(&folder.0, 64);
+    settle(&after);
+    assert_eq!(disk(&after).stats().objects, 3);
+    assert!(disk(&after).stats().bytes < taken - 3_000_000, "what is not whole is gone");
+    assert!(read_large(&after, "large").expect("it is there") == large_body());
+    assert_eq!((find(&after, "small"), find(&after, "other")), (Some(1), Some(1)));
+    assert!(read_large(&after, "torn").is_none());
+    // A wrong byte is never given, wherever it is.
+    let files = segment::numbers(&folder.0).expect("a folder");
+    let data = |number: &u32| folder.0.join(format!("segment-{number:08}.data"));
+    let file = files
+        .iter()
+        .map(data)
+        .find(|path| std::fs::metadata(path).is_ok_and(|metadata| metadata.len() > 4_000_000));
+    let file = file.expect("it lies there");
+    let mut bytes = std::fs::read(&file).expect("a file");
+    bytes[3_000_000] ^= 1;
+    std::fs::write(&file, bytes).expect("a file");
+    assert!(read_large(&after, "large").is_none());
+    assert_eq!(disk(&after).stats().corrupt, 1);
+    after.purge(&Scope::All, false);
+    assert!(read_large(&after, "large").is_none());
+}
+
+#[test]
+fn large_objects_make_room_in_turn_unless_they_are_read() {
+    let folder = Folder::new("large-turns");
+    let store = store(&folder.0, 64);
+    for number in 0..30 {
+        write_large(&store, &number.to_string(), true);
+        assert!(disk(&store).stats().bytes <= 64 << 20);
+        // Nobody may take all of it.
+        assert!(read_large(&store, "0").is_some(), "{number}: it is read all the time");
+        store.shards.iter().for_each(|shard| {
+            let mut left = Vec::new();
+            shard.lock().sweep(0, usize::MAX, |_| true, &mut left);
+        });
+    }
+    assert!(read_large(&store, "29").is_some() && read_large(&store, "3").is_none());
+}

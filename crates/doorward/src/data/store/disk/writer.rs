@@ -1,5 +1,7 @@
 //! The one thread that writes.
 
+mod stream;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io;
@@ -11,6 +13,7 @@ use std::sync::{Arc, PoisonError};
 use rustix::fs::{FlockOperation, flock};
 use tokio::sync::oneshot;
 
+use self::stream::LargeRecord;
 use super::index::Entry;
 use super::purges::{Purge, PurgeLog};
 use super::record::{self, HEADER_BYTES, Header, Place};
@@ -34,8 +37,13 @@ pub(super) struct Writer {
     bytes_max: u64,
     shared: Arc<Shared>,
     purges: PurgeLog,
-    /// The active one is the last.
     segments: BTreeMap<u32, Segment>,
+    /// The one that records are appended to.
+    active: u32,
+    /// The number of the next one.
+    next: u32,
+    /// Objects that are written as they arrive, each in a segment of its own.
+    large: HashMap<u64, LargeRecord>,
     /// Of the active segment.
     entries: Vec<Entry>,
     /// Segments of an earlier life that were not looked at yet, the newest last.
@@ -78,6 +86,9 @@ impl Writer {
         };
         let mut writer = Self {
             segments: BTreeMap::new(),
+            active: next,
+            next,
+            large: HashMap::new(),
             entries: Vec::new(),
             shared: Arc::clone(shared),
             folder,
@@ -86,7 +97,7 @@ impl Writer {
             unread,
             _lock: lock,
         };
-        writer.begin_segment(next)?;
+        writer.begin_segment()?;
         Ok((writer, found))
     }
 
@@ -99,6 +110,7 @@ impl Writer {
             };
             if let Err(error) = outcome {
                 self.shared.fail("writing the cache's disk", &error);
+                self.abort_all();
                 // The next start must not believe what is there: purges are not noted any more.
                 let _ = std::fs::remove_file(self.folder.join("purges"));
                 break;
@@ -136,6 +148,7 @@ impl Writer {
                     purges.push(purge);
                     waiting.push(done);
                 }
+                Job::Large(number, job) => self.write_large(number, job)?,
                 Job::Resize(bytes_max) => self.bytes_max = bytes_max,
                 #[cfg(test)]
                 Job::Flushed(done) => told.push(done),
@@ -151,8 +164,10 @@ impl Writer {
         }
         self.flush(&mut batch)?;
         self.evict()?;
+        self.count_bytes();
         if self.purges.is_large() && self.unread.is_empty() {
-            let oldest = self.segments.values().map(|segment| segment.oldest).min();
+            let large = self.large.values().map(|record| &record.segment);
+            let oldest = self.segments.values().chain(large).map(|segment| segment.oldest).min();
             self.purges.rewrite(oldest.unwrap_or_default())?;
         }
         if *ended {
@@ -166,7 +181,7 @@ impl Writer {
     }
 
     fn active(&mut self) -> &mut Segment {
-        self.segments.last_entry().expect("one is always begun").into_mut()
+        self.segments.get_mut(&self.active).expect("one is always begun")
     }
 
     fn segment_bytes(&self) -> u64 {
@@ -178,8 +193,7 @@ impl Writer {
         if self.active().bytes + batch.bytes.len() as u64 >= limit {
             self.flush(batch)?;
             self.seal()?;
-            let next = self.active().number + 1;
-            self.begin_segment(next)?;
+            self.begin_segment()?;
         }
         let Some(Place { segment, offset }) = self.active().next() else {
             return Ok(());
@@ -204,7 +218,7 @@ impl Writer {
         for header in &batch.headers {
             active.oldest = active.oldest.min(header.generation);
         }
-        let entries: Vec<Entry> = batch.headers.iter().filter_map(Entry::of).collect();
+        let entries: Vec<Entry> = batch.headers.iter().map(Entry::of).collect();
         let mut index = locked(&self.shared.index);
         for entry in &entries {
             index.insert(*entry);
@@ -220,14 +234,27 @@ impl Writer {
     }
 
     fn count_bytes(&self) {
-        let bytes = self.segments.values().map(|segment| segment.bytes).sum();
+        let bytes = self.bytes();
         self.shared.counts.bytes.store(bytes, Ordering::Relaxed);
     }
 
-    fn begin_segment(&mut self, number: u32) -> io::Result<()> {
-        let segment = Segment::create(&self.folder, number)?;
+    /// What lies in all files.
+    fn bytes(&self) -> u64 {
+        let large = self.large.values().map(|record| record.segment.bytes);
+        self.segments.values().map(|segment| segment.bytes).chain(large).sum()
+    }
+
+    fn new_segment(&mut self) -> io::Result<Segment> {
+        let segment = Segment::create(&self.folder, self.next)?;
+        self.next += 1;
+        Ok(segment)
+    }
+
+    fn begin_segment(&mut self) -> io::Result<()> {
+        let segment = self.new_segment()?;
+        self.active = segment.number;
         self.offer(&segment);
-        self.segments.insert(number, segment);
+        self.segments.insert(segment.number, segment);
         Ok(())
     }
 
@@ -253,6 +280,8 @@ impl Writer {
             return Ok(());
         };
         match Segment::open(&self.folder, number) {
+            // Also what a crash left of an object that was being written.
+            Ok((_, entries)) if entries.is_empty() => segment::delete(&self.folder, number)?,
             Ok((segment, entries)) => {
                 self.offer(&segment);
                 self.segments.insert(number, segment);
@@ -277,18 +306,26 @@ impl Writer {
     /// written anew, as long as that is less than half of what goes.
     fn evict(&mut self) -> io::Result<()> {
         loop {
-            let bytes: u64 = self.segments.values().map(|segment| segment.bytes).sum();
-            if bytes <= self.bytes_max || self.segments.len() < 2 {
+            if self.bytes() <= self.bytes_max || self.segments.len() < 2 {
                 return Ok(());
             }
-            let Some((number, oldest)) = self.segments.pop_first() else {
+            if self.segments.first_key_value().is_some_and(|(number, _)| *number == self.active) {
+                // Only objects with segments of their own are younger.
+                self.seal()?;
+                self.begin_segment()?;
+            }
+            let Some(number) = self.next_to_go() else {
+                return Ok(());
+            };
+            let Some(oldest) = self.segments.remove(&number) else {
                 return Ok(());
             };
             let mut kept_bytes = 0;
             let mut batch = Batch::default();
             for listed in segment::list(&self.folder, number) {
                 let known = locked(&self.shared.index).remove(listed.hash, listed.place);
-                let Some(entry) = known.filter(|entry| entry.used) else {
+                let in_memory = |entry: &Entry| entry.used && entry.bytes <= KEPT_BYTES_MAX;
+                let Some(entry) = known.filter(in_memory) else {
                     continue;
                 };
                 if kept_bytes + u64::from(entry.bytes) <= oldest.bytes / 2 {
@@ -305,6 +342,9 @@ impl Writer {
         }
     }
 }
+
+/// What is written anew passes through memory: larger records are not.
+const KEPT_BYTES_MAX: u32 = 16 << 20;
 
 /// Records that are put together.
 #[derive(Default)]
