@@ -285,7 +285,9 @@ impl Fetch {
             flight.lock().stop_spilling();
             return false;
         };
-        first.into_iter().for_each(|chunk| large.chunk(chunk));
+        for chunk in first {
+            large.chunk(chunk);
+        }
         self.large = Some(large);
         flights.give_back(std::mem::take(&mut self.bytes));
         true

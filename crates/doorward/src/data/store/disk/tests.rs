@@ -330,8 +330,8 @@ fn large_body() -> Vec<u8> {
     (0..500_000_u64).flat_map(u64::to_le_bytes).collect()
 }
 
-/// Writes a large object as it would arrive; whole only if `ends`.
-fn write_large(store: &Store, path: &str, ends: bool) -> Arc<Heard> {
+/// Writes a large object as it would arrive, but for its end.
+fn begin_large(store: &Store, path: &str) -> (Arc<Heard>, LargeWriting, Stored) {
     let (body, heard) = (large_body(), Arc::new(Heard::default()));
     let mut stored = object(path, "de", store.generation(), b"").stored.clone();
     let bringer = Arc::clone(&heard) as Arc<dyn Bringer>;
@@ -340,12 +340,13 @@ fn write_large(store: &Store, path: &str, ends: bool) -> Arc<Heard> {
         writing.chunk(Bytes::copy_from_slice(chunk));
     }
     stored.body_bytes = body.len() as u64;
-    if ends {
-        writing.end(stored, ());
-    } else {
-        // As if nobody were there any more to say that it is not whole.
-        std::mem::forget(writing);
-    }
+    disk(store).flush();
+    (heard, writing, stored)
+}
+
+fn write_large(store: &Store, path: &str) -> Arc<Heard> {
+    let (heard, writing, stored) = begin_large(store, path);
+    writing.end(stored, ());
     disk(store).flush();
     heard
 }
@@ -373,11 +374,11 @@ fn large_objects_lie_alone_and_are_read_piece_by_piece() {
     let folder = Folder::new("large");
     let before = store(&folder.0, 64);
     insert(&before, "small", 1);
-    let heard = write_large(&before, "large", true);
+    let heard = write_large(&before, "large");
     assert_eq!(heard.written.load(Ordering::Relaxed), 62);
     assert!(!heard.failed.load(Ordering::Relaxed));
     assert!(read_large(&before, "large").expect("it is there") == large_body());
-    let torn = write_large(&before, "torn", false);
+    let (torn, _writing, _) = begin_large(&before, "torn");
     assert!(locked(&torn.large).is_some() && !torn.failed.load(Ordering::Relaxed));
     assert!(read_large(&before, "torn").is_none(), "it is not whole");
     insert(&before, "other", 1);
@@ -413,7 +414,7 @@ fn large_objects_make_room_in_turn_unless_they_are_read() {
     let folder = Folder::new("large-turns");
     let store = store(&folder.0, 64);
     for number in 0..30 {
-        write_large(&store, &number.to_string(), true);
+        write_large(&store, &number.to_string());
         assert!(disk(&store).stats().bytes <= 64 << 20);
         // Nobody may take all of it.
         assert!(read_large(&store, "0").is_some(), "{number}: it is read all the time");
