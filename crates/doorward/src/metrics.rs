@@ -101,6 +101,8 @@ pub(crate) struct RouteShard {
     pub(crate) cache_saved_ms: Counter,
     /// Requests that were held up on purpose, and those that were failed so.
     pub(crate) injected: [Counter; 2],
+    /// Copies of requests, by [`Mirrored`].
+    pub(crate) mirrored: [Counter; Mirrored::ALL.len()],
 }
 
 /// What the cache did with a request.
@@ -132,6 +134,32 @@ impl CacheResult {
             Self::Collapsed => "collapsed",
             Self::Miss => "miss",
             Self::Bypass => "bypass",
+        }
+    }
+}
+
+/// What became of the copy of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mirrored {
+    /// It was answered.
+    Answered,
+    /// It was not.
+    Failed,
+    /// It was not sent: as many were under way as may be.
+    Busy,
+    /// It was not sent: its body was too large, or did not come to its end.
+    Body,
+}
+
+impl Mirrored {
+    pub(crate) const ALL: [Self; 4] = [Self::Answered, Self::Failed, Self::Busy, Self::Body];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Failed => "failed",
+            Self::Busy => "dropped-busy",
+            Self::Body => "dropped-body",
         }
     }
 }
@@ -366,6 +394,8 @@ pub(crate) struct WorkerMetrics {
     pub(crate) cache_waiting: Counter,
     /// Requests that are held up on purpose, now.
     pub(crate) delayed: Counter,
+    /// Copies of requests that are under way, now.
+    pub(crate) mirrored: Counter,
     /// By [`Metrics::fault_index`].
     pub(crate) faults: [Counter; FAULT_KINDS_MAX],
     pub(crate) log_lines_dropped: Counter,
@@ -394,6 +424,7 @@ impl Default for WorkerMetrics {
             upgraded: Counter::default(),
             cache_waiting: Counter::default(),
             delayed: Counter::default(),
+            mirrored: Counter::default(),
             faults: std::array::from_fn(|_| Counter::default()),
             log_lines_dropped: Counter::default(),
             late_us: Counter::default(),

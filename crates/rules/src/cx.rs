@@ -5,10 +5,12 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::RouteId;
 use crate::coding::{Coding, Encode};
 use crate::grpc::Call;
 use crate::identity::{Identity, Shown};
 use crate::overload::Priority;
+use crate::service::ServiceId;
 use crate::trail::Trail;
 
 /// Facts about the request in flight. Time and randomness are facts, not calls.
@@ -23,6 +25,8 @@ pub struct Cx {
     pub sent_ns: u64,
     /// How long it is held up on purpose.
     pub delay: Option<Duration>,
+    /// Where a copy of it goes, by the word of which route.
+    pub mirror: Option<(RouteId, ServiceId)>,
     /// Random bits, drawn once per request. 128 of them, so that an id made from them does not
     /// repeat within any log's lifetime. Good for chance, not for secrets.
     pub random: u128,
@@ -59,6 +63,7 @@ impl Cx {
             now_ns: 0,
             sent_ns: 0,
             delay: None,
+            mirror: None,
             random: 0,
             client,
             https,
@@ -80,6 +85,7 @@ impl Cx {
         self.now_ns = now_ns;
         self.sent_ns = now_ns;
         self.delay = None;
+        self.mirror = None;
         self.random = random;
         self.shown = None;
         self.priority = Priority::Normal;

@@ -7,6 +7,7 @@ pub mod acme;
 pub mod balance;
 pub mod breaker;
 pub mod cache;
+mod chance;
 pub mod coding;
 mod conditions;
 mod cx;

@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use config::{At, Place, Report};
+use config::{At, Place, Report, Share};
 use wire::{Method, RequestHead, ResponseHead};
 
 use crate::cache::{self, Invalid, invalidates};
+use crate::chance::{Draw, is_drawn};
 use crate::files::{Candidate, Files};
 use crate::filter::Outcome;
 use crate::route::{Action, Building, Found, Table};
@@ -24,6 +25,8 @@ pub struct Rules {
     links: Box<[Link]>,
     services: Box<[Arc<Service>]>,
     tcp: Tcp,
+    /// Which service gets copies of the requests of a route; sorted.
+    mirrors: Box<[(RouteId, ServiceId)]>,
     /// Whether clients are led to HTTPS.
     pub secure: Secure,
     /// Whether any route has a cache.
@@ -107,8 +110,12 @@ impl Rules {
         let mut table = Building::new(routes.len());
         let mut links = Vec::with_capacity(routes.len());
         let mut kept = Vec::with_capacity(routes.len());
+        let mut mirrors = Vec::new();
         // One pass: fetching a route into the cache costs more than all that is done with it.
-        for (place, route) in routes {
+        for (id, (place, route)) in (0..).map(RouteId).zip(routes) {
+            if let Some(mirror) = &route.mirror {
+                mirrors.extend(linking.find(&mirror.to, *place, report).map(|to| (id, to)));
+            }
             links.push(linking.link(*place, route, report));
             table.add(route);
             kept.push(Arc::clone(route));
@@ -133,6 +140,7 @@ impl Rules {
             links: links.into(),
             services: services.iter().filter_map(|(_, service)| service.clone()).collect(),
             tcp,
+            mirrors: mirrors.into(),
             secure: Secure::default(),
         })
     }
@@ -188,7 +196,26 @@ impl Rules {
     ) -> Verdict<'_> {
         cx.note("name", &self.service(service).name);
         cx.record("service", "choose", why);
+        if let Some(mirror) = &self.route(route).mirror {
+            self.mirror(route, mirror.share, cx);
+        }
         Verdict::Forward { route, service }
+    }
+
+    /// Draws whether a copy of the request goes elsewhere.
+    #[cold]
+    fn mirror(&self, route: RouteId, share: Share, cx: &mut Cx) {
+        let found = self.mirrors.binary_search_by_key(&route, |(route, _)| *route);
+        let Ok(at) = found else { return };
+        let (_, to) = self.mirrors[at];
+        cx.note("name", &self.service(to).name);
+        cx.note("share", share);
+        if is_drawn(cx, Draw::Mirror, share) {
+            cx.mirror = Some((route, to));
+            cx.record("mirror", "copy", "its share was drawn");
+        } else {
+            cx.record("mirror", "pass", "its share was not drawn");
+        }
     }
 
     /// Lets the route's filters see the response, in reverse order.

@@ -20,8 +20,8 @@ use crate::control::snapshot::{Endpoint, Service, Snapshot};
 use crate::data::store::Store;
 use crate::data::tls::Refused;
 use crate::metrics::{
-    CacheResult, Counter, DURATION_BOUNDS_US, Durations, Metrics, RouteShard, ServiceShard,
-    TcpMetrics, TcpShard, WorkerMetrics,
+    CacheResult, Counter, DURATION_BOUNDS_US, Durations, Metrics, Mirrored, RouteMetrics,
+    RouteShard, ServiceShard, TcpMetrics, TcpShard, WorkerMetrics,
 };
 
 /// Everything that is counted, under the labels of `snapshot`.
@@ -114,6 +114,9 @@ fn connections(out: &mut String, metrics: &Metrics) {
     let name = "doorward_client_delayed_requests";
     family(out, name, "gauge", "Requests that are held up on purpose at the moment.");
     line(out, name, &[], sum(|worker| &worker.delayed));
+    let name = "doorward_client_mirrored_requests";
+    family(out, name, "gauge", "Copies of requests that are under way at the moment.");
+    line(out, name, &[], sum(|worker| &worker.mirrored));
     let name = "doorward_log_lines_dropped_total";
     family(out, name, "counter", "Lines of the access log that nobody took in time.");
     line(out, name, &[], sum(|worker| &worker.log_lines_dropped));
@@ -218,16 +221,7 @@ fn routes(out: &mut String, snapshot: &Snapshot) {
             }
         }
     }
-    let name = "doorward_route_injected_faults_total";
-    family(out, name, "counter", "Requests that were held up or failed on purpose.");
-    for route in &routes {
-        for (kind, text) in ["delay", "abort"].into_iter().enumerate() {
-            let count = sum(&route.shards, &|shard| &shard.injected[kind]);
-            if count > 0 {
-                line(out, name, &[("route", &route.label), ("kind", text)], count);
-            }
-        }
-    }
+    experiments(out, &routes, &sum);
     let name = "doorward_route_body_bytes_total";
     family(out, name, "counter", "Bytes of bodies by route and direction.");
     for route in &routes {
@@ -260,6 +254,33 @@ fn routes(out: &mut String, snapshot: &Snapshot) {
     for route in &routes {
         let durations = route.shards.iter().map(|shard| &shard.durations);
         histogram(out, name, ("route", &route.label), durations);
+    }
+}
+
+/// A way to sum something up over the shards of a route.
+type Sum<'s> = &'s dyn Fn(&[RouteShard], &dyn Fn(&RouteShard) -> &Counter) -> u64;
+
+/// What is done with requests on purpose, and with copies of them.
+fn experiments(out: &mut String, routes: &[&RouteMetrics], sum: Sum<'_>) {
+    let name = "doorward_route_injected_faults_total";
+    family(out, name, "counter", "Requests that were held up or failed on purpose.");
+    for route in routes {
+        for (kind, text) in ["delay", "abort"].into_iter().enumerate() {
+            let count = sum(&route.shards, &|shard| &shard.injected[kind]);
+            if count > 0 {
+                line(out, name, &[("route", &route.label), ("kind", text)], count);
+            }
+        }
+    }
+    let name = "doorward_route_mirrored_requests_total";
+    family(out, name, "counter", "Copies of requests that went to another service.");
+    for route in routes {
+        for how in Mirrored::ALL {
+            let count = sum(&route.shards, &|shard| &shard.mirrored[how as usize]);
+            if count > 0 {
+                line(out, name, &[("route", &route.label), ("result", how.name())], count);
+            }
+        }
     }
 }
 

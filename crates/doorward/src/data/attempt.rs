@@ -23,6 +23,7 @@ use super::end::{End, Speech};
 use super::h2::client::{self, Link};
 use super::hedge::{self, Won};
 use super::limit;
+use super::mirror;
 use super::respond;
 use super::scratch::Scratch;
 use super::serve::Body;
@@ -263,6 +264,7 @@ async fn try_once<'s>(
             if let Some(recoding) = recoding {
                 transfer.recode(recoding);
             }
+            mirror::follow(connection, scratch, &sending, &mut transfer);
             transfer
         }
     };

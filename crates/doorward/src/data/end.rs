@@ -5,6 +5,7 @@ use std::task::{Context, Poll, ready};
 use wire::RequestHead;
 
 use super::cache::{Fetch, Source};
+use super::mirror::Mirror;
 use super::stream::{Stream, Why};
 use super::transfer::Side;
 
@@ -16,6 +17,8 @@ pub(crate) enum End {
     Stream(Box<Stream>),
     /// A fetch that other requests follow; written to only.
     Fetch(Box<Fetch>),
+    /// Nobody: a copy of a request, whose answer goes nowhere.
+    Mirror(Box<Mirror>),
     /// What is stored, or another request's fetch; read from only.
     Cached(Source),
     /// Nobody is there any more, or somebody else talks to them.
@@ -47,7 +50,7 @@ impl Speech {
 impl End {
     /// Whether messages are made of frames here, not of lines and chunks.
     pub(crate) fn is_framed(&self) -> bool {
-        matches!(self, Self::Stream(_) | Self::Fetch(_))
+        matches!(self, Self::Stream(_) | Self::Fetch(_) | Self::Mirror(_))
     }
 
     /// The connection of HTTP/1 that only its own code asks for.
@@ -70,7 +73,7 @@ impl End {
                     Ok(0) | Err(_) => Poll::Ready(()),
                 }
             }
-            Self::H1(_) | Self::Cached(_) | Self::Closed => Poll::Pending,
+            Self::H1(_) | Self::Cached(_) | Self::Mirror(_) | Self::Closed => Poll::Pending,
             Self::Fetch(fetch) => fetch.poll_gone(cx),
             Self::Stream(stream) => stream.poll_gone(cx),
         }
@@ -81,7 +84,7 @@ impl End {
         match self {
             Self::H1(side) => side.socket.reset_on_close(),
             Self::Stream(stream) => stream.reset(Why::Cancelled),
-            Self::Fetch(_) | Self::Cached(_) | Self::Closed => {}
+            Self::Fetch(_) | Self::Mirror(_) | Self::Cached(_) | Self::Closed => {}
         }
     }
 }

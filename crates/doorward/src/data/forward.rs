@@ -187,6 +187,10 @@ async fn see_response(
         // Filters see it when it goes to a client.
         return fetch.land(cache, scratch, framing);
     }
+    if matches!(connection.client, End::Mirror(_)) {
+        // It is nobody's answer, and says nothing of what is cached.
+        return;
+    }
     cache::see_response(connection, snapshot, scratch, route).await;
     serve::see_response(snapshot, scratch, route);
 }

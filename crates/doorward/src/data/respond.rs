@@ -77,7 +77,7 @@ pub(crate) async fn fault(
     scratch.cx.note("status", fault.status());
     scratch.cx.record("fault", fault.slug(), fault.reason());
     let silent = Fault::Malformed(h1::Malformed::NotHttp);
-    let told_otherwise = matches!(connection.client, End::Fetch(_));
+    let told_otherwise = matches!(connection.client, End::Fetch(_) | End::Mirror(_));
     if fault == Fault::InjectedReset {
         let mut done = Done::new(route, fault.status(), After::Reset);
         done.fault = Some(fault);
@@ -159,6 +159,7 @@ pub(crate) async fn interim(
             fetch.interim(&scratch.response);
             return Ok(());
         }
+        End::Mirror(_) => return Ok(()),
         _ => {}
     }
     if scratch.request.version == Version::Http10 {
@@ -205,8 +206,8 @@ pub(crate) fn write_head(
     match &mut connection.client {
         // A client that is gone is noticed by whoever writes the body or awaits its end.
         End::Stream(client) => drop(client.send_head(&scratch.response, &to, !body)),
-        // It was told of the head already.
-        End::Fetch(_) => {}
+        // It was told of the head already, or need not hear of it.
+        End::Fetch(_) | End::Mirror(_) => {}
         _ => h1::encode_response(&scratch.response, &to, &mut scratch.out),
     }
 }

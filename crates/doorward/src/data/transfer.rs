@@ -18,6 +18,7 @@ use super::cache::{Fetch, Source};
 use super::call::Recoding;
 use super::end::End;
 use super::held::Held;
+use super::mirror;
 use super::piece::Piece;
 use super::socket::Socket;
 use super::stream::Stream;
@@ -191,6 +192,13 @@ impl Outgoing {
         Poll::Ready(Ok(()))
     }
 
+    /// As [`Self::poll_flush`], to nobody.
+    fn forget(&mut self) -> Poll<io::Result<()>> {
+        self.head.clear();
+        *self = Self { head: std::mem::take(&mut self.head), ..Self::default() };
+        Poll::Ready(Ok(()))
+    }
+
     /// As [`Self::poll_flush`], into memory.
     fn poll_flush_fetch(
         &mut self,
@@ -237,6 +245,8 @@ pub(crate) struct Transfer {
     copy: Option<Carried>,
     /// The most bytes that it may have.
     copy_bytes_max: usize,
+    /// Who gets that copy when it is whole.
+    mirror: Option<Box<mirror::Copy>>,
     /// What the body becomes on its way, if it becomes another.
     recoding: Option<Recoding>,
     /// What comes behind the data that waits to be written.
@@ -278,6 +288,7 @@ impl Transfer {
             begun: false,
             copy: None,
             copy_bytes_max: 0,
+            mirror: None,
             recoding: None,
             last: None,
             grpc_status: None,
@@ -290,6 +301,15 @@ impl Transfer {
         if !self.read_all {
             (self.copy, self.copy_bytes_max) = (Some(Carried::default()), bytes_max);
         }
+    }
+
+    /// Sends the copy of the data on its way when it is whole.
+    pub(crate) fn copy_to(&mut self, mirror: mirror::Copy) {
+        if self.copy.is_none() && self.recoding.is_none() {
+            self.keep_copy(0);
+        }
+        self.copy_bytes_max = self.copy_bytes_max.max(mirror::BODY_BYTES_MAX);
+        self.mirror = Some(Box::new(mirror));
     }
 
     /// Makes the body another one on its way.
@@ -353,6 +373,7 @@ impl Transfer {
                     End::H1(side) => self.out.poll_flush(&mut side.socket, cx),
                     End::Stream(stream) => self.out.poll_flush_frames(stream, cx),
                     End::Fetch(fetch) => self.out.poll_flush_fetch(fetch, cx),
+                    End::Mirror(_) => self.out.forget(),
                     End::Cached(_) | End::Closed => return Poll::Ready(Err(Broken::Write)),
                 };
                 let written = flushed.is_ready() || self.out.written > before;
@@ -380,6 +401,7 @@ impl Transfer {
                 }
                 End::Stream(stream) => self.poll_frames(stream, cx),
                 End::Cached(source) => self.poll_cached(source, cx),
+                End::Mirror(mirror) => Poll::Ready(self.take_mirrored(mirror)),
                 End::Fetch(_) | End::Closed => return Poll::Ready(Err(Broken::Read)),
             };
             match read {
@@ -426,6 +448,18 @@ impl Transfer {
             None => self.finish(from.trailers())?,
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Reads the whole body of a copy, or its end.
+    fn take_mirrored(&mut self, from: &mut mirror::Mirror) -> Result<(), Broken> {
+        self.progress += 1;
+        match from.take_data() {
+            Some(data) => {
+                self.count(&data)?;
+                self.pass(Piece::Owned(data))
+            }
+            None => self.finish(from.take_trailers()),
+        }
     }
 
     /// `is_taken`: it can be written now.
@@ -557,6 +591,9 @@ impl Transfer {
         }
         if let Some(copy) = &mut self.copy {
             copy.trailers.clone_from(&trailers);
+            if let Some(mirror) = self.mirror.take() {
+                mirror.go(Bytes::copy_from_slice(&copy.data), trailers.clone());
+            }
         }
         self.end(trailers);
         Ok(())

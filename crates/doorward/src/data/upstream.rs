@@ -211,7 +211,7 @@ impl Exchange {
                 let closed = self.refused_body && read == Err(Fault::UpstreamClosed);
                 return Poll::Ready(if closed { Err(Fault::SendFailed) } else { read });
             }
-            End::Fetch(_) | End::Cached(_) | End::Closed => {
+            End::Fetch(_) | End::Mirror(_) | End::Cached(_) | End::Closed => {
                 return Poll::Ready(Err(Fault::UpstreamClosed));
             }
         };

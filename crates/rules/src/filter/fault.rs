@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use wire::RequestHead;
 
 use super::{Filter, Phases};
+use crate::chance::{Draw, is_drawn};
 use crate::decision::Decision;
 use crate::route::{Condition, Wanted};
 use crate::template::{Scope, is_token};
@@ -143,10 +144,8 @@ impl Filter for Injection {
         if cx.trail.is_some() {
             self.note(cx);
         }
-        let random = cx.random as u64;
-        let is_hit = |salt, share: Share| is_drawn(mix(random ^ salt), share);
-        let delay = self.delay.filter(|(_, share)| is_hit(DELAYS, *share));
-        let abort = self.abort.filter(|(_, share)| is_hit(ABORTS, *share));
+        let delay = self.delay.filter(|(_, share)| is_drawn(cx, Draw::Delay, *share));
+        let abort = self.abort.filter(|(_, share)| is_drawn(cx, Draw::Abort, *share));
         cx.delay = delay.map(|(time, _)| time.into());
         match (delay, abort) {
             (None, None) => Decision::pass("no fault was drawn"),
@@ -178,24 +177,6 @@ fn warn_of_everybody(what: &str, at: Option<Place>, scope: &mut Scope<'_>) {
         .report
         .warning(at, format!("every request of this route is {what}"))
         .help("give it a `share`, or a `header` that only tests send");
-}
-
-/// What tells the two draws of one request apart: any two numbers that differ.
-const DELAYS: u64 = 0x64_65_6c_61_79;
-const ABORTS: u64 = 0x61_62_6f_72_74;
-
-/// The output function of `SplitMix64`: each bit of a draw depends on all of the request's.
-const fn mix(bits: u64) -> u64 {
-    let bits = bits.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^ bits >> 31
-}
-
-/// Whether `drawn` falls into `share`; off by less than 2^-44.
-fn is_drawn(drawn: u64, share: Share) -> bool {
-    let millionth = (u128::from(drawn) * 1_000_000) >> 64;
-    millionth < u128::from(share.as_millionths())
 }
 
 impl Serialize for With {
@@ -252,29 +233,5 @@ impl JsonSchema for With {
                 { "const": "reset" },
             ],
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn as_many_are_hit_as_their_share_says() {
-        for percent in [0, 1, 30, 100] {
-            let share = Share::from_percent(percent);
-            let mut hits = [0_u32; 4];
-            for request in 0..100_000_u64 {
-                let bits = mix(request);
-                let [delay, abort] = [DELAYS, ABORTS].map(|salt| is_drawn(mix(bits ^ salt), share));
-                hits[0] += u32::from(delay);
-                hits[1] += u32::from(abort);
-                hits[2] += u32::from(delay && abort);
-            }
-            let near = |hits: u32, expected: u32| hits.abs_diff(expected) < 500;
-            assert!(near(hits[0], percent * 1000) && near(hits[1], percent * 1000), "{hits:?}");
-            // The draws know nothing of each other.
-            assert!(near(hits[2], percent * percent * 10), "{hits:?}");
-        }
     }
 }

@@ -354,7 +354,7 @@ fn faults_are_made_on_purpose() {
         expect![[r#"
             GET h /
               route            match   the only match route=/*
-              fault            pass    no fault was drawn delay=250ms delay-share=60% abort-share=0%
+              fault            pass    a delay was drawn delay=250ms delay-share=60% abort-share=0%
               service          choose  the route names it name=a
               => forward a
         "#]],

@@ -61,6 +61,7 @@ pub fn receive(head: &mut RequestHead, peer: Peer, cx: &mut Cx, trusted: impl Fn
         cx.https = https;
     }
     drop_look_alikes(head, believed);
+    drop_mirrored(head);
     if head.fields.has_any(FORWARDING) {
         if believed {
             believe(head, cx, trusted);
@@ -152,12 +153,7 @@ fn drop_look_alikes(head: &mut RequestHead, believed: bool) {
         return;
     }
     let is_look_alike = |name: &[u8]| {
-        let spelt_so = |known: &str| {
-            name.len() == known.len()
-                && name.iter().zip(known.bytes()).all(|(byte, known)| {
-                    byte.to_ascii_lowercase() == known || *byte == b'_' && known == b'-'
-                })
-        };
+        let spelt_so = |known: &str| is_spelt(name, known);
         let written_anew = |name: &[u8]| Known::of(name).bit() & (FORWARDING | REWRITTEN) != 0;
         BELIEVED.iter().any(|known| spelt_so(known)) && !written_anew(name)
             || identity::FIELDS.iter().any(|known| spelt_so(known))
@@ -165,6 +161,24 @@ fn drop_look_alikes(head: &mut RequestHead, believed: bool) {
     };
     if head.fields.iter().any(|(name, _)| is_look_alike(name)) {
         head.fields.remove_if(|name, _, _| is_look_alike(name));
+    }
+}
+
+/// Whether a service may take `name` for `known`.
+fn is_spelt(name: &[u8], known: &str) -> bool {
+    name.len() == known.len()
+        && name.iter().zip(known.bytes()).all(|(byte, known)| {
+            byte.to_ascii_lowercase() == known || *byte == b'_' && known == b'-'
+        })
+}
+
+/// The field by which a service can tell a copy of a request from a request.
+pub const MIRRORED: &str = "doorward-mirrored";
+
+/// Nobody but Doorward says what is a copy: it is dropped, spelt as CGI would read it or not.
+fn drop_mirrored(head: &mut RequestHead) {
+    if head.fields.may_have_unknown(initial(b'd')) {
+        head.fields.remove_if(|name, _, _| is_spelt(name, MIRRORED));
     }
 }
 

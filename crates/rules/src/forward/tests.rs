@@ -6,8 +6,10 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::{Peer, REWRITTEN, append, receive};
+use crate::Cx;
 use crate::harness::{cx, head};
 use crate::identity::{Certificate, Identity, Shown, Told};
+use wire::RequestHead;
 
 /// Receives `line` from `peer`; everything in 10.0.0.0/8 is a trusted proxy.
 #[track_caller]
@@ -252,5 +254,19 @@ fn nobody_but_the_handshake_says_who_a_client_is() {
             });
             assert_eq!(kept.map(|line| format!("{line}\n")).collect::<String>(), told);
         }
+    }
+}
+
+#[test]
+fn nobody_says_what_is_a_copy() {
+    for name in ["Doorward-Mirrored", "doorward_mirrored", "DOORWARD-mirrored"] {
+        let mut head = RequestHead::new("GET", "h", "/").expect("valid");
+        head.fields.push(name, b"?1");
+        head.fields.push("Downlink", b"1");
+        let trusted = Peer { address: None, trusted: true, https: false };
+        receive(&mut head, trusted, &mut Cx::new([127, 0, 0, 1].into(), false), |_| true);
+        let left: Vec<_> = head.fields.iter().map(|(name, _)| name.to_vec()).collect();
+        assert!(left.contains(&b"Downlink".to_vec()) && left.len() <= 2, "{name}: {left:?}");
+        assert_eq!(head.fields.get_named(name), None);
     }
 }

@@ -3,6 +3,7 @@
 mod action;
 mod condition;
 mod explain;
+mod mirror;
 mod pattern;
 #[cfg(test)]
 mod property;
@@ -26,6 +27,8 @@ use crate::template::{Scope, is_token};
 pub(crate) use action::Action;
 pub use action::{RedirectConfig, RespondConfig};
 pub(crate) use condition::Condition;
+use mirror::Mirror;
+pub use mirror::MirrorConfig;
 use pattern::{HostPattern, PathPattern};
 pub(crate) use search::Found;
 use search::Unwatched;
@@ -48,6 +51,8 @@ pub struct Route {
     pub wants_certificate: bool,
     /// Keeps the answers, if the route says so.
     pub cache: Option<Box<Cache>>,
+    /// Sends copies of its requests elsewhere, if it says so.
+    pub(crate) mirror: Option<Box<Mirror>>,
     pub(crate) pipeline: Pipeline,
     pub(crate) action: Action,
     matching: Matching,
@@ -102,6 +107,7 @@ impl Route {
                 .help("compress them beforehand, and write `precompressed = [\"br\", \"gzip\"]`");
         }
         let cache = build_cache(config, matching.as_ref(), &mut scope);
+        let mirror = Mirror::build(config, &mut scope).map(Box::new);
         let wants_params = scope.params_used;
         if count_errors(report) > errors {
             return None;
@@ -115,6 +121,7 @@ impl Route {
             body_bytes_max: config.body_limit.as_ref().map(|size| size.as_bytes()),
             wants_certificate: config.client_certificate.is_some(),
             cache,
+            mirror,
             pipeline,
             action: action?,
             matching,

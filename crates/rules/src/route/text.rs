@@ -10,6 +10,7 @@ use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::action::{RedirectConfig, RespondConfig};
+use super::mirror::MirrorConfig;
 use crate::cache::CacheConfig;
 use crate::files::FilesConfig;
 use crate::filter::compress::CompressConfig;
@@ -81,6 +82,10 @@ pub struct RouteConfig {
     /// Keeps answers of the service and gives them again: `{}` does what the service says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<At<CacheConfig>>,
+
+    /// Sends copies of requests to another service, and throws its answers away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<At<MirrorConfig>>,
 
     /// Delays or fails requests on purpose.
     #[serde(skip_serializing_if = "Option::is_none")]

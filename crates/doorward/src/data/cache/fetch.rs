@@ -5,22 +5,18 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use rules::Fault;
 use rules::cache::{Asked, Brought, Cache, KeyParts, Stored, Times, Why, hash, prepare};
-use rules::forward::Peer;
-use rules::{Cx, Fault, RouteId, ServiceId};
 use wire::h1::Framing;
-use wire::{Fields, RequestHead, ResponseHead};
+use wire::{Fields, ResponseHead};
 
 use super::flight::{Flight, Flights, Landed, Own, Shared};
-use crate::data::connection::Connection;
-use crate::data::deadline::Watch;
 use crate::data::end::End;
-use crate::data::forward;
-use crate::data::listen::Listener;
+use crate::data::errand::Errand;
 use crate::data::scratch::Scratch;
 use crate::data::serve::Body;
 use crate::data::store::{Body as StoredBody, Bringer, LargeWriting, Object};
-use crate::data::worker::{Pinned, Worker};
+use crate::data::worker::Worker;
 
 /// What is to be fetched, and what is stored already.
 pub(super) struct Job {
@@ -36,53 +32,23 @@ pub(super) struct Job {
     pub(super) part: Option<Arc<Object>>,
 }
 
-/// A request that goes to the service for whoever follows.
-pub(super) struct Departure {
-    pub(super) worker: Rc<Worker>,
-    pub(super) listener: Rc<Listener>,
-    pub(super) peer: Peer,
-    pub(super) snapshot: Pinned,
-    pub(super) route: RouteId,
-    pub(super) service: ServiceId,
-    pub(super) request: RequestHead,
-    pub(super) cx: Cx,
-}
-
 /// Flies: fetches what `job` says in a task of its own.
-pub(super) fn fly(departure: Departure, job: Job) {
-    let worker = Rc::clone(&departure.worker);
+pub(super) fn fly(errand: Errand, job: Job) {
     // Made at once, so that a task that never runs ends the flight too.
-    let fetch = Fetch::new(job, &worker);
-    tokio::task::spawn_local(run(departure, fetch));
+    let fetch = Fetch::new(job, &errand.worker);
+    tokio::task::spawn_local(run(errand, fetch));
 }
 
-async fn run(departure: Departure, fetch: Fetch) {
-    let Departure { worker, listener, peer, snapshot, route, service, request, cx } = departure;
-    let watch = Watch::new(Rc::clone(&worker.deadlines)).await;
-    let mut scratch = worker.take_scratch();
-    scratch.request = request;
+async fn run(mut errand: Errand, fetch: Fetch) {
+    let worker = Rc::clone(&errand.worker);
     let Job { stale, part, .. } = &fetch.job;
-    prepare(&mut scratch.request, stored(stale.as_ref()), stored(part.as_ref()));
-    scratch.cx = cx;
-    scratch.cx.now_ns = worker.now_ns();
-    scratch.cx.sent_ns = scratch.cx.now_ns;
+    prepare(&mut errand.request, stored(stale.as_ref()), stored(part.as_ref()));
     let client = End::Fetch(Box::new(fetch));
-    let mut connection = Connection {
-        worker: Rc::clone(&worker),
-        listener,
-        client,
-        peer,
-        watch,
-        served: 1,
-        tls: None,
-    };
-    let forwarding =
-        forward::forward(&mut connection, &snapshot, &mut scratch, route, service, Body::default());
-    let done = forwarding.await;
-    if let End::Fetch(fetch) = &mut connection.client {
-        fetch.finish(done.fault, &mut scratch);
+    let mut ended = errand.run(client, Body::default(), None).await;
+    if let End::Fetch(fetch) = &mut ended.client {
+        fetch.finish(ended.done.fault, &mut ended.scratch);
     }
-    worker.return_scratch(scratch);
+    worker.return_scratch(ended.scratch);
 }
 
 /// The end of an exchange that is a flight.

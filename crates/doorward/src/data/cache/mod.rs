@@ -29,6 +29,7 @@ pub(crate) use fetch::Fetch;
 pub(crate) use flight::Flights;
 
 use super::connection::Connection;
+use super::errand::Errand;
 use super::forward;
 use super::respond;
 use super::scratch::Scratch;
@@ -37,7 +38,7 @@ use super::store::Object;
 use super::worker::Pinned;
 use crate::metrics::CacheResult;
 use direct::Direct;
-use fetch::{Departure, Job};
+use fetch::Job;
 use follow::{Followed, Following};
 pub(crate) use hit::Source;
 
@@ -184,8 +185,8 @@ pub(crate) async fn serve(
     match found {
         Found::Hit { object, why, refresh } => {
             if refresh {
-                let departure = departure(connection, snapshot, scratch, (route, service));
-                refresh_soon(departure, scratch, &object);
+                let errand = errand(connection, snapshot, scratch, (route, service));
+                refresh_soon(errand, scratch, &object);
             }
             hit::send(
                 connection,
@@ -383,9 +384,9 @@ async fn ask(
                 }
             });
         if leads {
-            let departure = departure(connection, snapshot, scratch, (route, service));
+            let errand = errand(connection, snapshot, scratch, (route, service));
             let flight = Arc::clone(reader.flight());
-            fetch::fly(departure, job(flight, scratch, &question));
+            fetch::fly(errand, job(flight, scratch, &question));
         }
         let following = Following { service, reader, leads, arrived, wishes, question: &question };
         let followed = follow::follow(connection, snapshot, scratch, route, following).await;
@@ -432,27 +433,18 @@ async fn ask_alone(
     direct::serve(connection, snapshot, scratch, (route, service), Body::default(), direct).await
 }
 
-/// Everything that a fetch needs of the request that causes it.
-fn departure(
+/// A fetch of what the request in `scratch` asks for.
+fn errand(
     connection: &Connection,
     snapshot: &Pinned,
     scratch: &Scratch,
-    (route, service): (RouteId, ServiceId),
-) -> Departure {
-    let mut cx = scratch.cx.clone();
-    if cx.trail.is_some() {
-        cx.trail = Some(Box::default());
+    at: (RouteId, ServiceId),
+) -> Errand {
+    let mut errand = Errand::new(connection, snapshot, scratch, at);
+    if errand.cx.trail.is_some() {
+        errand.cx.trail = Some(Box::default());
     }
-    Departure {
-        worker: Rc::clone(&connection.worker),
-        listener: Rc::clone(&connection.listener),
-        peer: connection.peer,
-        snapshot: Pinned::clone(snapshot),
-        route,
-        service,
-        request: scratch.request.clone(),
-        cx,
-    }
+    errand
 }
 
 fn job(flight: Arc<flight::Flight>, scratch: &Scratch, question: &Question) -> Job {
@@ -469,15 +461,15 @@ fn job(flight: Arc<flight::Flight>, scratch: &Scratch, question: &Question) -> J
 }
 
 /// Fetches `object` anew without anybody waiting for it.
-fn refresh_soon(mut departure: Departure, scratch: &Scratch, object: &Arc<Object>) {
+fn refresh_soon(mut errand: Errand, scratch: &Scratch, object: &Arc<Object>) {
     let noted = &scratch.noted;
-    let worker = &departure.worker;
-    forget_conditions(&mut departure.request);
-    departure.request.set_get();
+    let worker = &errand.worker;
+    forget_conditions(&mut errand.request);
+    errand.request.set_get();
     // Nobody waits for it.
-    departure.cx.priority = Priority::Sheddable;
+    errand.cx.priority = Priority::Sheddable;
     let mut destination = noted.key.clone();
-    object.stored.write_variant(&departure.request, &mut destination);
+    object.stored.write_variant(&errand.request, &mut destination);
     let generation = worker.store.generation();
     let Some(flight) = worker.flights.depart(noted.hash, &destination, generation) else { return };
     let job = Job {
@@ -489,5 +481,5 @@ fn refresh_soon(mut departure: Departure, scratch: &Scratch, object: &Arc<Object
         stale: Some(Arc::clone(object)),
         part: None,
     };
-    fetch::fly(departure, job);
+    fetch::fly(errand, job);
 }

@@ -9,6 +9,7 @@ mod hedging;
 mod injected;
 mod killing;
 mod leaving;
+mod mirroring;
 mod names;
 mod overload;
 mod ranks;

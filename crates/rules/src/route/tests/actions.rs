@@ -315,3 +315,62 @@ fn every_key_is_described() {
         assert!(keys.contains_key(*filter), "`{filter}` is no key of a route");
     }
 }
+
+#[test]
+fn copies_go_to_another_service() {
+    let services =
+        "[service.a]\nendpoints = ['127.0.0.1:1']\n[service.b]\nendpoints = ['127.0.0.1:2']\n";
+    harness::check(
+        &format!(
+            "[[route]]\npath = '/all'\nservice = 'a'\nmirror = {{ to = 'b' }}\n\
+             [[route]]\npath = '/none'\nsplit = {{ a = '100%' }}\nmirror = {{ to = 'b', share = '0%' }}\n\
+             [[route]]\npath = '/own'\nservice = 'a'\n{services}"
+        ),
+        "GET h /all
+         GET h /none
+         GET h /own",
+        expect![[r#"
+            GET h /all
+              route            match   the only match route=/all
+              service          choose  the route names it name=a
+              mirror           copy    its share was drawn name=b share=100%
+              => forward a
+            GET h /none
+              route            match   the only match route=/none
+              service          choose  the route names it name=a
+              mirror           pass    its share was not drawn name=b share=0%
+              => forward a
+            GET h /own
+              route            match   the only match route=/own
+              service          choose  the route names it name=a
+              => forward a
+        "#]],
+    );
+    harness::check(
+        &format!(
+            "[[route]]\npath = '/a'\nservice = 'a'\nmirror = {{ to = 'a' }}\n\
+             [[route]]\npath = '/b'\nrespond = {{}}\nmirror = {{ to = 'b' }}\n{services}"
+        ),
+        "",
+        expect![[r#"
+            doorward.toml:4:17: `a` gets the requests already
+               4 | mirror = { to = 'a' }
+                 |                 ^^^ mirror them to another service, such as its next version
+            doorward.toml:8:10: only requests to services are mirrored
+               8 | mirror = { to = 'b' }
+                 |          ^^^^^^^^^^^^ remove `mirror`, or lead the route to a service
+        "#]],
+    );
+    harness::check(
+        &format!("[[route]]\npath = '/a'\nservice = 'a'\nmirror = {{ to = 'c' }}\n{services}"),
+        "",
+        expect![[r#"
+            doorward.toml:4:17: there is no service `c`
+               4 | mirror = { to = 'c' }
+                 |                 ^^^ did you mean `a`?
+            doorward.toml:7:10: warning: nothing leads to the service `b`
+               7 | [service.b]
+                 |          ^ give it a route, or remove it
+        "#]],
+    );
+}
