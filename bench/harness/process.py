@@ -16,11 +16,12 @@ LIBC = ctypes.CDLL(None)
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
-def on_cpu(cpu: int):
+def on_cpu(cpu: int | set[int]):
     """What a child does before it runs its program: pin itself, and die with its parent."""
+    cpus = cpu if isinstance(cpu, set) else {cpu}
 
     def prepare() -> None:
-        os.sched_setaffinity(0, {cpu})
+        os.sched_setaffinity(0, cpus)
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
     return prepare
@@ -42,7 +43,8 @@ class Process:
 
     name: str
     command: list[str]
-    cpu: int
+    #: The one that it runs on, or those.
+    cpu: int | set[int]
     log: Path
     environment: dict[str, str] = field(default_factory=dict)
 
