@@ -322,6 +322,10 @@ pub(crate) struct ServiceShard {
 #[derive(Debug)]
 pub(crate) struct ServiceMetrics {
     pub(crate) label: Box<str>,
+    /// How many instances the hook is to have run; zero without one.
+    pub(crate) instances_wanted: AtomicU64,
+    /// How often it was told so: in vain, and with success.
+    pub(crate) hook_calls: [AtomicU64; 2],
     pub(crate) shards: Box<[ServiceShard]>,
 }
 
@@ -329,6 +333,8 @@ impl ServiceMetrics {
     pub(crate) fn new(label: &str, workers: usize) -> Self {
         Self {
             label: label.into(),
+            instances_wanted: AtomicU64::new(0),
+            hook_calls: Default::default(),
             shards: (0..workers).map(|_| ServiceShard::default()).collect(),
         }
     }

@@ -5,6 +5,10 @@
 //! memory, one too few costs answers. That is also what keeps the number from going up and down
 //! (Kubernetes' HPA calls it stabilization, Knative's autoscaler the stable window and panic mode).
 
+mod telling;
+
+pub use telling::Telling;
+
 /// How many there should be, and by what that is told.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Policy {

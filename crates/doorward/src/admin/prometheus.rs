@@ -284,6 +284,25 @@ fn experiments(out: &mut String, routes: &[&RouteMetrics], sum: Sum<'_>) {
     }
 }
 
+/// What hooks are told, which have instances run on other machines.
+fn hooks(out: &mut String, services: &[Arc<Service>]) {
+    let hooked = || services.iter().filter(|service| service.rules.scaling.is_some());
+    let name = "doorward_scale_wanted_instances";
+    family(out, name, "gauge", "Instances that the hook of a service is to have run.");
+    for service in hooked() {
+        let wanted = service.metrics.instances_wanted.load(Ordering::Relaxed);
+        line(out, name, &[("service", &service.metrics.label)], wanted);
+    }
+    let name = "doorward_scale_hook_calls_total";
+    family(out, name, "counter", "Calls of the hook that has instances run.");
+    for service in hooked() {
+        for (result, calls) in ["failed", "taken"].into_iter().zip(&service.metrics.hook_calls) {
+            let labels = [("service", &*service.metrics.label), ("result", result)];
+            line(out, name, &labels, calls.load(Ordering::Relaxed));
+        }
+    }
+}
+
 /// How many endpoints stand so.
 fn standings(out: &mut String, services: &[Arc<Service>], now_ms: u64) {
     let name = "doorward_balance_endpoints";
@@ -369,6 +388,7 @@ fn services(out: &mut String, metrics: &Metrics, snapshot: &Snapshot) {
     ejections(out, services);
     ties(out, services);
     standings(out, services, metrics.now_ms());
+    hooks(out, services);
     let name = "doorward_upstream_tls_handshakes_total";
     family(out, name, "counter", "Handshakes of TLS, by whether an earlier session went on.");
     for service in services.iter().filter(|service| service.rules.tls.is_some()) {

@@ -8,6 +8,7 @@ pub(crate) mod compile;
 pub(crate) mod endpoints;
 pub(crate) mod explain;
 pub(crate) mod health;
+mod hook;
 pub(crate) mod listeners;
 pub(crate) mod load;
 pub(crate) mod model;

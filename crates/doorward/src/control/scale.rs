@@ -1,13 +1,14 @@
 //! Has as many instances as are needed: looks at what services do, asks the rule, tells the supervisor.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rules::scale::{Decision, Scaler, Seen, Target};
-use rules::service::Source;
+use rules::service::{Scaling, Source};
 
+use super::hook::Hooked;
 use super::process::{InstanceStatus, Role, StateName, Supervision};
 use super::snapshot::{Published, Service};
 use crate::data::deadline::SWEEP;
@@ -39,6 +40,8 @@ struct Scaled {
     counted: Counted,
     /// Clock ticks of each process.
     ticks: HashMap<u32, u64>,
+    /// Who is told, if it runs on other machines.
+    hooked: Hooked,
 }
 
 /// Scales services for as long as the process lives.
@@ -46,6 +49,7 @@ pub(crate) async fn keep_scaled(
     published: Arc<Published>,
     metrics: Arc<Metrics>,
     supervision: Supervision,
+    folder: PathBuf,
 ) {
     let mut scaled: HashMap<Box<str>, Scaled> = HashMap::new();
     loop {
@@ -56,7 +60,7 @@ pub(crate) async fn keep_scaled(
         let snapshot = published.current();
         let may_change = |service: &&Arc<Service>| match &service.rules.source {
             Source::Run(run) => run.scale.min < run.scale.max,
-            Source::Endpoints(_) => false,
+            Source::Endpoints(_) => service.rules.scaling.is_some(),
         };
         let services: Vec<_> = snapshot.services.iter().filter(may_change).collect();
         scaled.retain(|name, _| services.iter().any(|service| *service.rules.name == **name));
@@ -66,6 +70,11 @@ pub(crate) async fn keep_scaled(
         let instances = supervision.status().await;
         for service in services {
             let name = &service.rules.name;
+            if let Some(scaling) = &service.rules.scaling {
+                let scaled = scaled.entry(name.clone()).or_default();
+                scaled.look_elsewhere(service, scaling, metrics.now_ms(), &folder).await;
+                continue;
+            }
             let of_service = instances.iter().filter(|one| *one.service == **name);
             let there: Vec<_> = of_service.filter(|one| one.role == Role::Incumbent).collect();
             let scaled = scaled.entry(name.clone()).or_default();
@@ -83,7 +92,11 @@ impl Scaled {
         supervision: &Supervision,
     ) {
         let Source::Run(run) = &service.rules.source else { return };
-        let seen = self.see(service, there, now_ms, matches!(run.scale.target, Target::Cpu(_)));
+        let ready = there.iter().filter(|one| one.state == StateName::Ready).count() as u32;
+        let starting = there.len() as u32 - ready;
+        let by_cpu = matches!(run.scale.target, Target::Cpu(_));
+        let cpu_ticks = if by_cpu { self.spent(there) } else { 0 };
+        let seen = self.see(service, (ready, starting), now_ms, cpu_ticks);
         let Decision { instances, why } = self.scaler.decide(&run.scale, &seen);
         if instances as usize != there.len() {
             let name = &service.rules.name;
@@ -93,16 +106,30 @@ impl Scaled {
         }
     }
 
+    /// Tells the hook of a service that runs on other machines how many there are to be.
+    async fn look_elsewhere(
+        &mut self,
+        service: &Service,
+        scaling: &Scaling,
+        now_ms: u64,
+        folder: &Path,
+    ) {
+        let ready = service.endpoints.len() as u32;
+        let starting = self.hooked.starting(ready);
+        let seen = self.see(service, (ready, starting), now_ms, 0);
+        let decision = self.scaler.decide(&scaling.policy, &seen);
+        self.hooked.follow(service, scaling, decision, now_ms, folder).await;
+    }
+
     fn see(
         &mut self,
         service: &Service,
-        there: &[&InstanceStatus],
+        (ready, starting): (u32, u32),
         now_ms: u64,
-        by_cpu: bool,
+        cpu_ticks: u64,
     ) -> Seen {
         let before = self.counted;
         let shards = &service.metrics.shards;
-        let cpu_ticks = if by_cpu { self.spent(there) } else { 0 };
         self.counted = Counted {
             at_ms: now_ms,
             running: shards.iter().map(|shard| shard.running.read()).sum(),
@@ -111,7 +138,6 @@ impl Scaled {
             cpu_ticks: before.cpu_ticks + cpu_ticks,
         };
         let held: u64 = shards.iter().map(|shard| shard.held.read()).sum();
-        let ready = there.iter().filter(|one| one.state == StateName::Ready).count();
         // The first time there is nothing to compare with.
         let past_ms = if before.at_ms == 0 { 0 } else { now_ms - before.at_ms };
         let sweeps = (past_ms as f32 / SWEEP.as_millis() as f32).max(1.0);
@@ -122,8 +148,8 @@ impl Scaled {
         let spent_s = cpu_ticks as f32 / TICKS_PER_S;
         Seen {
             now_ms,
-            ready: ready as u32,
-            starting: (there.len() - ready) as u32,
+            ready,
+            starting,
             running: if past_ms == 0 { 0.0 } else { per_sweep } + held as f32,
             cpu: spent_s * 1000.0 / (past_ms.max(1) as f32) / (ready.max(1) as f32),
             latency_ms: if answers == 0 { 0.0 } else { waited_us as f32 / 1000.0 / answers as f32 },

@@ -236,6 +236,7 @@ async fn assemble(
         Arc::clone(&shared.published),
         Arc::clone(&control.metrics),
         control.supervision.clone(),
+        folder_of(control.loader.path()),
     ));
     tokio::task::spawn_local(Arc::clone(&control.store).sweep_for_ever());
     let services = &control.published.current().services;

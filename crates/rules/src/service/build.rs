@@ -14,6 +14,10 @@ impl Service {
     pub fn build(name: &At<String>, config: &ServiceConfig, report: &mut Report) -> Option<Self> {
         let named = check_name(name, report);
         let source = read_source(name, config, report);
+        let scaling = match &config.endpoints {
+            Some(_) => scale::elsewhere(config, report),
+            None => Some(None),
+        };
         let timeouts = read_timeouts(config, report);
         let host = read_host(&config.host, report);
         let tls = tls::read(config, report);
@@ -36,6 +40,7 @@ impl Service {
         Some(Self {
             name: name.as_str().into(),
             source: source?,
+            scaling: scaling?,
             protocol: *config.protocol,
             tls: tls.ok()?,
             timeouts: timeouts?,
@@ -97,8 +102,6 @@ fn read_source(name: &At<String>, config: &ServiceConfig, report: &mut Report) -
 fn only_for_run(config: &ServiceConfig) -> impl Iterator<Item = (&'static str, config::Place)> {
     [
         ("build", config.build.as_ref().map(At::place)),
-        ("instances", config.instances.as_ref().map(At::place)),
-        ("scale", config.scale.as_ref().map(At::place)),
         ("environment", config.environment.as_ref().map(At::place)),
         ("directory", config.directory.as_ref().map(At::place)),
         ("stop-grace", config.stop_grace.as_ref().map(At::place)),
@@ -128,7 +131,7 @@ fn read_run(run: &At<String>, config: &ServiceConfig, report: &mut Report) -> Op
         }
         environment.push(((**name).as_str().into(), value.as_str().into()));
     }
-    let scale = instances.and_then(|all| scale::build(config.scale.as_ref(), all, report));
+    let scale = instances.and_then(|all| scale::build(config.scale.as_ref(), all, true, report));
     let (command, build, scale) = (command?, build?, scale?);
     valid.then(|| Run {
         command,
@@ -144,7 +147,7 @@ fn read_run(run: &At<String>, config: &ServiceConfig, report: &mut Report) -> Op
     })
 }
 
-fn read_instances(instances: Option<&At<Instances>>, report: &mut Report) -> Option<Instances> {
+pub(super) fn read_instances(instances: Option<&At<Instances>>, report: &mut Report) -> Option<Instances> {
     let Some(instances) = instances else {
         return Some(Instances { min: 1, max: 1 });
     };

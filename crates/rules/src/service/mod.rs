@@ -30,7 +30,7 @@ pub use limits::LimitsConfig;
 pub use overload::OverloadConfig;
 pub use policy::Policy;
 pub use retry::RetryConfig;
-pub use scale::ScaleConfig;
+pub use scale::{Hook, ScaleConfig, Scaling};
 pub use sticky::StickyConfig;
 pub use text::{Instances, Protocol, ServiceConfig};
 pub use tls::{Tls, TlsCertificate, TlsConfig, TlsTable};
@@ -46,6 +46,8 @@ pub struct Service {
     pub name: Box<str>,
     /// Where it is, or how to start it.
     pub source: Source,
+    /// Who is told how many instances there are to be, if it runs on other machines.
+    pub scaling: Option<Scaling>,
     /// What it speaks.
     pub protocol: Protocol,
     /// How it is called by TLS, if it is.

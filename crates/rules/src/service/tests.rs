@@ -93,6 +93,7 @@ fn a_service_that_runs_already() {
                         },
                     ],
                 ),
+                scaling: None,
                 protocol: Http1,
                 tls: None,
                 timeouts: Timeouts {
@@ -226,6 +227,7 @@ fn a_service_that_is_started() {
                         stop_grace: 1s,
                     },
                 ),
+                scaling: None,
                 protocol: Http1,
                 tls: None,
                 timeouts: Timeouts {

@@ -24,11 +24,20 @@ pub(super) async fn check(
     address: &str,
     directory: &Path,
 ) -> Result<(), String> {
-    let mut words = words.iter().map(|word| word.replace("{endpoint}", address));
+    let words = words.iter().map(|word| word.replace("{endpoint}", address));
+    run(words, &[("ENDPOINT", address)], directory).await
+}
+
+/// Runs the command of `words` to its end, which is to be a good one.
+pub(crate) async fn run(
+    mut words: impl Iterator<Item = String>,
+    environment: &[(&str, &str)],
+    directory: &Path,
+) -> Result<(), String> {
     let program = words.next().unwrap_or_default();
     let child = Command::new(&program)
         .args(words)
-        .env("ENDPOINT", address)
+        .envs(environment.iter().copied())
         .current_dir(directory)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

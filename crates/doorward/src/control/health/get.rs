@@ -46,7 +46,7 @@ pub(super) async fn check(
 }
 
 /// The final head; what follows it stays in `buffer`.
-async fn read_head(
+pub(crate) async fn read_head(
     stream: &mut (impl AsyncRead + Unpin),
     buffer: &mut Vec<u8>,
 ) -> Result<ResponseHead, String> {

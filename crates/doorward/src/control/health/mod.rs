@@ -4,8 +4,8 @@
 //! those endpoints that run already. Instances are asked by their state machine.
 
 mod checker;
-mod command;
-mod get;
+pub(crate) mod command;
+pub(crate) mod get;
 mod h2;
 mod proof;
 

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::door::{Door, Folder};
-use crate::ops::{get, status, until};
+use crate::ops::{get, metrics, metrics_with, status, until, value};
+use crate::wire::{Service, ok};
 
 /// A service that takes a tenth of a second for each request.
 const SLOW_PY: &str = r#"
@@ -92,4 +93,87 @@ fn who_asks_first_waits_for_the_first_instance() {
     door.stderr.wait_for("somebody asks for it, and there is none");
     until("nobody is left", || (instances(&door) == (0, 0)).then_some(()));
     assert_eq!(get(door.http[0], "/").0, 200);
+}
+
+/// What a hook does: the first so many of `all.txt` are where the service is.
+const SCALE_SH: &str = "head -n \"$INSTANCES\" all.txt > new.txt && mv new.txt endpoints.txt\n\
+                        echo \"$1 $2 $CURRENT\" >> calls.txt\n";
+
+/// Machines that are there already, and a door that has so many of them used as are needed.
+fn elsewhere(scale: &str) -> (Vec<Service>, Door) {
+    let machine = |_| {
+        Service::new(|_| {
+            thread::sleep(std::time::Duration::from_millis(100));
+            ok("ok")
+        })
+    };
+    let machines: Vec<Service> = (0..3).map(machine).collect();
+    let folder = Folder::new();
+    let all: Vec<String> = machines.iter().map(|one| one.address().to_string()).collect();
+    folder.write("all.txt", all.join("\n") + "\n");
+    folder.write("endpoints.txt", format!("{}\n", all[0]));
+    folder.write("scale.sh", SCALE_SH);
+    let config = format!(
+        "[service.a]\nendpoints = [\"file:endpoints.txt\"]\ninstances = {{ min = 1, max = 3 }}\n\
+         scale = {{ concurrency = 2, down-after = \"1s\", {scale} }}\n\
+         [[route]]\npath = \"/*\"\nservice = \"a\"\n"
+    );
+    (machines, Door::start_in(folder, &config))
+}
+
+fn endpoints(door: &Door) -> usize {
+    let status = status(door);
+    status["services"][0]["endpoints"].as_array().expect("a list").len()
+}
+
+#[test]
+fn a_hook_brings_machines_and_takes_them() {
+    let (_machines, door) = elsewhere("command = \"sh scale.sh {service} {instances}\"");
+    until("it is up", || (endpoints(&door) == 1).then_some(()));
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..12 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    assert_eq!(get(door.http[0], "/").0, 200);
+                }
+            });
+        }
+        let grown = std::panic::catch_unwind(|| {
+            until("it has grown", || (endpoints(&door) == 3).then_some(()));
+        });
+        done.store(true, Ordering::Relaxed);
+        grown.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+    until("it has shrunk", || (endpoints(&door) == 1).then_some(()));
+    door.stderr.wait_for("to 1 instances: fewer were enough for a while");
+    let calls = std::fs::read_to_string(door.folder.path().join("calls.txt")).expect("it was run");
+    assert!(calls.starts_with("a 2 1\n") && calls.contains("a 3 "), "{calls}");
+    metrics_with(&door, "doorward_scale_wanted_instances{service=\"a\"}", 1.0);
+    let failed = "doorward_scale_hook_calls_total{service=\"a\",result=\"failed\"}";
+    assert_eq!(value(&metrics(&door), failed), 0.0);
+}
+
+#[test]
+fn a_hook_that_fails_is_told_again() {
+    let (_machines, door) = elsewhere("command = \"false\"");
+    until("it is up", || (endpoints(&door) == 1).then_some(()));
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    assert_eq!(get(door.http[0], "/").0, 200);
+                }
+            });
+        }
+        let failed = "doorward_scale_hook_calls_total{service=\"a\",result=\"failed\"}";
+        let told = std::panic::catch_unwind(|| {
+            until("it was told twice", || (value(&metrics(&door), failed) >= 2.0).then_some(()));
+        });
+        done.store(true, Ordering::Relaxed);
+        told.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+    door.stderr.wait_for("the hook failed: `false` ended with 1; it is told again");
+    assert_eq!(endpoints(&door), 1);
 }

@@ -92,13 +92,13 @@ fn what_is_wrong_with_a_service_is_said() {
     check(
         "endpoints = ['h:1']\ninstances = 2\nstop-grace = '1s'",
         expect![[r#"
-        doorward.toml:6:13: `instances` means nothing beside `endpoints`
-           6 | instances = 2
-             |             ^ it is for services that Doorward starts with `run`
-        doorward.toml:7:14: `stop-grace` means nothing beside `endpoints`
-           7 | stop-grace = '1s'
-             |              ^^^^ it is for services that Doorward starts with `run`
-    "#]],
+            doorward.toml:6:13: `instances` alone means nothing beside `endpoints`
+               6 | instances = 2
+                 |             ^ write `instances = { min = 1, max = 4 }` and `scale = { command = "..." }`, or `run`
+            doorward.toml:7:14: `stop-grace` means nothing beside `endpoints`
+               7 | stop-grace = '1s'
+                 |              ^^^^ it is for services that Doorward starts with `run`
+        "#]],
     );
     check(
         "run = 'x --port 1 && y'",
