@@ -122,14 +122,14 @@ def options(name: str, scenario: str, ports: list[int]) -> dict[str, str]:
         case "doorward":
             return {
                 "ENDPOINTS": json.dumps(places),
-                "OPTIONS": "overload = {}",
+                "OPTIONS": f'overload = {{ first = {2 * slots * len(ports)}, interval = "300ms" }}',
                 "ROUTE_OPTIONS": 'priority = { header = "X-Priority", header-at-most = "critical" }',
             }
         case "nginx":
             servers = (f"server {place} max_fails=3 fail_timeout=1s;" for place in places)
             return {"SERVERS": "\n        ".join(servers)}
         case "haproxy":
-            # As many as an endpoint works on, and as many again on their way.
+            # As many as an endpoint works on, and as many again on their way: `first` of Doorward in sum.
             servers = (f"server s{at} {place}" for at, place in enumerate(places))
             return {"SERVERS": "\n    ".join(servers), "CONNECTIONS": str(2 * slots)}
         case _:
