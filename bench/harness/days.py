@@ -120,7 +120,7 @@ def options(name: str, scenario: str, ports: list[int]) -> dict[str, str]:
         case "doorward":
             return {
                 "ENDPOINTS": json.dumps(places),
-                "OPTIONS": f'overload = {{ first = {2 * slots * len(ports)}, interval = "300ms" }}',
+                "OPTIONS": f'overload   = {{ first = {2 * slots * len(ports)}, interval = "300ms" }}',
                 "ROUTE_OPTIONS": 'priority = { header = "X-Priority", header-at-most = "critical" }',
             }
         case "nginx":

@@ -85,6 +85,9 @@ const GROWTH_MAX: f32 = 2.0;
 /// proportion: what takes half as long as it may would take far more than that with half as many.
 const LATENCY_LOW: f32 = 0.5;
 
+/// Fewer requests at once than that are none: what answers took while there were more says nothing then.
+const IDLE: f32 = 0.1;
+
 /// How much a second counts in what is seen. Half of a step is seen in two seconds, nearly all of it
 /// in ten.
 const WEIGHT: f32 = 0.3;
@@ -168,6 +171,7 @@ impl Scaler {
                 let more = if seen.starting == 0 { there as f32 * 1.5 } else { there as f32 };
                 (by(more.ceil()), "answers take longer than they should")
             }
+            Target::Latency(_) if self.running < IDLE => (there - 1, "hardly anybody asks"),
             Target::Latency(ms) if self.latency_ms < ms * LATENCY_LOW => {
                 (there - 1, "answers take as long as they should")
             }
@@ -344,6 +348,25 @@ mod tests {
             333 s, load 4: 7 -> 6, fewer were enough for a while
             399 s, load 4: 6 -> 5, fewer were enough for a while
             466 s, load 4: 5 -> 4, fewer were enough for a while
+        "#]],
+        );
+        // What was slow while many asked is not slow for ever.
+        check(
+            policy,
+            "10 4\n20 30\n500 0",
+            expect![[r#"
+            11 s, load 30: 1 -> 2, answers take longer than they should
+            14 s, load 30: 2 -> 3, answers take longer than they should
+            17 s, load 30: 3 -> 5, answers take longer than they should
+            20 s, load 30: 5 -> 8, answers take longer than they should
+            23 s, load 30: 8 -> 10, answers take longer than they should
+            106 s, load 0: 10 -> 9, fewer were enough for a while
+            173 s, load 0: 9 -> 8, fewer were enough for a while
+            239 s, load 0: 8 -> 7, fewer were enough for a while
+            306 s, load 0: 7 -> 6, fewer were enough for a while
+            373 s, load 0: 6 -> 5, fewer were enough for a while
+            439 s, load 0: 5 -> 4, fewer were enough for a while
+            506 s, load 0: 4 -> 3, fewer were enough for a while
         "#]],
         );
     }

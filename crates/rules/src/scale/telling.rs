@@ -100,15 +100,20 @@ mod tests {
 
     #[test]
     fn it_is_told_what_changes() {
-        check("5 2 2 well\n5 4 2 well\n5 4 4 well\n5 3 4 well", expect![[r#"
+        check(
+            "5 2 2 well\n5 4 2 well\n5 4 4 well\n5 3 4 well",
+            expect![[r#"
             6 s: 4
             16 s: 3
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn it_is_told_again_after_failures_and_when_nothing_comes_of_it() {
-        check("100 4 2 ill\n20 4 2 well\n100 4 3 well\n100 4 4 well", expect![[r#"
+        check(
+            "100 4 2 ill\n20 4 2 well\n100 4 3 well\n100 4 4 well",
+            expect![[r#"
             1 s: 4
             3 s: 4
             6 s: 4
@@ -118,6 +123,7 @@ mod tests {
             70 s: 4
             131 s: 4
             192 s: 4
-        "#]]);
+        "#]],
+        );
     }
 }
