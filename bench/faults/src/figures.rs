@@ -6,11 +6,8 @@ use crate::client::{End, Outcome, Priority};
 use crate::script::Scenario;
 
 pub fn json(scenario: &Scenario, outcomes: &[Outcome], killed: usize) -> String {
-    let mut good: Vec<u64> = outcomes
-        .iter()
-        .filter(|one| one.end == End::Good)
-        .map(|one| one.latency_us)
-        .collect();
+    let mut good: Vec<u64> =
+        outcomes.iter().filter(|one| one.end == End::Good).map(|one| one.latency_us).collect();
     good.sort_unstable();
     let percentile = |share: f64| {
         let at = (good.len() as f64 * share) as usize;

@@ -33,7 +33,8 @@ fn wait_for(port: u16) {
 
 impl Instances {
     pub fn start(base_port: u16, count: u16) -> Self {
-        let running: Vec<_> = (0..count).map(|at| (base_port + at, start(base_port + at))).collect();
+        let running: Vec<_> =
+            (0..count).map(|at| (base_port + at, start(base_port + at))).collect();
         running.iter().for_each(|(port, _)| wait_for(*port));
         Self { running }
     }

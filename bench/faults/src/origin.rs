@@ -111,7 +111,8 @@ impl Endpoint {
             match stream.read(&mut room) {
                 Ok(0) => return,
                 Ok(count) => heard.extend_from_slice(&room[..count]),
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
                 Err(_) => return,
             }
             while let Some(end) = heard.windows(4).position(|bytes| bytes == b"\r\n\r\n") {

@@ -147,7 +147,10 @@ fn read_run(run: &At<String>, config: &ServiceConfig, report: &mut Report) -> Op
     })
 }
 
-pub(super) fn read_instances(instances: Option<&At<Instances>>, report: &mut Report) -> Option<Instances> {
+pub(super) fn read_instances(
+    instances: Option<&At<Instances>>,
+    report: &mut Report,
+) -> Option<Instances> {
     let Some(instances) = instances else {
         return Some(Instances { min: 1, max: 1 });
     };
