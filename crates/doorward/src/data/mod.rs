@@ -40,6 +40,7 @@ mod relay;
 pub(crate) mod respond;
 pub(crate) mod scratch;
 pub(crate) mod serve;
+mod side;
 mod socket;
 pub(crate) mod sticky;
 pub(crate) mod store;

@@ -13,41 +13,15 @@ use rules::grpc::Status;
 use wire::Fields;
 use wire::h1::{self, BodyDecoder, BodyLimits, Framing, Malformed};
 
-use super::buffer::{Buffer, Incoming, SMALL_BYTES};
+use super::buffer::{Buffer, SMALL_BYTES};
 use super::cache::{Fetch, Source};
 use super::call::Recoding;
 use super::end::End;
-use super::held::Held;
 use super::mirror;
 use super::piece::Piece;
+pub(crate) use super::side::Side;
 use super::socket::Socket;
 use super::stream::Stream;
-
-/// A socket and what was read from it too early.
-pub(crate) struct Side {
-    pub(crate) socket: Socket,
-    pub(crate) incoming: Incoming,
-    /// Counts it, if it leads to a service.
-    #[expect(dead_code, reason = "it counts for as long as it is here")]
-    pub(crate) held: Option<Box<Held>>,
-}
-
-impl Side {
-    pub(crate) fn new(socket: Socket) -> Self {
-        Self { socket, incoming: Incoming::default(), held: None }
-    }
-
-    /// Reads more bytes behind those that are here; for heads. Zero bytes are the end.
-    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let (room, _) = self.incoming.room();
-        let read = self.socket.poll_read(cx, room);
-        if let Poll::Ready(Ok(count)) = read {
-            self.incoming.grow(count);
-        }
-        self.incoming.release();
-        read
-    }
-}
 
 /// Which end a transfer waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
