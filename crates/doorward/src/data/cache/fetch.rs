@@ -151,7 +151,8 @@ impl Fetch {
                 self.drop_known();
                 Landed::Failing(status)
             }
-            Brought::Shared(stored, why) if !too_large => {
+            // Parts are joined in memory.
+            Brought::Shared(stored, why) if !too_large && !(is_large && stored.part.is_some()) => {
                 self.makes_tag = cache.wants_tag(&stored);
                 scratch.cx.record("cache", "store", why.clause);
                 self.share(*stored, why, bytes)
