@@ -16,7 +16,7 @@ impl Service {
         let source = read_source(name, config, report);
         let scaling = match &config.endpoints {
             Some(_) => scale::elsewhere(config, report),
-            None => Some(None),
+            None => Ok(None),
         };
         let timeouts = read_timeouts(config, report);
         let host = read_host(&config.host, report);
@@ -40,7 +40,7 @@ impl Service {
         Some(Self {
             name: name.as_str().into(),
             source: source?,
-            scaling: scaling?,
+            scaling: scaling.ok()?,
             protocol: *config.protocol,
             tls: tls.ok()?,
             timeouts: timeouts?,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::build::{read_command, read_instances};
 use super::text::{Instances, ServiceConfig};
+use super::tls::Wrong;
 use crate::scale::{Policy, Target};
 
 /// What one instance is for, and so how many there are between `min` and `max`. One of `concurrency`,
@@ -135,19 +136,22 @@ pub enum Hook {
     },
 }
 
-/// What `instances` and `scale` say of a service that runs elsewhere; `None` inside if they say nothing.
-pub(super) fn elsewhere(config: &ServiceConfig, report: &mut Report) -> Option<Option<Scaling>> {
+/// What `instances` and `scale` say of a service that runs elsewhere; `None` if they say nothing.
+pub(super) fn elsewhere(
+    config: &ServiceConfig,
+    report: &mut Report,
+) -> Result<Option<Scaling>, Wrong> {
     let (Some(instances), Some(scale)) = (&config.instances, &config.scale) else {
         let alone = [
             ("instances", config.instances.as_ref().map(At::place)),
             ("scale", config.scale.as_ref().map(At::place)),
         ];
         let mut alone = alone.into_iter().filter_map(|(key, place)| Some((key, place?)));
-        let Some((key, place)) = alone.next() else { return Some(None) };
+        let Some((key, place)) = alone.next() else { return Ok(None) };
         report
             .error(place, format!("`{key}` alone means nothing beside `endpoints`"))
             .help("write `instances = { min = 1, max = 4 }` and `scale = { command = \"...\" }`, or `run`");
-        return None;
+        return Err(Wrong);
     };
     let hook = match (&scale.command, &scale.post) {
         (Some(command), None) => read_command(command, report).map(Hook::Command),
@@ -170,20 +174,24 @@ pub(super) fn elsewhere(config: &ServiceConfig, report: &mut Report) -> Option<O
         report
             .error(cpu, "what the instances use of their cores on other machines is not seen here")
             .help("write `concurrency` or `latency`");
-        return None;
+        return Err(Wrong);
     }
     if instances.min == 0 {
         report
             .error(instances, "`min = 0` is for instances that Doorward starts")
             .help("write at least 1");
-        return None;
+        return Err(Wrong);
     }
     let policy = read_instances(Some(instances), report)
         .and_then(|all| build(Some(scale), all, false, report));
     let bounds = Period::from_millis(100)..=Period::from_secs(600);
     let in_time = report.within("timeout", &scale.timeout, bounds);
-    let (hook, policy) = (hook?, policy?);
-    in_time.then(|| Some(Scaling { policy, hook, timeout: (*scale.timeout).into() }))
+    match (hook, policy) {
+        (Some(hook), Some(policy)) if in_time => {
+            Ok(Some(Scaling { policy, hook, timeout: (*scale.timeout).into() }))
+        }
+        _ => Err(Wrong),
+    }
 }
 
 fn read_url(url: &At<String>, report: &mut Report) -> Option<Hook> {

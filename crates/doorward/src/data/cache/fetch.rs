@@ -152,7 +152,7 @@ impl Fetch {
                 Landed::Failing(status)
             }
             // Parts are joined in memory.
-            Brought::Shared(stored, why) if !too_large && !(is_large && stored.part.is_some()) => {
+            Brought::Shared(stored, why) if !(too_large || is_large && stored.part.is_some()) => {
                 self.makes_tag = cache.wants_tag(&stored);
                 scratch.cx.record("cache", "store", why.clause);
                 self.share(*stored, why, bytes)
