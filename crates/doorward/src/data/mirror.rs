@@ -6,6 +6,7 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
+use rules::overload::Priority;
 use wire::Fields;
 
 use super::attempt::Sending;
@@ -74,6 +75,8 @@ pub(super) fn follow(
     }
     let mut errand = Errand::new(connection, sending.snapshot, scratch, at);
     errand.cx.trail = None;
+    // Nobody waits for it.
+    errand.cx.priority = Priority::Sheddable;
     errand.request.fields.set(rules::forward::MIRRORED, b"?1");
     let body = Body { framing: sending.body.framing, awaits_continue: false };
     let copy = Copy(Some((errand, body)));
