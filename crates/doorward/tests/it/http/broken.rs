@@ -107,7 +107,6 @@ fn framing_that_is_in_doubt() {
         "Content-Length : 6",
         "Transfer-Encoding: gzip",
         "Transfer-Encoding: gzip, chunked",
-        "Transfer-Encoding: identity",
         "Transfer-Encoding: chunked, identity",
         "Transfer-Encoding: chunked, chunked",
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",

@@ -1,6 +1,6 @@
 //! The life of a connection: limits, moves, farewells.
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 
 use rustix::process::Signal;
 
@@ -168,8 +168,13 @@ fn a_listener_that_goes_says_goodbye_and_one_that_comes_is_there() {
     let address = status["config"]["listening-https"][0].as_str().expect("an address");
     pass.is_next(&Quic::connect(address.parse().expect("an address"), &pass.made));
     // Where somebody else listens is told before anything changes.
-    let taken = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    let port = taken.local_addr().expect("it is bound").port();
+    let free = || {
+        // By TCP it is to be free: what other tests have left there for a minute is not.
+        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let port = tcp.local_addr().expect("it is bound").port();
+        Some((UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).ok()?, port))
+    };
+    let (_taken, port) = (0..100).find_map(|_| free()).expect("one free by TCP and UDP");
     let listen =
         listen.replace("https = \"127.0.0.1:0\"", &format!("https = \"127.0.0.1:{port}\""));
     pass.door.rewrite(&format!("{listen}{}", to(&pass.upstream)));
