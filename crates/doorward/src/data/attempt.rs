@@ -1,8 +1,10 @@
 //! Sends a request to one endpoint after the other until one answers, as far as rules allow.
 
+use std::cell::OnceCell;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
@@ -47,6 +49,8 @@ pub(super) struct Sending<'s> {
     pub(super) service: &'s Service,
     pub(super) body: Body,
     pub(super) body_bytes_max: u64,
+    /// Where the service lies as it has become since, if it is tried again.
+    pub(super) newest: &'s OnceCell<Arc<Service>>,
 }
 
 /// What one request has been through.
@@ -101,10 +105,10 @@ impl Course<'_> {
 pub(super) async fn send<'s>(
     connection: &mut Connection,
     scratch: &mut Scratch,
-    sending: Sending<'s>,
+    mut sending: Sending<'s>,
     slot: &mut Option<Exchange>,
 ) -> Result<(&'s Endpoint, u64), Fault> {
-    let service = sending.service;
+    let mut service = sending.service;
     let worker = Rc::clone(&connection.worker);
     worker.balances.arrive(service, scratch.cx.sent_ns);
     let mut course = Course::new(connection, service, scratch);
@@ -164,6 +168,11 @@ pub(super) async fn send<'s>(
             let speech = Speech::of(&scratch.request, was_read);
             Box::pin(pause(connection, (pause_ms, speech))).await?;
             now_ns = worker.now_ns();
+        }
+        // All that were there when the request came may be dead by now, and others have come.
+        if let Some(newest) = worker.newest(service) {
+            service = sending.newest.get_or_init(|| newest);
+            sending.service = service;
         }
     }
 }
@@ -234,7 +243,7 @@ async fn try_once<'s>(
     course: &mut Course<'s>,
     slot: &mut Option<Exchange>,
 ) -> Result<(), Fault> {
-    let Sending { snapshot, service, body, body_bytes_max } = sending;
+    let Sending { snapshot, service, body, body_bytes_max, .. } = sending;
     let policy = &service.rules.policy.retry;
     // Who still has to hear of the client's body has to be waited for.
     if course.may_repeat

@@ -1,5 +1,6 @@
 //! Carries a request to a service and the answer back.
 
+use std::cell::OnceCell;
 use std::future::poll_fn;
 use std::task::Poll;
 
@@ -64,7 +65,8 @@ pub(crate) async fn forward(
     };
     // Filled by `send` and used by `deliver` where it lies: it is too large to be handed around.
     let mut exchange = None;
-    let sending = Sending { snapshot, service, body, body_bytes_max: bytes_max };
+    let newest = OnceCell::new();
+    let sending = Sending { snapshot, service, body, body_bytes_max: bytes_max, newest: &newest };
     let sent = attempt::send(connection, scratch, sending, &mut exchange).await;
     let counters = &service.metrics.shards[connection.worker.index];
     match sent {

@@ -29,7 +29,7 @@ use super::scratch::Scratch;
 use super::store::Store;
 use super::tasks::Tasks;
 use super::tls::Crowd;
-use crate::control::snapshot::{Published, Snapshot};
+use crate::control::snapshot::{Published, Service, Snapshot};
 use crate::metrics::{Metrics, WorkerMetrics};
 use crate::observe::access::AccessLog;
 use crate::observe::trails::Trails;
@@ -225,6 +225,14 @@ impl Worker {
             tokio::time::sleep(SWEEP).await;
             self.late.turned(self.index, self.counters(), self.now_ns() - before_ns);
         }
+    }
+
+    /// `service` as it has become since, if it is another and has endpoints.
+    pub(crate) fn newest(&self, service: &Service) -> Option<Arc<Service>> {
+        let snapshot = self.pin();
+        let newest = snapshot.services.iter().find(|other| other.index == service.index)?;
+        let differs = newest.generation != service.generation && !newest.endpoints.is_empty();
+        differs.then(|| Arc::clone(newest))
     }
 
     /// Waits until `look` finds something in the newest snapshot.

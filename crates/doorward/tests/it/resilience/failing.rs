@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::endpoint;
 use crate::door::{Door, LIMIT};
+use crate::http::to;
 use crate::ops::{metrics, operate, until, value};
 use crate::wire::{Refusing, Service, Upstream, ok};
 
@@ -246,4 +247,22 @@ fn a_retry_tells_why() {
     {
         assert!(trail.contains(words), "{words:?} in {trail}");
     }
+}
+
+#[test]
+fn a_retry_knows_who_has_come_meanwhile() {
+    let (old, new) = (Upstream::new(), Upstream::new());
+    let door = Door::start(&to(&old));
+    let mut client = door.connect();
+    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    let mut first = old.accept();
+    first.read_request();
+    door.rewrite(&to(&new));
+    assert_eq!(operate(&door, "POST", "/api/reload", "").status, 200);
+    drop(first);
+    let mut second = new.accept();
+    second.read_request();
+    second.send(ok("from who has come"));
+    assert!(client.read_response().ends_with("from who has come"));
+    assert!(old.try_accept(Duration::from_millis(1)).is_none(), "who has gone was asked again");
 }

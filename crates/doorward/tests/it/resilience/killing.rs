@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::door::{Door, Folder};
-use crate::ops::{WORKER_PY, status, until};
+use crate::ops::{WORKER_PY, operate, status, token, until};
 
 /// The processes that get requests, once there are so many.
 #[track_caller]
@@ -43,12 +43,23 @@ fn nobody_notices_who_is_killed() {
     );
     ready(&door, 3);
     let (done, asked) = (AtomicBool::new(false), AtomicU64::new(0));
-    let ask = || {
-        let mut client = door.connect();
-        while !done.load(Ordering::Relaxed) {
-            client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
-            let response = client.read_response();
-            assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
+    let token = token(&door);
+    let ask = |client: u32| {
+        let mut wire = door.connect();
+        for number in 0_u64.. {
+            if done.load(Ordering::Relaxed) {
+                break;
+            }
+            let id = format!("{client}-{number}");
+            wire.send(format!(
+                "GET / HTTP/1.1\r\nHost: h\r\nX-Request-Id: {id}\r\nDoorward-Explain: {token}\r\n\r\n"
+            ));
+            let response = wire.read_response();
+            if !response.starts_with("HTTP/1.1 200 ") {
+                done.store(true, Ordering::Relaxed);
+                let trail = operate(&door, "GET", &format!("/api/trails/{id}"), "");
+                panic!("{response}\n{}", trail.body);
+            }
             asked.fetch_add(1, Ordering::Relaxed);
         }
     };
@@ -69,8 +80,9 @@ fn nobody_notices_who_is_killed() {
         killed
     };
     let killed = thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(ask);
+        for client in 0..8 {
+            let ask = &ask;
+            scope.spawn(move || ask(client));
         }
         let killed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(kill));
         done.store(true, Ordering::Relaxed);
