@@ -9,7 +9,12 @@ const FIRST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(30);
 
 /// An instance that was ready for this long has proved itself: its next failure counts as the first.
-pub(super) const STABLE: Duration = Duration::from_secs(30);
+const STABLE: Duration = Duration::from_secs(30);
+
+/// So has one that was ready so many times as long as it would have to wait: it is there most of the
+/// time, and its service would be short of instances if it waited ever longer. Who is killed from
+/// outside every few seconds is no crash loop.
+const PROVED_BY: u32 = 4;
 
 /// Counts failures in a row; each doubles the wait.
 #[derive(Clone, Debug)]
@@ -24,11 +29,22 @@ impl Backoff {
         Self { in_a_row: 0, random: seed }
     }
 
+    /// The wait behind one more failure, but for chance.
+    fn middle(&self) -> Duration {
+        FIRST.saturating_mul(1 << self.in_a_row.min(16)).min(LONGEST)
+    }
+
+    /// Forgets failures if an instance that was ready for `time` has proved itself.
+    pub(super) fn prove(&mut self, time: Duration) {
+        if time >= STABLE.min(self.middle() * PROVED_BY) {
+            self.reset();
+        }
+    }
+
     /// Counts one failure: how long to wait. Varies by a quarter around the doubled value.
     pub(super) fn next(&mut self) -> Duration {
-        let doublings = self.in_a_row.min(16);
+        let middle = self.middle();
         self.in_a_row = self.in_a_row.saturating_add(1);
-        let middle = FIRST.saturating_mul(1 << doublings).min(LONGEST);
         // SplitMix64: even neighbouring seeds give unrelated numbers.
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.random;
@@ -64,6 +80,22 @@ mod tests {
             backoff.reset();
             assert!(backoff.next() <= FIRST * 5 / 4);
         }
+    }
+
+    #[test]
+    fn who_is_there_most_of_the_time_does_not_wait_ever_longer() {
+        let waits = |lives: Duration| {
+            let mut backoff = Backoff::new(7);
+            let waits = (0..50).map(|_| {
+                backoff.prove(lives);
+                backoff.next()
+            });
+            waits.max().expect("fifty")
+        };
+        assert!(waits(Duration::from_millis(100)) > LONGEST / 2);
+        assert!(waits(Duration::from_secs(3)) < Duration::from_secs(3) / 2);
+        assert!(waits(Duration::from_secs(10)) < Duration::from_secs(10) / 2);
+        assert!(waits(STABLE) < Duration::from_secs(10));
     }
 
     #[test]

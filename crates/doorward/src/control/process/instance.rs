@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::backoff::{Backoff, STABLE};
+use super::backoff::Backoff;
 use super::failure::{Failure, spelled};
 use super::journal::Level;
 use super::news::{Effect, Event, Exit, Process, RunId, Signal, StateName, Time};
@@ -447,8 +447,8 @@ impl Instance {
     }
 
     fn forget_old_failures(&mut self, now: Time) {
-        if self.ready_since.is_some_and(|since| now - since >= STABLE) {
-            self.backoff.reset();
+        if let Some(since) = self.ready_since {
+            self.backoff.prove(now - since);
         }
     }
 

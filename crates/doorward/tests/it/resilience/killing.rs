@@ -1,4 +1,4 @@
-//! `kill -9` of two of three instances, again and again, under load.
+//! `kill -9` of two of three instances every three seconds, under load.
 //!
 //! `DOORWARD_TEST_SECONDS=600 cargo test --release --test it killing` goes on for ten minutes.
 
@@ -11,6 +11,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::door::{Door, Folder};
 use crate::ops::{WORKER_PY, operate, status, token, until};
+
+/// How often two of three are killed.
+const EVERY: Duration = Duration::from_secs(3);
 
 /// The processes that get requests, once there are so many.
 #[track_caller]
@@ -64,10 +67,12 @@ fn nobody_notices_who_is_killed() {
         }
     };
     let kill = || {
-        let began = Instant::now();
+        let (began, mut next) = (Instant::now(), Instant::now());
         let mut killed = 0;
         while began.elapsed() < Duration::from_secs(seconds) {
             let pids = ready(&door, 3);
+            until("the next three seconds are over", || (Instant::now() >= next).then_some(()));
+            next = Instant::now() + EVERY;
             for pid in &pids[..2] {
                 kill_process(Pid::from_raw(*pid).expect("a process"), Signal::KILL)
                     .expect("it runs");

@@ -247,7 +247,7 @@ fn a_silent_instance_that_dies_leaves_its_place_to_the_replacement() {
              15.291s shop/1 spawn slow
              15.291s shop/1 info: started as process 2 on port 2
         16s die 1
-             16.000s shop/1 error: process 1 ended by SIGKILL (out of memory, perhaps: see the kernel's log); next try in 474ms, failure 2 in a row
+             16.000s shop/1 error: process 1 ended by SIGKILL (out of memory, perhaps: see the kernel's log); next try in 237ms
              18.322s shop/1 info: process 2 is ready after 3s
              18.322s shop publish [2]
         30s status
