@@ -303,6 +303,15 @@ impl Upstream {
         self.try_accept(LIMIT).expect("the door connects")
     }
 
+    /// The next request, which is answered: one that is not is asked once more.
+    #[track_caller]
+    pub(crate) fn is_asked(&self) -> String {
+        let mut service = self.accept();
+        let request = service.read_request();
+        service.send("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+        request
+    }
+
     /// The next connection, if it comes within `time`.
     pub(crate) fn try_accept(&self, time: Duration) -> Option<Wire> {
         // A receive time-out bounds `accept` too.

@@ -88,7 +88,7 @@ fn a_host_is_found_for_a_request_that_has_none() {
     let pass = Pass::new("");
     let mut client = pass.door.connect();
     client.send("GET / HTTP/1.0\r\n\r\n");
-    let request = pass.upstream.accept().read_request();
+    let request = pass.upstream.is_asked();
     assert_eq!(field(&request, "host"), Some(&*pass.upstream.address().to_string()));
 }
 
@@ -254,5 +254,5 @@ fn a_request_may_come_in_any_pieces() {
     for byte in request.bytes() {
         client.send([byte]);
     }
-    assert_eq!(super::plain(&pass.upstream.accept().read_request()), forwarded);
+    assert_eq!(super::plain(&pass.upstream.is_asked()), forwarded);
 }

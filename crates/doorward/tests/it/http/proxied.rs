@@ -108,7 +108,7 @@ fn nothing_else_is_listened_to() {
     client.send(
         [b"PROXY UNKNOWN\r\n", &GET.replace("GET /", "GET /probe").into_bytes()[..]].concat(),
     );
-    assert!(upstream.accept().read_request().starts_with("GET /probe "));
+    assert!(upstream.is_asked().starts_with("GET /probe "));
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn the_named_client_is_trusted_or_not_by_its_own_address() {
             "PROXY TCP4 {named} 127.0.0.1 8080 80\r\nGET / HTTP/1.1\r\nHost: h\r\n\
              X-Forwarded-For: 1.2.3.4\r\n\r\n"
         ));
-        let request = upstream.accept().read_request();
+        let request = upstream.is_asked();
         assert_eq!(field(&request, "x-forwarded-for"), Some(told));
     }
 }

@@ -288,7 +288,7 @@ fn what_stands_in_host_is_configured() {
         let door = Door::start(&format!("{}host = \"{host}\"\n", to(&upstream)));
         let mut client = door.connect();
         client.send("GET / HTTP/1.1\r\nHost: example.com:8080\r\n\r\n");
-        let request = upstream.accept().read_request();
+        let request = upstream.is_asked();
         assert_eq!(field(&request, "host"), Some(&*expected));
         assert_eq!(field(&request, "x-forwarded-host"), Some("example.com:8080"));
     }
