@@ -10,6 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::pauses;
 use crate::Reply;
 use crate::breaker::Policy;
 use crate::route::RespondConfig;
@@ -217,11 +218,7 @@ fn read_policy(config: &BreakerConfig, report: &mut Report) -> Option<Policy> {
     whole &= report.within("pause", pause, Period::from_millis(100)..=PAUSE_MAX);
     whole &= report.within("pause-max", pause_max, Period::from_millis(100)..=PAUSE_MAX);
     whole &= report.within("probes", probes, 1..=1_000);
-    if whole && **pause_max < **pause {
-        let text = format!("`pause = \"{}\"` is more than `pause-max`", **pause);
-        report.error(pause, text).help(format!("`pause-max` is \"{}\"", **pause_max));
-        whole = false;
-    }
+    whole = whole && pauses::in_order(pause, pause_max, report);
     let ms = |period: Period| period.as_ns() / 1_000_000;
     whole.then(|| Policy {
         failures: failures.fraction() as f32,

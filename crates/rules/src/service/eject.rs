@@ -4,6 +4,7 @@ use config::{At, Period, Report, Share};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::pauses;
 use crate::health::Passive;
 
 /// When an endpoint that does worse than the others gets no requests for a while.
@@ -54,11 +55,7 @@ pub(super) fn build(
     whole &= report.within("latency", latency, 2..=1_000);
     whole &= report.within("pause", pause, Period::from_millis(100)..=PAUSE_MAX);
     whole &= report.within("pause-max", pause_max, Period::from_millis(100)..=PAUSE_MAX);
-    if whole && **pause_max < **pause {
-        let text = format!("`pause-max = \"{}\"` is less than `pause`", **pause_max);
-        report.error(pause_max, text).other(pause, "that is at");
-        whole = false;
-    }
+    whole = whole && pauses::in_order(pause, pause_max, report);
     let ms = |period: Period| period.as_ns() / 1_000_000;
     whole.then(|| {
         (**at_most > Share::ZERO).then(|| Passive {

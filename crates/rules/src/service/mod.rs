@@ -8,6 +8,7 @@ mod endpoint;
 mod health;
 mod limits;
 mod overload;
+mod pauses;
 mod policy;
 mod retry;
 mod scale;

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::balance::is_token;
+use super::pauses;
 use crate::retry::{BudgetPolicy, HedgePolicy, Policy};
 
 /// When requests are sent again. `{ attempts = 1 }` is never.
@@ -130,11 +131,7 @@ pub(super) fn build(config: Option<&At<RetryConfig>>, report: &mut Report) -> Op
         whole &= report.within("hedge", hedge, HEDGE_MIN..=HEDGE_MAX);
     }
     whole &= report.within("replay", replay, Size::from_bytes(0)..=REPLAY_MAX);
-    if whole && pause_max < pause {
-        let text = format!("`pause-max = \"{}\"` is less than `pause`", **pause_max);
-        report.error(pause_max, text).other(pause, "that is at");
-        whole = false;
-    }
+    whole = whole && pauses::in_order(pause, pause_max, report);
     let has = |condition| on.iter().any(|one| **one == condition);
     let ms = |period: Period| period.as_ns() / 1_000_000;
     whole.then(|| Policy {

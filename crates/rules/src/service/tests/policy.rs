@@ -50,6 +50,22 @@ fn what_is_wrong_with_a_policy_is_said() {
         "#]],
     );
     check(
+        "endpoints = ['h:1']\neject = { pause = '30m' }",
+        expect![[r#"
+        doorward.toml:6:19: `pause = "30m"` is more than `pause-max`
+           6 | eject = { pause = '30m' }
+             |                   ^^^^^ `pause-max` is "5m" if it is left out
+    "#]],
+    );
+    check(
+        "endpoints = ['h:1']\neject = { pause-max = '100ms' }",
+        expect![[r#"
+        doorward.toml:6:23: `pause-max = "100ms"` is less than `pause`
+           6 | eject = { pause-max = '100ms' }
+             |                       ^^^^^^^ `pause` is "5s" if it is left out
+    "#]],
+    );
+    check(
         "endpoints = ['h:1']\neject = { pause = '1s', pause-max = '500ms' }",
         expect![[r#"
         doorward.toml:6:37: `pause-max = "500ms"` is less than `pause`
@@ -161,7 +177,7 @@ fn what_is_wrong_with_a_breaker_is_said() {
         expect![[r#"
             doorward.toml:6:21: `pause = "2m"` is more than `pause-max`
                6 | breaker = { pause = '2m' }
-                 |                     ^^^^ `pause-max` is "1m"
+                 |                     ^^^^ `pause-max` is "1m" if it is left out
         "#]],
     );
     check(
