@@ -126,25 +126,29 @@ fn endpoints(door: &Door) -> usize {
     status["services"][0]["endpoints"].as_array().expect("a list").len()
 }
 
-#[test]
-fn a_hook_brings_machines_and_takes_them() {
-    let (_machines, door) = elsewhere("command = \"sh scale.sh {service} {instances}\"");
-    until("it is up", || (endpoints(&door) == 1).then_some(()));
+/// Waits while `clients` ask all the time, and are all answered.
+fn under_load(door: &Door, clients: usize, wait: impl FnOnce()) {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
-        for _ in 0..12 {
+        for _ in 0..clients {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
                     assert_eq!(get(door.http[0], "/").0, 200);
                 }
             });
         }
-        let grown = std::panic::catch_unwind(|| {
-            until("it has grown", || (endpoints(&door) == 3).then_some(()));
-        });
+        // They end, too, if it was in vain.
+        let waited = std::panic::catch_unwind(std::panic::AssertUnwindSafe(wait));
         done.store(true, Ordering::Relaxed);
-        grown.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        waited.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     });
+}
+
+#[test]
+fn a_hook_brings_machines_and_takes_them() {
+    let (_machines, door) = elsewhere("command = \"sh scale.sh {service} {instances}\"");
+    until("it is up", || (endpoints(&door) == 1).then_some(()));
+    under_load(&door, 12, || until("it has grown", || (endpoints(&door) == 3).then_some(())));
     until("it has shrunk", || (endpoints(&door) == 1).then_some(()));
     door.stderr.wait_for("to 1 instances: fewer were enough for a while");
     let calls = std::fs::read_to_string(door.folder.path().join("calls.txt")).expect("it was run");
@@ -158,21 +162,9 @@ fn a_hook_brings_machines_and_takes_them() {
 fn a_hook_that_fails_is_told_again() {
     let (_machines, door) = elsewhere("command = \"false\"");
     until("it is up", || (endpoints(&door) == 1).then_some(()));
-    let done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| {
-                while !done.load(Ordering::Relaxed) {
-                    assert_eq!(get(door.http[0], "/").0, 200);
-                }
-            });
-        }
-        let failed = "doorward_scale_hook_calls_total{service=\"a\",result=\"failed\"}";
-        let told = std::panic::catch_unwind(|| {
-            until("it was told twice", || (value(&metrics(&door), failed) >= 2.0).then_some(()));
-        });
-        done.store(true, Ordering::Relaxed);
-        told.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    let failed = "doorward_scale_hook_calls_total{service=\"a\",result=\"failed\"}";
+    under_load(&door, 8, || {
+        until("it was told twice", || (value(&metrics(&door), failed) >= 2.0).then_some(()));
     });
     door.stderr.wait_for("the hook failed: `false` ended with 1; it is told again");
     assert_eq!(endpoints(&door), 1);
