@@ -53,6 +53,24 @@ fn instances(door: &Door) -> (usize, usize) {
     (incumbents, service["endpoints"].as_array().expect("a list").len())
 }
 
+/// Waits while `clients` ask all the time, and are all answered.
+fn under_load(door: &Door, clients: usize, wait: impl FnOnce()) {
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..clients {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    assert_eq!(get(door.http[0], "/").0, 200);
+                }
+            });
+        }
+        // They end, too, if it was in vain.
+        let waited = std::panic::catch_unwind(std::panic::AssertUnwindSafe(wait));
+        done.store(true, Ordering::Relaxed);
+        waited.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+}
+
 #[test]
 fn load_brings_instances_and_quiet_takes_them() {
     let door = start(
@@ -60,22 +78,7 @@ fn load_brings_instances_and_quiet_takes_them() {
          scale = { concurrency = 2, down-after = \"1s\" }",
     );
     until("it is up", || (instances(&door) == (1, 1)).then_some(()));
-    let done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        for _ in 0..12 {
-            scope.spawn(|| {
-                while !done.load(Ordering::Relaxed) {
-                    assert_eq!(get(door.http[0], "/").0, 200);
-                }
-            });
-        }
-        // Whatever is found wrong must not leave the others asking for ever.
-        let grown = std::panic::catch_unwind(|| {
-            until("it has grown", || (instances(&door) == (3, 3)).then_some(()));
-        });
-        done.store(true, Ordering::Relaxed);
-        grown.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    });
+    under_load(&door, 12, || until("it has grown", || (instances(&door) == (3, 3)).then_some(())));
     door.stderr.wait_for("instances: more requests at once than they are for");
     until("it has shrunk", || (instances(&door) == (1, 1)).then_some(()));
 }
@@ -124,24 +127,6 @@ fn elsewhere(scale: &str) -> (Vec<Service>, Door) {
 fn endpoints(door: &Door) -> usize {
     let status = status(door);
     status["services"][0]["endpoints"].as_array().expect("a list").len()
-}
-
-/// Waits while `clients` ask all the time, and are all answered.
-fn under_load(door: &Door, clients: usize, wait: impl FnOnce()) {
-    let done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        for _ in 0..clients {
-            scope.spawn(|| {
-                while !done.load(Ordering::Relaxed) {
-                    assert_eq!(get(door.http[0], "/").0, 200);
-                }
-            });
-        }
-        // They end, too, if it was in vain.
-        let waited = std::panic::catch_unwind(std::panic::AssertUnwindSafe(wait));
-        done.store(true, Ordering::Relaxed);
-        waited.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    });
 }
 
 #[test]
