@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use rules::Fault;
 use rules::balance::{Ask, Bond, Outcome, is_failure};
 use rules::fault::Side as Doing;
-use rules::retry::{Facts, Failure, Verdict, rest_ms};
+use rules::retry::{Facts, Failure, Policy, Verdict, rest_ms};
 use rules::service::{HostField, Protocol};
 use wire::h1::{self, Framing, ToUpstream};
 use wire::{Known, ResponseHead, Version};
@@ -32,6 +32,7 @@ use super::serve::Body;
 use super::stream::Stream;
 use super::transfer::{Side, Transfer};
 use super::upstream::{self, Exchange};
+use super::whole;
 use super::worker::{Pinned, Worker};
 use crate::control::snapshot::{Endpoint, Service};
 
@@ -90,6 +91,11 @@ impl Course<'_> {
 
     pub(super) fn tried(&self) -> &[u32] {
         &self.tried[..self.attempts.min(TRIED_MAX)]
+    }
+
+    /// Whether the request may be sent again if the attempt that is under way fails.
+    pub(super) fn may_go_on(&self, policy: &Policy) -> bool {
+        self.may_repeat && self.attempts < policy.attempts_max as usize
     }
 
     pub(super) fn note(&mut self, id: u32) {
@@ -246,10 +252,7 @@ async fn try_once<'s>(
     let Sending { snapshot, service, body, body_bytes_max, .. } = sending;
     let policy = &service.rules.policy.retry;
     // Who still has to hear of the client's body has to be waited for.
-    if course.may_repeat
-        && !body.framing.has_body()
-        && course.attempts < policy.attempts_max as usize
-    {
+    if course.may_go_on(policy) && !body.framing.has_body() {
         connection.watch.expect(endpoint.id());
     }
     let Connection { worker, watch, .. } = &*connection;
@@ -284,14 +287,19 @@ async fn try_once<'s>(
     match hedge::wait(connection, sending, course) {
         None => final_head(connection, scratch, exchange).await?,
         Some(wait) => {
-            let both = (&mut *course, slot);
+            let both = (&mut *course, &mut *slot);
             Box::pin(hedge::final_head(connection, scratch, sending, both, wait)).await?;
         }
     }
     scratch.cx.note("status", scratch.response.status);
     scratch.cx.note("connection", if reused { "reused" } else { "new" });
     scratch.cx.record("upstream", "answer", "the endpoint answered");
-    Ok(())
+    let exchange = slot.as_mut().expect("whose head came is there");
+    exchange.framings = h1::response_framing(&scratch.response, scratch.request.method);
+    match whole::lacks(course.may_go_on(policy), exchange) {
+        None => Ok(()),
+        Some(bytes) => Box::pin(whole::wait(connection, scratch, exchange, bytes)).await,
+    }
 }
 
 /// What `fault` says about the endpoint.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rules::balance::Standing;
 use rules::cache::Told;
+use rules::fault::Side;
 use rules::service::Fallback;
 use rules::{Fault, RouteId, ServiceId};
 
@@ -33,18 +34,25 @@ pub(super) fn is_there(connection: &Connection, service: &Service, fault: Fault)
         && guard.is_some_and(|guard| !guard.fallback.is_empty())
 }
 
-/// Answers with the first of the fallbacks of `service` that there is, or with `fault`.
+/// Answers with the first of the fallbacks of `service` that there is.
+///
+/// # Errors
+/// There is none: `fault` is what the client is to be told.
 pub(super) async fn answer(
     connection: &mut Connection,
     snapshot: &Pinned,
     scratch: &mut Scratch,
     route: RouteId,
     (service, fault): (&Service, Fault),
-    (body, mut stale): (Body, Option<Stale>),
-) -> Done {
+    (mut body, mut stale): (Body, Option<Stale>),
+) -> Result<Done, Fault> {
     let counters = &service.metrics.shards[connection.worker.index].breaker;
     let guard = service.rules.policy.breaker.as_ref();
-    for one in guard.iter().flat_map(|guard| &guard.fallback) {
+    let mut left = guard.map_or(&[][..], |guard| &guard.fallback);
+    // Whether its body has gone to one that had no answer.
+    let mut is_spent = false;
+    while let Some((one, rest)) = left.split_first() {
+        left = rest;
         match one {
             Fallback::Stale => {
                 let Some((object, told)) = stale.take() else {
@@ -53,24 +61,39 @@ pub(super) async fn answer(
                 };
                 counters.fallbacks[FallbackTo::Stale as usize].add(1);
                 scratch.cx.record("fallback", "stale", "it is what the cache has");
-                return hit::send(connection, snapshot, scratch, route, &object, told).await;
+                return Ok(hit::send(connection, snapshot, scratch, route, &object, told).await);
             }
             Fallback::Service(name) => {
                 let mut services = snapshot.services.iter();
                 let Some(at) = services.position(|other| *other.rules.name == ***name) else {
                     continue;
                 };
-                if !may_stand_in(connection, &snapshot.services[at]) {
-                    scratch.cx.note("name", &**name);
-                    scratch.cx.record("fallback", "pass", "that service is down, too");
+                scratch.cx.note("name", &**name);
+                if is_spent || !may_stand_in(connection, &snapshot.services[at]) {
+                    let why = match is_spent {
+                        true => "the body of the request is gone",
+                        false => "that service is down, too",
+                    };
+                    scratch.cx.record("fallback", "pass", why);
                     continue;
                 }
                 counters.fallbacks[FallbackTo::Service as usize].add(1);
-                scratch.cx.note("name", &**name);
                 scratch.cx.record("fallback", "service", "it stands in");
                 let id = ServiceId(u32::try_from(at).unwrap_or(u32::MAX));
-                let forwarding = forward::forward(connection, snapshot, scratch, route, id, body);
-                return Box::pin(forwarding).await;
+                let or = Some(fault).filter(|_| !left.is_empty());
+                let forwarding =
+                    forward::try_forward(connection, snapshot, scratch, route, id, (body, or));
+                match Box::pin(forwarding).await {
+                    Err(fault) if !is_of_service(fault) => return Err(fault),
+                    Err(_) => {}
+                    answered => return answered,
+                }
+                scratch.cx.record("fallback", "pass", "that service has no answer either");
+                is_spent = body.framing.has_body();
+                body = respond::left_of(connection, body.framing);
+                // What that service was given, or its answer was to become, is nothing to the next one.
+                connection.watch.unlimit();
+                scratch.cx.encode = None;
             }
             Fallback::Answer { .. } if scratch.cx.grpc.is_some() => {
                 scratch.cx.record("fallback", "pass", "no fixed answer is one of gRPC");
@@ -83,11 +106,17 @@ pub(super) async fn answer(
                 if let Some(seconds) = fault.retry_after_s().filter(|_| reply.status == 503) {
                     reply = reply.header("retry-after", seconds.to_string());
                 }
-                return serve::reply(connection, snapshot, scratch, route, (&reply, body)).await;
+                let replying = serve::reply(connection, snapshot, scratch, route, (&reply, body));
+                return Ok(replying.await);
             }
         }
     }
-    respond::fault(connection, scratch, Some(route), fault, None).await
+    Err(fault)
+}
+
+/// Whether somebody else may have an answer where `fault` befell a service.
+fn is_of_service(fault: Fault) -> bool {
+    fault.side() != Side::Client && fault != Fault::DeadlineExceeded
 }
 
 /// Whether `service` has an endpoint that may answer, as far as anybody knows, or can be started.

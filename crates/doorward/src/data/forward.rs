@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::future::poll_fn;
 use std::task::Poll;
 
+use rules::balance::is_failure;
 use rules::{Fault, RouteId, ServiceId};
 use wire::Version;
 use wire::h1::{self, Framing};
@@ -36,11 +37,27 @@ pub(crate) async fn forward(
     service_id: ServiceId,
     body: Body,
 ) -> Done {
+    match try_forward(connection, snapshot, scratch, route, service_id, (body, None)).await {
+        Ok(done) => done,
+        Err(fault) => respond::fault(connection, scratch, Some(route), fault, None).await,
+    }
+}
+
+/// The same, but says nothing to the client if there is no answer. If something else may follow a failed
+/// answer, there is `or` instead of one.
+///
+/// # Errors
+/// There is no answer, and the client was told nothing.
+pub(super) async fn try_forward(
+    connection: &mut Connection,
+    snapshot: &Pinned,
+    scratch: &mut Scratch,
+    route: RouteId,
+    service_id: ServiceId,
+    (body, or): (Body, Option<Fault>),
+) -> Result<Done, Fault> {
     let service = &*snapshot.services[service_id.0 as usize];
-    let bytes_max = match begin(connection, snapshot, scratch, route, service, body) {
-        Ok(bytes_max) => bytes_max,
-        Err(fault) => return respond::fault(connection, scratch, Some(route), fault, None).await,
-    };
+    let bytes_max = begin(connection, snapshot, scratch, route, service, body)?;
     let ready;
     let service = if hold::is_due(service) {
         match Box::pin(hold::until_ready(connection, scratch, service, body)).await {
@@ -75,6 +92,9 @@ pub(crate) async fn forward(
             entry.answered(service, head_ns, status);
             counters.responses[usize::from(status / 100).saturating_sub(1)].add(1);
             counters.first_byte.record((head_ns - scratch.cx.sent_ns) / 1000);
+            if let Some(fault) = or.filter(|_| is_failure(status)) {
+                return Err(fault);
+            }
             let exchange = &mut exchange;
             deliver(connection, snapshot, scratch, route, service, endpoint, exchange).await
         }
@@ -155,7 +175,7 @@ async fn enter(
     Ok(Entry { passage, admitted })
 }
 
-/// Answers that there is no answer of `service`.
+/// There is no answer of `service`: another one stands in, if there is any.
 async fn refuse(
     connection: &mut Connection,
     snapshot: &Pinned,
@@ -163,7 +183,7 @@ async fn refuse(
     route: RouteId,
     (service, fault): (&Service, Fault),
     body: Body,
-) -> Done {
+) -> Result<Done, Fault> {
     service.metrics.shards[connection.worker.index].failures.add(1);
     let fault = limit::or_limit(connection, fault);
     if fallback::is_there(connection, service, fault) {
@@ -172,7 +192,7 @@ async fn refuse(
         return Box::pin(fallback::answer(connection, snapshot, scratch, route, failed, instead))
             .await;
     }
-    respond::fault(connection, scratch, Some(route), fault, None).await
+    Err(fault)
 }
 
 /// Lets all who have a say in it see the head of the answer.
@@ -198,6 +218,9 @@ async fn see_response(
 }
 
 /// Passes the answer on: its head from `scratch.response`, its body from `exchange`.
+///
+/// # Errors
+/// It cannot be passed on, and the client was told nothing yet.
 async fn deliver(
     connection: &mut Connection,
     snapshot: &Pinned,
@@ -206,28 +229,21 @@ async fn deliver(
     service: &Service,
     endpoint: &Endpoint,
     slot: &mut Option<Exchange>,
-) -> Done {
+) -> Result<Done, Fault> {
     if scratch.response.status == 101 {
         let exchange = slot.take().expect("`send` filled it");
-        return Box::pin(tunnel::open(connection, snapshot, scratch, route, exchange)).await;
+        return Ok(Box::pin(tunnel::open(connection, snapshot, scratch, route, exchange)).await);
     }
     let exchange = slot.as_mut().expect("`send` filled it");
+    let framings = exchange.framings.map_err(Fault::UpstreamMalformed)?;
     let h1::ResponseFraming { announced, body: framing } =
-        match h1::response_framing(&scratch.response, scratch.request.method) {
-            Ok(framings) => exchange.framing(framings, connection.client.is_framed()),
-            Err(malformed) => {
-                let fault = Fault::UpstreamMalformed(malformed);
-                return respond::fault(connection, scratch, Some(route), fault, None).await;
-            }
-        };
+        exchange.framing(framings, connection.client.is_framed());
     if tunnel::would_mislead(scratch) {
-        return respond::fault(connection, scratch, Some(route), Fault::UpgradeFailed, None).await;
+        return Err(Fault::UpgradeFailed);
     }
     see_response(connection, snapshot, scratch, route, framing).await;
     call::note_status(scratch, None);
-    let Ok(recoding) = call::recoding_of_answer(scratch, framing) else {
-        return respond::fault(connection, scratch, Some(route), Fault::Bug, None).await;
-    };
+    let recoding = call::recoding_of_answer(scratch, framing).map_err(|_| Fault::Bug)?;
     // The answer to HEAD is announced as that to GET would be.
     let becomes_another = recoding.is_some() || scratch.cx.encode.is_some();
     let announced = if becomes_another { Framing::Chunked } else { announced };
@@ -253,15 +269,13 @@ async fn deliver(
     call::note_status(scratch, answer.grpc_status);
     scratch.out = answer.reclaim();
     done.after = match relayed {
-        Err(fault) if may_still_answer(connection, &answer, fault) => {
-            return respond::fault(connection, scratch, Some(route), fault, None).await;
-        }
+        Err(fault) if may_still_answer(connection, &answer, fault) => return Err(fault),
         Err(fault) => {
             scratch.cx.record("fault", fault.slug(), fault.reason());
             done.fault = Some(fault);
             call::note_reset(scratch, &mut exchange.side, fault);
             let told = call::end_by_trailers(connection, scratch, fault);
-            return Done { after: if told { After::Close } else { After::Reset }, ..done };
+            return Ok(Done { after: if told { After::Close } else { After::Reset }, ..done });
         }
         Ok(()) if persist && exchange.is_sent() => After::Persist,
         Ok(()) => After::Close,
@@ -273,7 +287,7 @@ async fn deliver(
     if let Some(Exchange { side: End::H1(side), .. }) = slot.take().filter(|_| reusable) {
         keep(connection, service, endpoint, side);
     }
-    done
+    Ok(done)
 }
 
 /// Keeps the connection to `endpoint` for another request.

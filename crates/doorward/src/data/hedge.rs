@@ -61,10 +61,9 @@ pub(super) fn wait(
     let policy = &sending.service.rules.policy.retry;
     let hedge = policy.hedge?;
     // A body would have to be kept twice, and reads have none.
-    let may_be = course.may_repeat
+    let may_be = course.may_go_on(policy)
         && !sending.body.framing.has_body()
         && course.attempts == 1
-        && course.attempts < policy.attempts_max as usize
         && sending.service.endpoints.len() > 1;
     may_be.then(|| connection.worker.balances.hedge_wait(sending.service, hedge)).flatten()
 }

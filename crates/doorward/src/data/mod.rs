@@ -51,4 +51,5 @@ pub(crate) mod tls;
 mod transfer;
 mod tunnel;
 mod upstream;
+mod whole;
 pub(crate) mod worker;

@@ -112,15 +112,20 @@ pub(crate) async fn fault(
             | Fault::Draining
             | Fault::Bug
     );
-    // A body that was being sent cannot be told from the next request any more.
-    let body = match framing {
-        _ if connection.client.is_framed() => Body::default(),
-        Ok(framing) if sound && !framing.has_body() => Body { framing, awaits_continue: false },
-        _ => Body { framing: Framing::UntilClose, awaits_continue: true },
-    };
+    let framing = framing.ok().filter(|_| sound).unwrap_or(Framing::UntilClose);
+    let body = left_of(connection, framing);
     let mut done = reply(connection, scratch, route, &reply_of_fault, body).await;
     done.fault = Some(fault);
     done
+}
+
+/// What is left of a body that was perhaps being sent: in HTTP/1 it cannot be told from the next request any
+/// more.
+pub(super) fn left_of(connection: &Connection, framing: Framing) -> Body {
+    match framing.has_body() && !connection.client.is_framed() {
+        true => Body { framing: Framing::UntilClose, awaits_continue: true },
+        false => Body::default(),
+    }
 }
 
 /// Whether the connection can go on behind this response.

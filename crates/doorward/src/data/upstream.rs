@@ -111,6 +111,8 @@ pub(crate) struct Exchange {
     pub(crate) speech: Speech,
     /// Whether a byte of an answer came.
     pub(crate) answered: bool,
+    /// How the body of the answer comes and is announced, as its final head says.
+    pub(crate) framings: Result<ResponseFraming, Malformed>,
     /// Whether the client waits to be asked for the body: it is the service's turn.
     pub(crate) awaits_continue: bool,
     request_done: bool,
@@ -135,6 +137,7 @@ impl Exchange {
             refused_body: false,
             speech: Speech::Over,
             answered: false,
+            framings: Ok(ResponseFraming { announced: Framing::None, body: Framing::None }),
             awaits_continue: false,
             request_done: false,
             armed_at: None,

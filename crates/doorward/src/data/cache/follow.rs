@@ -238,7 +238,9 @@ async fn fail(
         let stale = stale.map(|stale| (Arc::clone(stale), told(&stale.stored, None, following)));
         let (failed, instead) = ((service, fault), (Body::default(), stale));
         let answering = fallback::answer(connection, snapshot, scratch, route, failed, instead);
-        return Box::pin(answering).await;
+        if let Ok(done) = Box::pin(answering).await {
+            return done;
+        }
     }
     respond::fault(connection, scratch, Some(route), fault, None).await
 }

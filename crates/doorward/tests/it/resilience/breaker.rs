@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::door::{Door, Folder};
 use crate::ops::{metrics, operate, status, until, value};
-use crate::wire::{Refusing, Service, field, ok};
+use crate::wire::{End, Refusing, Service, Upstream, field, ok, text};
 
 /// A service that is well (0), answers 500 (1), or takes a tenth of a second (2).
 struct Moody {
@@ -124,6 +124,38 @@ fn who_is_down_stands_in_for_nobody() {
     open(&door, "/", "500");
     // It has to be found out.
     until("it is passed over", || get(&door, "/").ends_with("sorry").then_some(()));
+}
+
+#[test]
+fn who_stands_in_and_has_no_answer_is_followed_by_the_next() {
+    let (service, failing, silent) = (Moody::new(1), Moody::new(1), Upstream::new());
+    let fallback = |more: &str| {
+        let keys = format!("pause = \"30s\"\nfallback = [\"service:one\"{more}]");
+        let one = format!("[service.one]\nendpoints = [\"{}\"]\n", failing.service.address());
+        let two = format!(
+            "[service.two]\nendpoints = [\"{}\"]\nretry = {{ attempts = 1 }}\n\
+             [[route]]\npath = \"/two\"\nservice = \"two\"\n",
+            silent.address()
+        );
+        service.config(&keys) + &one + &two
+    };
+    let door = Door::start(&fallback(", \"service:two\", { body = \"sorry\" }"));
+    open(&door, "/", "500");
+    // One answers 500, two breaks off.
+    let mut client = door.connect();
+    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    silent.accept().read_request();
+    let answer = client.read_response();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("sorry"), "{answer}");
+    // A body has gone to the first of them.
+    client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody");
+    let (answer, end) = client.read_to_end();
+    assert!(answer.ends_with(b"sorry"), "{}", text(&answer));
+    assert_eq!(end, End::Closed);
+    // The last one's answer is the answer, whatever it is.
+    let door = Door::start(&fallback(""));
+    open(&door, "/", "500");
+    assert!(get(&door, "/").starts_with("HTTP/1.1 500 "));
 }
 
 #[test]

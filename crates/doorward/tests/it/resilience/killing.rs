@@ -35,9 +35,7 @@ fn nobody_notices_who_is_killed() {
     let seconds = std::env::var("DOORWARD_TEST_SECONDS");
     let seconds = seconds.ok().and_then(|text| text.parse().ok()).unwrap_or(4);
     let folder = Folder::new();
-    // Each answer leaves in one piece: who dies behind the head of one is noticed, whatever is between.
-    let in_one_piece = "    wbufsize = -1\n    protocol_version";
-    folder.write("worker.py", WORKER_PY.replacen("    protocol_version", in_one_piece, 1));
+    folder.write("worker.py", WORKER_PY);
     let door = Door::start_in(
         folder,
         "[service.a]\nrun = \"python3 worker.py {port} a\"\ninstances = 3\n\

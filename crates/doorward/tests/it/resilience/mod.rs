@@ -4,6 +4,7 @@ mod balancing;
 mod breaker;
 mod endpoints;
 mod failing;
+mod halves;
 mod health;
 mod hedging;
 mod injected;
