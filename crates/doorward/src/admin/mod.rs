@@ -24,7 +24,7 @@ pub(crate) use cache::PurgeOrder;
 
 use crate::control::acme::KeeperStatus;
 use crate::control::certificates::Certificates;
-use crate::control::explain::{Question, Seen, explain};
+use crate::control::explain::{Facts, Question, Seen, explain};
 use crate::control::process::Supervision;
 use crate::control::run::{ConfigStatus, ControlHandle};
 use crate::control::snapshot::{self, Published, Service, Snapshot, covers};
@@ -154,14 +154,13 @@ impl Admin {
             Err(error) => return json_reply(400, &problem(400, &error.to_string())),
         };
         let snapshot = self.published.current();
-        let trusts = |address| covers(&snapshot.trust, address);
-        match explain(
-            &snapshot.rules,
-            trusts,
-            &|at| shown_endpoints(&snapshot.services[at], self.metrics.now_ms()),
-            &self.certificates,
-            &question,
-        ) {
+        let facts = Facts {
+            trusts: &|address| covers(&snapshot.trust, address),
+            endpoints: &|at| shown_endpoints(&snapshot.services[at], self.metrics.now_ms()),
+            bond: &|at, head| snapshot.services[at].ties.as_ref().map(|ties| ties.read(head)),
+            certificates: &self.certificates,
+        };
+        match explain(&snapshot.rules, &facts, &question) {
             Ok(explanation) => json_reply(200, &explanation),
             Err(why) => json_reply(400, &problem(400, &why)),
         }

@@ -15,9 +15,10 @@ use super::status::AdminArgs;
 use super::{EXIT_CONFIG, Failure, client, https};
 use crate::control::certificates::Certificates;
 use crate::control::compile;
-use crate::control::explain::{Question, Seen, explain as decide};
+use crate::control::explain::{Facts, Question, Seen, explain as decide};
 use crate::control::load::Loader;
 use crate::control::token;
+use crate::data::sticky::Ties;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -94,13 +95,22 @@ fn offline(args: &ExplainArgs) -> Result<Value, Failure> {
         client_identity: args.client_identity.clone(),
     };
     let trust = &compiled.config.forwarding.trust;
-    let trusts = |address| trust.iter().any(|network| network.contains(address));
     let rules = &compiled.rules;
     let certificates = Certificates::default();
     certificates.set_files(&compiled.certificates);
     let zone = compile::zone(&compiled.config);
-    let endpoints = |at| written_endpoints(rules, at, zone);
-    let explanation = decide(rules, trusts, &endpoints, &certificates, &question)
+    let facts = Facts {
+        trusts: &|address| trust.iter().any(|network| network.contains(address)),
+        endpoints: &|at| written_endpoints(rules, at, zone),
+        bond: &|at, head| {
+            let service = &rules.services()[at];
+            // Without a key of its own it would be signed by a key of the running process.
+            let sticky = service.sticky.as_ref().filter(|sticky| !sticky.keys.is_empty())?;
+            Some(Ties::new(&service.name, sticky, &[]).read(head))
+        },
+        certificates: &certificates,
+    };
+    let explanation = decide(rules, &facts, &question)
         .map_err(|why| Failure { code: EXIT_CONFIG, ..Failure::new(why) })?;
     Ok(json!(explanation))
 }

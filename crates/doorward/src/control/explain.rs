@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
-use rules::balance::{Ask, Balancer, Loads, Member, Standing};
+use rules::balance::{Ask, Balancer, Bond, Loads, Member, Standing};
 use rules::forward::Peer;
 use rules::service::Rank;
 use rules::tcp::Beginning;
@@ -51,8 +51,17 @@ pub(crate) struct Seen {
     pub(crate) is_near: bool,
 }
 
-/// What is known about the endpoints of the service at an index.
-pub(crate) type Endpoints<'a> = &'a dyn Fn(usize) -> Vec<Seen>;
+/// What decisions depend on beside the rules.
+pub(crate) struct Facts<'a> {
+    /// Whether a peer at this address is believed.
+    pub(crate) trusts: &'a dyn Fn(IpAddr) -> bool,
+    /// What is known about the endpoints of the service at an index.
+    pub(crate) endpoints: &'a dyn Fn(usize) -> Vec<Seen>,
+    /// What the cookies of a request say to the service at an index; `None` if only a running process
+    /// could tell.
+    pub(crate) bond: &'a dyn Fn(usize, &RequestHead) -> Option<Bond>,
+    pub(crate) certificates: &'a Certificates,
+}
 
 /// Decides about the request in `question`, or the connection, as the engine would.
 ///
@@ -60,13 +69,11 @@ pub(crate) type Endpoints<'a> = &'a dyn Fn(usize) -> Vec<Seen>;
 /// If it cannot be a request at all: the clause that says why.
 pub(crate) fn explain(
     rules: &Rules,
-    trusts: impl Fn(IpAddr) -> bool,
-    endpoints: Endpoints<'_>,
-    certificates: &Certificates,
+    facts: &Facts<'_>,
     question: &Question,
 ) -> Result<Explanation, String> {
     if let Some(connection) = Connection::of_url(&question.url) {
-        return explain_connection(rules, endpoints, &question.url, &connection?);
+        return explain_connection(rules, facts, question, &connection?);
     }
     let https = question.url.starts_with("https://");
     let mut head = head(question)?;
@@ -76,11 +83,11 @@ pub(crate) fn explain(
     cx.trail = Some(Box::default());
     let identity = question.client_identity.as_deref().map(Identity::named);
     cx.shown = Some(Rc::new(Shown { server_name: None, identity }));
-    let peer = Peer { address: Some((client, 0).into()), trusted: trusts(client), https };
+    let peer = Peer { address: Some((client, 0).into()), trusted: (facts.trusts)(client), https };
     if https && let Some(trail) = cx.trail.as_mut() {
-        certificate(trail, certificates, &question.url);
+        certificate(trail, facts.certificates, &question.url);
     }
-    rules::forward::receive(&mut head, peer, &mut cx, trusts);
+    rules::forward::receive(&mut head, peer, &mut cx, facts.trusts);
     let request = format!("{} {}", question.method, question.url);
     let outcome = match rules.decide(&mut head, &mut cx) {
         Verdict::Forward { route, service } => {
@@ -101,8 +108,12 @@ pub(crate) fn explain(
                 );
             }
             let key = service_rules.policy.hash.as_ref().and_then(|by| by.key(&head, &cx));
+            let at = service.0 as usize;
             let trail = cx.trail.as_mut().expect("it was just put there");
-            balance(trail, service_rules, &endpoints(service.0 as usize), key)
+            let bound = service_rules.sticky.as_ref();
+            let bound = bound.and_then(|_| bound_to((facts.bond)(at, &head), trail));
+            let ask = Ask { key, sticky: bound, ..Ask::default() };
+            balance(trail, service_rules, &(facts.endpoints)(at), &ask)
         }
         Verdict::Reply { reply, .. } => format!("answer {}", reply.status),
         Verdict::Files { files, candidates, .. } => {
@@ -137,8 +148,19 @@ fn certificate(trail: &mut Trail, certificates: &Certificates, url: &str) {
     }
 }
 
+/// The endpoint that the session would prefer.
+fn bound_to(bond: Option<Bond>, trail: &mut Trail) -> Option<u64> {
+    match bond {
+        None => trail.record("sticky", "unknown", "its cookies are signed by the running process"),
+        Some(Bond::None) => trail.record("sticky", "begin", "it has no cookie"),
+        Some(Bond::Vain(why)) => trail.record("sticky", "begin", why),
+        Some(Bond::To(_)) => trail.record("sticky", "find", "its cookie names an endpoint"),
+    }
+    bond.as_ref().and_then(Bond::endpoint)
+}
+
 /// Which endpoint of `service` would be taken.
-fn balance(trail: &mut Trail, service: &Service, endpoints: &[Seen], key: Option<u64>) -> String {
+fn balance(trail: &mut Trail, service: &Service, endpoints: &[Seen], ask: &Ask<'_>) -> String {
     let name = &service.name;
     let members = (0_u32..).zip(endpoints).map(|(id, seen)| Member {
         id,
@@ -155,11 +177,7 @@ fn balance(trail: &mut Trail, service: &Service, endpoints: &[Seen], key: Option
     for seen in endpoints.iter().filter(|seen| seen.standing != Standing::Well) {
         trail.note("passed-over", format!("{} ({})", seen.address, seen.standing.name()));
     }
-    if let Some(sticky) = &service.sticky {
-        trail.note("cookie", sticky.cookie.to_string());
-        trail.record("sticky", "look", "who comes with a cookie of ours goes where it says");
-    }
-    match balancer.pick(&loads, &Ask { key, ..Ask::default() }) {
+    match balancer.pick(&loads, ask) {
         Some(pick) => {
             let Seen { address, rank, .. } = &endpoints[pick.at];
             trail.note("endpoint", address.clone());
@@ -221,8 +239,8 @@ impl<'u> Connection<'u> {
 /// Decides about a connection as the engine would.
 fn explain_connection(
     rules: &Rules,
-    endpoints: Endpoints<'_>,
-    url: &str,
+    facts: &Facts<'_>,
+    question: &Question,
     connection: &Connection<'_>,
 ) -> Result<Explanation, String> {
     let listen = connection.listener(rules)?;
@@ -245,14 +263,17 @@ fn explain_connection(
             trail.note("entry", entry.name());
             trail.record("tcp", "choose", why);
             let service = rules.service(entry.service);
-            balance(&mut trail, service, &endpoints(entry.service.0 as usize), None)
+            let client = question.client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+            let key = service.policy.hash.as_ref().and_then(|by| by.key_of_connection(client));
+            let endpoints = (facts.endpoints)(entry.service.0 as usize);
+            balance(&mut trail, service, &endpoints, &Ask { key, ..Ask::default() })
         }
         Err(fault) => {
             trail.record("fault", fault.slug(), fault.reason());
             format!("close: {}", fault.title())
         }
     };
-    Ok(Explanation { request: url.to_owned(), outcome, decisions: trail })
+    Ok(Explanation { request: question.url.clone(), outcome, decisions: trail })
 }
 
 fn is_ip(name: &str) -> bool {

@@ -82,7 +82,7 @@ impl Course<'_> {
             attempts: 0,
             may_repeat: scratch.request.method.is_idempotent() || has_key(service, scratch),
             key: hash.and_then(|by| by.key(&scratch.request, &scratch.cx)),
-            bond: ties.map(|ties| ties.read(scratch)),
+            bond: ties.map(|ties| ties.read(&scratch.request)),
             pooled: true,
             carried: None,
             won: None,
@@ -229,7 +229,7 @@ fn has_key(service: &Service, scratch: &Scratch) -> bool {
 }
 
 /// What it means that none of the endpoints may be used.
-fn nobody(service: &Service) -> Fault {
+pub(super) fn nobody(service: &Service) -> Fault {
     match service.is_started {
         // All that are there are full, or none is.
         _ if service.rules.policy.requests_max.is_some() && !service.endpoints.is_empty() => {

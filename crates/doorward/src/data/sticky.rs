@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use aws_lc_rs::{constant_time, hmac};
 use rules::balance::{Bond, Claim, MAC_BYTES, Sticky};
+use wire::RequestHead;
 
 use super::connection::Connection;
 use super::scratch::Scratch;
@@ -12,31 +13,30 @@ use crate::control::snapshot::{Endpoint, Service};
 /// How the sessions of one service are tied to its endpoints.
 pub(crate) struct Ties {
     rules: Sticky,
-    key: hmac::Key,
+    /// The first one signs.
+    keys: Box<[hmac::Key]>,
 }
 
 impl Ties {
-    /// For the sessions of the service `name`; signed with a key of `rules`, or else with `node_key`. A
+    /// For the sessions of the service `name`; signed with the keys of `rules`, or else with `node_key`. A
     /// cookie of one service means nothing to another.
     pub(crate) fn new(name: &str, rules: &Sticky, node_key: &[u8]) -> Self {
-        let given = rules.key.as_ref().map(|key| key.reveal().as_bytes());
-        let key = hmac::Key::new(hmac::HMAC_SHA256, given.unwrap_or(node_key));
-        let key = hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&key, name.as_bytes()).as_ref());
-        Self { rules: rules.clone(), key }
-    }
-
-    fn mac(&self, claim: &Claim) -> [u8; MAC_BYTES] {
-        let tag = hmac::sign(&self.key, &claim.signed());
-        let mac = tag.as_ref().first_chunk::<MAC_BYTES>();
-        *mac.expect("a SHA-256 is longer")
+        let given = rules.keys.iter().map(|key| key.reveal().as_bytes());
+        let own = rules.keys.is_empty().then_some(node_key);
+        let keys = given.chain(own).map(|key| {
+            let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+            hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&key, name.as_bytes()).as_ref())
+        });
+        Self { rules: rules.clone(), keys: keys.collect() }
     }
 
     /// What the client's cookie says, and whether that is to be believed.
-    pub(super) fn read(&self, scratch: &Scratch) -> Bond {
-        let is_ours = |claim: &Claim, mac: &[u8; MAC_BYTES]| {
-            constant_time::verify_slices_are_equal(&self.mac(claim), mac).is_ok()
+    pub(crate) fn read(&self, request: &RequestHead) -> Bond {
+        let is_ours = |claim: &Claim, given: &[u8; MAC_BYTES]| {
+            let signed_by = |key| constant_time::verify_slices_are_equal(&mac(key, claim), given);
+            self.keys.iter().any(|key| signed_by(key).is_ok())
         };
-        self.rules.read(&scratch.request, now_s(), is_ours)
+        self.rules.read(request, now_s(), is_ours)
     }
 
     /// Ties the session to `endpoint`, which answered, unless it is already.
@@ -52,10 +52,16 @@ impl Ties {
         scratch.cx.record("sticky", tie.result.name(), tie.why);
         if let Some(claim) = tie.claim {
             let mut value = Vec::new();
-            self.rules.write(&claim, &self.mac(&claim), scratch.cx.https, &mut value);
+            self.rules.write(&claim, &mac(&self.keys[0], &claim), scratch.cx.https, &mut value);
             scratch.response.fields.push("Set-Cookie", &value);
         }
     }
+}
+
+fn mac(key: &hmac::Key, claim: &Claim) -> [u8; MAC_BYTES] {
+    let tag = hmac::sign(key, &claim.signed());
+    let mac = tag.as_ref().first_chunk::<MAC_BYTES>();
+    *mac.expect("a SHA-256 is longer")
 }
 
 fn now_s() -> u64 {

@@ -17,6 +17,7 @@ use wire::hello::postgres::{self, Asks, TLS_REQUEST};
 use wire::hello::{Alert, ClientHello, HelloScan, NotHello};
 use wire::proxy_protocol;
 
+use super::attempt;
 use super::balance::Attempt;
 use super::deadline::Watch;
 use super::listen::Listener;
@@ -277,12 +278,15 @@ impl Carriage {
         let counters = &service.metrics.shards[self.worker.index];
         let policy = &service.rules.policy.retry;
         let mut tried = Vec::new();
-        let mut last = if service.is_started { Fault::Starting } else { Fault::NoEndpoint };
+        let hash = service.rules.policy.hash.as_ref();
+        let key = hash.and_then(|by| by.key_of_connection(self.seen.client.ip()));
+        let mut last = attempt::nobody(service);
         while tried.len() < policy.attempts_max as usize {
             let ask = Ask {
                 now_ns: self.worker.now_ns(),
                 random: self.worker.draw(),
                 tried: &tried,
+                key,
                 ..Ask::default()
             };
             let (attempt, pick) = Attempt::begin(&self.worker, service, &ask).ok_or(last)?;

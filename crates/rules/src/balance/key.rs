@@ -1,5 +1,7 @@
 //! What is to meet the same endpoint again: the key for consistent hashing.
 
+use std::net::IpAddr;
+
 use wire::{Known, RequestHead};
 
 use super::ring::Hasher;
@@ -39,14 +41,26 @@ impl HashBy {
                 hasher.write(fields.find_map(|field| cookie(field, name))?);
             }
             Self::Path => hasher.write(head.path()),
-            Self::Client => match cx.client {
-                std::net::IpAddr::V4(address) => hasher.write(&address.octets()),
-                // One client has a whole /64, and changes within it.
-                std::net::IpAddr::V6(address) => hasher.write(&address.octets()[..8]),
-            },
+            Self::Client => return Some(of_client(cx.client)),
         }
         Some(hasher.finish())
     }
+
+    /// The key of a connection that is not HTTP: all that is known of it is whom it is from.
+    #[must_use]
+    pub fn key_of_connection(&self, client: IpAddr) -> Option<u64> {
+        matches!(self, Self::Client).then(|| of_client(client))
+    }
+}
+
+fn of_client(client: IpAddr) -> u64 {
+    let mut hasher = Hasher::default();
+    match client {
+        IpAddr::V4(address) => hasher.write(&address.octets()),
+        // One client has a whole /64, and changes within it.
+        IpAddr::V6(address) => hasher.write(&address.octets()[..8]),
+    }
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -84,5 +98,8 @@ mod tests {
         assert_eq!(client("2001:db8::1"), client("2001:db8::2"));
         assert_ne!(client("2001:db8::1"), client("2001:db8:0:1::1"));
         assert_ne!(client("192.0.2.1"), client("192.0.2.2"));
+        let address = "192.0.2.1".parse().expect("an address");
+        assert_eq!(HashBy::Client.key_of_connection(address), client("192.0.2.1"));
+        assert_eq!(header.key_of_connection(address), None);
     }
 }

@@ -24,8 +24,9 @@ pub struct Sticky {
     pub path: Box<str>,
     /// Its `SameSite`.
     pub same_site: SameSite,
-    /// What cookies are signed with; a key of the process if there is none.
-    pub key: Option<Secret>,
+    /// Cookies are signed with the first, and believed if they are signed with any; a key of the process
+    /// if there is none.
+    pub keys: Box<[Secret]>,
 }
 
 /// With which requests a browser sends the cookie (RFC 6265bis, 5.6.7).
@@ -260,7 +261,7 @@ mod tests {
 
     fn sticky() -> Sticky {
         let (cookie, path) = ("at".into(), "/a".into());
-        Sticky { cookie, keep_s: 3600, path, same_site: SameSite::Lax, key: None }
+        Sticky { cookie, keep_s: 3600, path, same_site: SameSite::Lax, keys: Box::default() }
     }
 
     #[test]

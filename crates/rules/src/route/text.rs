@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 
 use config::{At, Share, Size};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, SeqAccess, Visitor};
+use serde::de::{self, IntoDeserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::action::{RedirectConfig, RespondConfig};
@@ -110,11 +111,11 @@ pub struct RouteConfig {
 
 /// One text, or a list of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OneOrMany(pub Vec<At<String>>);
+pub struct OneOrMany<T = String>(pub Vec<At<T>>);
 
-impl OneOrMany {
+impl<T: Clone> OneOrMany<T> {
     /// The texts with their places; one that stands alone is at the place of the whole.
-    pub(crate) fn placed(whole: &At<Self>) -> impl Iterator<Item = At<String>> {
+    pub(crate) fn placed(whole: &At<Self>) -> impl Iterator<Item = At<T>> {
         let alone = whole.0.len() == 1;
         whole.0.iter().map(move |text| match alone && text.place() == config::Place::NONE {
             true => At::new((**text).clone(), whole.place()),
@@ -123,7 +124,7 @@ impl OneOrMany {
     }
 }
 
-impl Serialize for OneOrMany {
+impl<T: Serialize> Serialize for OneOrMany<T> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match &*self.0 {
             [one] => one.serialize(to),
@@ -132,22 +133,23 @@ impl Serialize for OneOrMany {
     }
 }
 
-impl<'de> Deserialize<'de> for OneOrMany {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Texts;
+        struct Texts<T>(PhantomData<T>);
 
-        impl<'de> Visitor<'de> for Texts {
-            type Value = OneOrMany;
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Texts<T> {
+            type Value = OneOrMany<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a string or an array of strings")
             }
 
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<OneOrMany, E> {
-                Ok(OneOrMany(vec![At::from(text.to_owned())]))
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<OneOrMany<T>, E> {
+                let text = T::deserialize(text.into_deserializer())?;
+                Ok(OneOrMany(vec![At::from(text)]))
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<OneOrMany, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<OneOrMany<T>, A::Error> {
                 let mut texts = Vec::new();
                 while let Some(text) = items.next_element()? {
                     texts.push(text);
@@ -159,11 +161,11 @@ impl<'de> Deserialize<'de> for OneOrMany {
             }
         }
 
-        from.deserialize_any(Texts)
+        from.deserialize_any(Texts(PhantomData))
     }
 }
 
-impl JsonSchema for OneOrMany {
+impl<T> JsonSchema for OneOrMany<T> {
     fn schema_name() -> Cow<'static, str> {
         "OneOrMany".into()
     }

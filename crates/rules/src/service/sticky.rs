@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::balance::is_token;
 use crate::balance::{SameSite, Sticky};
+use crate::route::OneOrMany;
 
 /// Sessions that stay at one endpoint by a signed cookie.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -23,10 +24,11 @@ pub struct StickyConfig {
     /// by HTTPS.
     pub same_site: At<SameSite>,
     /// What cookies are signed with: at least 16 characters, best from the environment. The same on all
-    /// nodes, or a session that meets another node starts anew. If left out, each process makes one for
-    /// itself, and sessions start anew with it.
+    /// nodes, or a session that meets another node starts anew. Of several, the first one signs and all are
+    /// believed, so that keys can be replaced. If left out, each process makes one for itself, and sessions
+    /// start anew with it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub key: Option<At<Secret>>,
+    pub key: Option<At<OneOrMany<Secret>>>,
 }
 
 impl Default for StickyConfig {
@@ -43,6 +45,9 @@ impl Default for StickyConfig {
 
 /// Shorter keys can be guessed.
 const KEY_CHARS_MIN: usize = 16;
+
+/// One that signs, one that did, one that is to: a cookie that is none of ours is compared with each.
+const KEYS_MAX: usize = 3;
 
 /// Browsers keep no cookie for longer (RFC 6265bis, 5.5).
 const KEEP_MAX: Period = Period::from_secs(400 * 86_400);
@@ -71,10 +76,17 @@ pub(super) fn build(
             .help("write one such as \"/\" or \"/shop\"");
         whole = false;
     }
-    if let Some(key) = key.as_ref().filter(|key| key.reveal().chars().count() < KEY_CHARS_MIN) {
+    let keys: Vec<At<Secret>> = key.iter().flat_map(OneOrMany::placed).collect();
+    for key in keys.iter().filter(|key| key.reveal().chars().count() < KEY_CHARS_MIN) {
         report
             .error(key, "this key is too short to be safe")
             .help(format!("write at least {KEY_CHARS_MIN} characters"));
+        whole = false;
+    }
+    if let Some(key) = keys.get(KEYS_MAX) {
+        report
+            .error(key, format!("there are more than {KEYS_MAX} keys"))
+            .help("leave out those whose cookies are too old by now");
         whole = false;
     }
     whole.then(|| {
@@ -85,7 +97,7 @@ pub(super) fn build(
             keep_s: keep.as_ns() / 1_000_000_000,
             path: path.as_str().into(),
             same_site: **same_site,
-            key: key.as_deref().cloned(),
+            keys: keys.iter().map(|key| (**key).clone()).collect(),
         })
     })
 }

@@ -2,17 +2,23 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::json;
+
 use crate::door::Door;
 use crate::ops::{metrics_with, operate};
-use crate::wire::{Service, field, ok};
+use crate::wire::{Service, field, ok, text};
+
+fn config(services: &[Service], sticky: &str) -> String {
+    let endpoints: Vec<String> = services.iter().map(|one| one.address().to_string()).collect();
+    format!(
+        "[service.it]\nendpoints = {endpoints:?}\nsticky = {sticky}\n\
+         [[route]]\npath = \"/*\"\nservice = \"it\"\n"
+    )
+}
 
 /// A door before these services, whose sessions stick as `sticky` says.
 fn door(services: &[Service], sticky: &str) -> Door {
-    let endpoints: Vec<String> = services.iter().map(|one| one.address().to_string()).collect();
-    Door::start(&format!(
-        "[service.it]\nendpoints = {endpoints:?}\nsticky = {sticky}\n\
-         [[route]]\npath = \"/*\"\nservice = \"it\"\n"
-    ))
+    Door::start(&config(services, sticky))
 }
 
 fn three() -> [Service; 3] {
@@ -54,8 +60,36 @@ fn a_session_stays_where_it_began() {
         0.0,
     );
     assert!(metrics.contains("{service=\"it\",result=\"kept\"} "), "{metrics}");
-    let explained = operate(&door, "POST", "/api/explain", "{\"url\": \"http://h/\"}").body;
-    assert!(explained.contains("doorward-it"), "{explained}");
+}
+
+#[test]
+fn explain_reads_the_cookie_as_requests_do() {
+    let services = three();
+    let door = door(&services, "{ key = \"0123456789abcdef\" }");
+    let (first, cookie) = begin(&door);
+    let at = ["a", "b", "c"].iter().position(|name| *name == first).expect("one of them");
+    let there = format!("forward to `it` at {}", services[at].address());
+    let ask = |cookie: &str| {
+        let question = json!({ "url": "http://h/", "headers": [["Cookie", cookie]] });
+        operate(&door, "POST", "/api/explain", &question.to_string()).json()
+    };
+    let explained = ask(&cookie);
+    assert_eq!(explained["outcome"], there, "{explained}");
+    assert!(explained.to_string().contains("its cookie names an endpoint"), "{explained}");
+    let explained = ask("doorward-it=nonsense").to_string();
+    assert!(explained.contains("its cookie is none of ours"), "{explained}");
+    // From the file alone, with the key that stands in it.
+    let header = format!("Cookie: {cookie}");
+    let offline = |door: &Door| {
+        let arguments = ["explain", "GET", "http://h/", "-H", &header, "--config", "doorward.toml"];
+        let output =
+            Door::command(&door.folder, &arguments).output().expect("the program is built");
+        text(&output.stdout)
+    };
+    assert!(offline(&door).contains(&there), "{}", offline(&door));
+    door.rewrite(&config(&services, "{}"));
+    let unknown = "its cookies are signed by the running process";
+    assert!(offline(&door).contains(unknown), "{}", offline(&door));
 }
 
 #[test]
@@ -104,6 +138,22 @@ fn nodes_with_one_key_believe_each_other() {
         assert_eq!(ask(&other, &cookie), (first.clone(), None));
     }
     assert!(ask(&alone, &cookie).1.is_some(), "another key");
+}
+
+#[test]
+fn keys_are_replaced_without_a_session_moving() {
+    let services = three();
+    let [old, both, new] = [
+        "\"0123456789abcdef\"",
+        "[\"fedcba9876543210\", \"0123456789abcdef\"]",
+        "\"fedcba9876543210\"",
+    ]
+    .map(|key| door(&services, &format!("{{ key = {key} }}")));
+    let (first, cookie) = begin(&old);
+    assert_eq!(ask(&both, &cookie), (first, None), "the old one is believed");
+    let (first, cookie) = begin(&both);
+    assert_eq!(ask(&new, &cookie), (first, None), "the new one signs");
+    assert!(ask(&old, &cookie).1.is_some(), "another key");
 }
 
 #[test]
