@@ -17,7 +17,7 @@ use crate::tcp::{Tcp, TcpText};
 use crate::{Cx, Fault, Reply, Route, RouteId, Secure, Service, ServiceId};
 
 /// The compiled routes, services and `[[tcp]]` entries of one configuration. Immutable.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Rules {
     table: Table,
     routes: Box<[Arc<Route>]>,
@@ -34,7 +34,7 @@ pub struct Rules {
 }
 
 /// Where a route leads, beyond what it knows itself.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Link {
     Service(ServiceId),
     /// Each service with the millionths up to which it is chosen.
@@ -122,8 +122,10 @@ impl Rules {
         }
         linking.link_fallbacks(report);
         let texts = tcp;
-        let tcp =
-            Tcp::build(texts, report, |name, place, report| linking.find(name, place, report));
+        let tcp = Tcp::build(texts, report, |name, place, report| {
+            linking.report_in_vain(name, place, report);
+            linking.find(name, place, report)
+        });
         report_tls_within_tls(texts, &tcp, services, report);
         if !errors {
             // Routes that could not be built may have led there.
@@ -289,6 +291,11 @@ impl Rules {
         &self.services
     }
 
+    /// The services, to be changed by whoever has rules of their own: others keep what they have.
+    pub fn services_mut(&mut self) -> impl Iterator<Item = &mut Service> {
+        self.services.iter_mut().map(Arc::make_mut)
+    }
+
     /// The service at `id`.
     #[must_use]
     pub fn service(&self, id: ServiceId) -> &Service {
@@ -406,6 +413,24 @@ impl<'a> Linking<'a> {
             problem.help(format!("there is none yet: add `[service.{}]`", **name));
         }
         None
+    }
+
+    /// Reports what the service `name` says about requests, if connections are all that it gets. To be asked
+    /// before they are linked to it.
+    fn report_in_vain(&self, name: &At<String>, place: Place, report: &mut Report) {
+        let Some((index, _, false)) = self.known.get(name.as_str()) else { return };
+        let Some(service) = &self.services[*index].1 else { return };
+        let keys: Vec<_> = service.for_requests().map(|key| format!("`{key}`")).collect();
+        if !keys.is_empty() {
+            let text = format!(
+                "`{}` only gets connections, and these keys of it are for requests: {}",
+                **name,
+                keys.join(", ")
+            );
+            report
+                .warning(name.place().within(place), text)
+                .help("remove them; docs/tcp.md says what holds for connections");
+        }
     }
 
     /// Finds the services that stand in for others, and circles of them.

@@ -57,6 +57,8 @@ pub(crate) struct Loaded {
     pub(crate) clients_tls: Vec<(SocketAddr, Arc<ClientsTls>)>,
     /// Where the last two are from.
     pub(crate) trusted_files: Watch,
+    /// Where the bodies of fixed answers are from.
+    pub(crate) answer_files: Watch,
 }
 
 /// A configuration that may be used.
@@ -67,15 +69,31 @@ pub(crate) struct Compiled {
     pub(crate) services_tls: ByService,
     pub(crate) clients_tls: Vec<(SocketAddr, Arc<ClientsTls>)>,
     pub(crate) trusted_files: Watch,
+    pub(crate) answer_files: Watch,
 }
 
 impl Loaded {
     /// The configuration, if it may be used.
     pub(crate) fn compiled(self) -> Option<Compiled> {
-        let Self { config, rules, certificates, services_tls, clients_tls, trusted_files, .. } =
-            self;
-        let rules = rules?;
-        Some(Compiled { config, rules, certificates, services_tls, clients_tls, trusted_files })
+        let Self {
+            report: _,
+            config,
+            rules,
+            certificates,
+            services_tls,
+            clients_tls,
+            trusted_files,
+            answer_files,
+        } = self;
+        Some(Compiled {
+            config,
+            rules: rules?,
+            certificates,
+            services_tls,
+            clients_tls,
+            trusted_files,
+            answer_files,
+        })
     }
 }
 
@@ -147,7 +165,7 @@ impl Loader {
         self.seen = disk.seen.into_inner();
         let mut rest = document.rest;
         let written = take_services(&mut rest);
-        let (service, services) = load_services(written, &folder, &mut report);
+        let (service, services, answer_files) = load_services(written, &folder, &mut report);
         let problems = report.problems().len();
         let config = report.salvage::<Config>(&rest).unwrap_or_default();
         let whole = report.problems().len() == problems;
@@ -180,7 +198,16 @@ impl Loader {
         }
         let rules = rules.filter(|_| !report.has_errors());
         let config = Config { service, ..config };
-        Loaded { report, config, rules, certificates, services_tls, clients_tls, trusted_files }
+        Loaded {
+            report,
+            config,
+            rules,
+            certificates,
+            services_tls,
+            clients_tls,
+            trusted_files,
+            answer_files,
+        }
     }
 
     /// The routes as they are written now. Only the machine spelling needs them: compiled routes are
@@ -249,18 +276,26 @@ fn take_services(rest: &mut Value) -> Vec<Entry> {
 }
 
 /// The services as written, and as compiled: `None` for a wrong one, so that routes which name it make
-/// no second mistake.
-fn load_services(written: Vec<Entry>, folder: &Path, report: &mut Report) -> (Configs, Services) {
-    let (mut configs, mut compiled) = (Configs::new(), Services::new());
+/// no second mistake. Also the files of their fixed answers.
+fn load_services(
+    written: Vec<Entry>,
+    folder: &Path,
+    report: &mut Report,
+) -> (Configs, Services, Watch) {
+    let (mut configs, mut built) = (Configs::new(), Vec::new());
     for Entry { key, value } in written {
         let config = report.read::<ServiceConfig>(&value);
         let service = config.as_ref().and_then(|config| Service::build(&key, config, report));
-        let service =
-            service.and_then(|mut one| answers::read(&mut one, folder, report).then_some(one));
-        compiled.push((key.clone(), service.map(Arc::new)));
+        built.push((key.clone(), service));
         configs.extend(config.map(|config| (key, config)));
     }
-    (configs, compiled)
+    let services = built.iter().filter_map(|(_, service)| service.as_ref());
+    let files = Watch::new(services.flat_map(|service| answers::files(service, folder)));
+    let compiled = built.into_iter().map(|(key, service)| {
+        let whole = |mut one| answers::read(&mut one, folder, report).then(|| Arc::new(one));
+        (key, service.and_then(whole))
+    });
+    (configs, compiled.collect(), files)
 }
 
 /// The certificates that the configuration names, as they are in their files.

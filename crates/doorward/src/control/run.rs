@@ -216,6 +216,7 @@ impl Control {
                 _ = look_at_files.tick() => {
                     self.look_at_files();
                     self.look_at_trust();
+                    self.look_at_answers();
                 }
                 Some(event) = events.recv() => self.on_event(event),
             }

@@ -22,7 +22,7 @@ pub(super) const WILDCARD_HOSTS: u32 = u32::MAX - 2;
 pub(super) const NO_HOST: u32 = 0;
 
 /// The compiled matches of all routes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Table {
     pub(super) nodes: Vec<Node>,
     edges: Edges,
@@ -276,7 +276,7 @@ fn report_rivals(leaf: &[Candidate], routes: &[(Place, Arc<Route>)], report: &mu
 }
 
 /// All literal edges of all tries: an open hash table of the nodes they lead to.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Edges {
     /// The hash and the node; [`NONE`] if the slot is free. At most half are taken, so that a search
     /// for what is not there ends soon.

@@ -82,7 +82,8 @@ pub struct AnswerConfig {
     /// The body.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub body: String,
-    /// The file that has the body, relative to the configuration file; read with it.
+    /// The file that has the body, relative to the configuration file; read with it, and again when it
+    /// changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<At<String>>,
     /// The media type of the body.

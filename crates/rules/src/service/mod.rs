@@ -36,6 +36,8 @@ pub use sticky::StickyConfig;
 pub use text::{Instances, Protocol, ServiceConfig};
 pub use tls::{Tls, TlsCertificate, TlsConfig, TlsTable};
 
+use crate::balance::HashBy;
+
 /// The place of a service in [`Rules::services`](crate::Rules::services).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServiceId(pub u32);
@@ -67,6 +69,28 @@ pub struct Service {
     pub sticky: Option<crate::balance::Sticky>,
     /// What becomes of its requests among its endpoints.
     pub policy: Policy,
+}
+
+impl Service {
+    /// The keys it has that say something about requests, and so nothing to connections that are passed on
+    /// as they are.
+    pub(crate) fn for_requests(&self) -> impl Iterator<Item = &'static str> {
+        let Self { policy, sticky, timeouts, deadline, .. } = self;
+        // Without `overload` there is a gate for the fixed number, which no latency changes.
+        let learns = policy.overload.as_ref().map(|gate| gate.limit.tolerance.is_finite());
+        [
+            ("sticky", sticky.is_some()),
+            ("balance.hash", policy.hash.as_ref().is_some_and(|by| *by != HashBy::Client)),
+            ("overload", learns == Some(true)),
+            ("limits.requests", learns == Some(false)),
+            ("breaker", policy.breaker.is_some()),
+            ("retry.hedge", policy.retry.hedge.is_some()),
+            ("total", timeouts.total.is_some()),
+            ("deadline", deadline.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(key, is_there)| is_there.then_some(key))
+    }
 }
 
 /// Where a service is, or how to start it.

@@ -53,14 +53,14 @@ pub struct TcpEntry {
 }
 
 /// All entries of one configuration.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Tcp {
     entries: Box<[TcpEntry]>,
     listeners: HashMap<SocketAddr, Names>,
 }
 
 /// The entries of one listener.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Names {
     exact: HashMap<Box<str>, TcpId>,
     /// By what follows `*.`.

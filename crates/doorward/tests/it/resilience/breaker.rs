@@ -1,5 +1,6 @@
 //! Services that are bad as a whole, and what their clients get meanwhile.
 
+use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
@@ -178,6 +179,11 @@ fn a_fixed_answer_stands_in() {
     }
     let seconds = field(&answer, "Retry-After").expect("it says when");
     assert!((1..=30).contains(&seconds.parse::<u32>().expect("seconds")), "{answer}");
+    door.folder.write("sorry.html", "<h1>Back later</h1>");
+    until("it is read again", || get(&door, "/").ends_with("<h1>Back later</h1>").then_some(()));
+    fs::remove_file(door.folder.path().join("sorry.html")).expect("it is there");
+    door.stderr.wait_for("the answer in `sorry.html` cannot be read: No such file");
+    assert!(get(&door, "/").ends_with("<h1>Back later</h1>"), "what was read before stays");
     // Who speaks gRPC would not understand it.
     let call = door.ask(
         "POST /a.B/C HTTP/1.1\r\nHost: h\r\nContent-Type: application/grpc\r\nTE: trailers\r\n\

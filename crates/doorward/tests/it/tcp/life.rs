@@ -7,6 +7,7 @@ use super::tls::TlsService;
 use super::{entry, listener, refused};
 use crate::door::{Door, End, Folder, Upstream, Wire};
 use crate::ops::{metrics_with, operate, status, until};
+use crate::wire::text;
 
 /// Both ends of a connection through the door.
 fn connected(door: &Door, upstream: &Upstream) -> (Wire, Wire) {
@@ -79,6 +80,55 @@ fn an_entry_has_so_many_connections_and_no_more() {
     drop((client, service));
     metrics_with(&door, "doorward_tcp_open_connections{listen=\"127.0.0.1:0\",sni=\"\"}", 0.0);
     connected(&door, &upstream);
+}
+
+#[test]
+fn an_endpoint_has_so_many_connections_and_no_more() {
+    let upstream = Upstream::new();
+    let config = entry("db", upstream.address(), "") + "balance = { requests = 1 }\n";
+    let door = Door::start(&config);
+    let (client, service) = connected(&door, &upstream);
+    assert_eq!(refused(listener(&door)), End::Reset);
+    metrics_with(&door, "doorward_faults_total{fault=\"upstream-busy\"}", 1.0);
+    drop((client, service));
+    metrics_with(&door, "doorward_tcp_open_connections{listen=\"127.0.0.1:0\",sni=\"\"}", 0.0);
+    connected(&door, &upstream);
+}
+
+#[test]
+fn a_client_meets_the_same_endpoint_again() {
+    let names = ["a", "b", "c"];
+    let services = names.map(|name| {
+        let upstream = Upstream::new();
+        let address = upstream.address().to_string();
+        std::thread::spawn(move || {
+            // As long as the test runs.
+            while let Some(mut wire) = upstream.try_accept(10 * crate::door::LIMIT) {
+                let _ = wire.try_send(name);
+            }
+        });
+        address
+    });
+    let door = Door::start(&format!(
+        "[[tcp]]\nlisten = \"127.0.0.1:0\"\nservice = \"db\"\n\
+         [service.db]\nendpoints = {services:?}\nbalance = {{ by = \"hash\", hash = \"client\" }}\n"
+    ));
+    let ask = |client: u8| {
+        let mut wire = Wire::connect_from(&format!("127.0.0.{client}"), listener(&door));
+        text(&wire.read_exact(1))
+    };
+    let first: Vec<String> = (1..=20).map(ask).collect();
+    assert!(names.iter().all(|name| first.iter().any(|met| met == name)), "{first:?}");
+    assert_eq!((1..=20).map(ask).collect::<Vec<_>>(), first);
+    let explained = operate(
+        &door,
+        "POST",
+        "/api/explain",
+        // As it is written.
+        "{\"url\": \"tcp://127.0.0.1:0\", \"client\": \"127.0.0.7\"}",
+    );
+    let met = names.iter().position(|name| *name == first[6]).expect("one of them");
+    assert!(explained.body.contains(&services[met]), "{} {first:?}", explained.body);
 }
 
 #[test]
