@@ -14,7 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 pub(crate) use crate::wire::{End, Upstream, Wire};
 
@@ -252,10 +252,33 @@ impl Door {
     }
 }
 
+/// Ends `door`, and the services that it started: nobody else would, since it has no time to.
+pub(crate) fn kill_with_services(door: &mut Child) {
+    let services = children(door.id());
+    let _ = door.kill();
+    let _ = door.wait();
+    for service in services {
+        // Each leads a group of its own. It may have ended by itself.
+        let _ = kill_process_group(service, Signal::KILL);
+    }
+}
+
+/// The processes that `parent` has started, those that have ended left out.
+fn children(parent: u32) -> Vec<Pid> {
+    let is_child = |pid: &i32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // The name of the program stands in parentheses, and may have any of its own.
+        let mut rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace();
+        rest.next() != Some("Z") && rest.next() == Some(&*parent.to_string())
+    };
+    let all = fs::read_dir("/proc").expect("there is one").flatten();
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(is_child).filter_map(Pid::from_raw).collect()
+}
+
 impl Drop for Door {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        kill_with_services(&mut self.child);
         if thread::panicking() {
             eprintln!("the door said:\n{}", self.stderr.all().join("\n"));
         }

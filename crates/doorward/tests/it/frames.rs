@@ -4,6 +4,7 @@
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{Builder, ResponseFuture, SendRequest};
@@ -245,8 +246,13 @@ impl FrameService {
     /// The next request.
     #[track_caller]
     pub(crate) fn accept(&self) -> Served {
+        self.try_accept(LIMIT).expect("a request comes")
+    }
+
+    /// The next request, if it comes within `time`.
+    pub(crate) fn try_accept(&self, time: Duration) -> Option<Served> {
         let served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
-        served.recv_timeout(LIMIT).expect("a request comes")
+        served.recv_timeout(time).ok()
     }
 
     /// Waits for `future`.

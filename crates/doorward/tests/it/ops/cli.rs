@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::{Value, json};
 
 use super::{WORKER_PY, all_to, get, service, until};
-use crate::door::{Door, Folder, Lines};
+use crate::door::{Door, Folder, Lines, kill_with_services};
 
 const COMMANDS: [&str; 10] =
     ["dev", "run", "proxy", "check", "explain", "status", "cache", "purge", "completions", "man"];
@@ -234,8 +234,7 @@ impl Started {
 
 impl Drop for Started {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        kill_with_services(&mut self.child);
     }
 }
 

@@ -1,9 +1,16 @@
 //! A second attempt beside one that takes unusually long.
 
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
-use crate::door::Door;
+use h2::Reason;
+use http::Response;
+
+use crate::door::{Door, LIMIT};
+use crate::frames::{FrameService, Frames, request};
 use crate::ops::{get, metrics, value};
 use crate::wire::{End, Service, Upstream, ok};
 
@@ -52,9 +59,59 @@ fn who_hangs_is_overtaken_and_cut_off() {
         assert_eq!(get(door.http[0], "/hang"), (200, "b".to_owned()));
     }
     assert_eq!(ends.recv().expect("it is cut off"), End::Closed);
+    // The same for a client of HTTP/2.
+    let client = Frames::connect(door.http[0]);
+    for _ in 0..2 {
+        assert_eq!(client.ask(request("GET", "/hang"), b"").text(), "b");
+    }
+    assert_eq!(ends.recv().expect("it is cut off"), End::Closed);
     // By chance others may be slow, too.
     let won = value(&metrics(&door), "doorward_upstream_hedges_won_total{service=\"it\"}");
     assert!(won >= 1.0, "{won}");
+}
+
+/// Says that the test is over, also when it fails.
+struct Over<'t>(&'t AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn the_stream_of_who_is_overtaken_is_reset() {
+    let services = [FrameService::new(), FrameService::new()];
+    let addresses = services.each_ref().map(|service| service.address.to_string());
+    let door = door(&addresses, "{ hedge = \"95%\" }\nprotocol = \"h2\"");
+    let (over, (said, resets)) = (AtomicBool::new(false), mpsc::channel());
+    let serve = |service: &FrameService, name: &'static str, said: mpsc::Sender<Reason>| {
+        while !over.load(Ordering::Relaxed) {
+            let Some(mut served) = service.try_accept(Duration::from_millis(20)) else { continue };
+            if name == "a" && served.head.uri().path() == "/hang" {
+                let reset = service.wait(poll_fn(|cx| served.respond.poll_reset(cx)));
+                said.send(reset.expect("a reset")).expect("the test waits");
+            } else if let Ok(mut send) = served.respond.send_response(Response::new(()), false) {
+                // By chance it may have been overtaken, too.
+                let _ = send.send_data(name.into(), true);
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for (service, name) in services.iter().zip(["a", "b"]) {
+            let (serve, said) = (&serve, said.clone());
+            scope.spawn(move || serve(service, name, said));
+        }
+        let _over = Over(&over);
+        let client = Frames::connect(door.http[0]);
+        for _ in 0..160 {
+            client.ask(request("GET", "/"), b"");
+        }
+        for _ in 0..2 {
+            assert_eq!(client.ask(request("GET", "/hang"), b"").text(), "b");
+        }
+        assert_eq!(resets.recv_timeout(LIMIT).expect("it is cut off"), Reason::CANCEL);
+    });
 }
 
 #[test]
