@@ -3,15 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use rules::balance::{self, Ask, Balancer, Loads, Member, Outcome, Standing};
+use rules::balance::{self, Ask, Balancer, Loads, Member, Outcome, Standing, Together};
 use rules::health::{Ejections, Passive, Suspicion};
 use rules::overload::{self, Admission, Called, Common, Gate, Priority, Ticket};
 use rules::retry::{self, Budget, Facts, Failure, Percentile, Verdict};
 
-use crate::world::{Door, End, MS, SECOND, Wake, World};
-
-/// How long an endpoint that refused a connection is passed over: `data/forward.rs`.
-const REST_NS: u64 = SECOND;
+use crate::world::{Door, End, MS, Wake, World};
 
 /// All that is configured.
 #[derive(Clone, Debug)]
@@ -69,6 +66,8 @@ pub struct Doorward {
     /// By endpoint; shared.
     ejections: Vec<Ejections>,
     refusing_until_ns: Vec<u64>,
+    /// By endpoint: its requests, from all workers.
+    running: Vec<u32>,
     /// Shared.
     common: Common,
     /// By request.
@@ -97,6 +96,7 @@ impl Doorward {
             workers,
             ejections: vec![Ejections::default(); endpoints],
             refusing_until_ns: vec![0; endpoints],
+            running: vec![0; endpoints],
             common: Common::default(),
             courses: Vec::new(),
             ejected: 0,
@@ -121,7 +121,10 @@ impl Doorward {
     fn send(&mut self, world: &mut World, request: usize) {
         let Course { worker, tried, .. } = &self.courses[request];
         let Worker { balancer, loads, .. } = &mut self.workers[*worker];
+        let together = |at: usize| self.running[at];
         let ask = Ask {
+            // Counted together behind a gate, as the engine does.
+            together: self.settings.overload.is_some().then_some(Together(&together)),
             now_ns: world.now_ns,
             random: world.random.bits(),
             tried,
@@ -133,6 +136,7 @@ impl Doorward {
             return;
         };
         loads.at_mut(pick.id).begin(world.now_ns);
+        self.running[pick.at] += 1;
         let course = &mut self.courses[request];
         course.attempts += 1;
         course.tried.push(pick.id);
@@ -151,6 +155,7 @@ impl Doorward {
         let attempt = &world.attempts[attempt];
         let (id, now_ns) = (attempt.endpoint as u32, world.now_ns);
         let worker = &mut self.workers[self.courses[attempt.request].worker];
+        self.running[attempt.endpoint] -= 1;
         worker.loads.at_mut(id).end(attempt.begun_ns, now_ns, outcome);
         let Worker { balancer, loads, .. } = worker;
         let passive = &self.settings.passive;
@@ -164,7 +169,8 @@ impl Doorward {
                 worker.latencies.record((now_ns - attempt.begun_ns) as f32 / MS as f32);
             }
             Outcome::Refused => {
-                self.refusing_until_ns[attempt.endpoint] = now_ns + REST_NS;
+                let rest_ms = balancer.rest_ms(id);
+                self.refusing_until_ns[attempt.endpoint] = now_ns + rest_ms * MS;
                 self.renew_all(now_ns);
             }
             Outcome::Failed | Outcome::Abandoned => {}

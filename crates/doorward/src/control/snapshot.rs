@@ -146,6 +146,8 @@ pub(crate) struct Endpoint {
     pub(crate) since_ns: u64,
     /// How it is called by TLS, if it is.
     pub(crate) tls: Option<EndpointTls>,
+    /// Its requests from all workers, if its service counts them together.
+    pub(crate) running: AtomicU32,
     /// Until then (milliseconds since the process started) it is passed over: it refused.
     resting_until_ms: AtomicU64,
     ejections: Ejected,
@@ -191,6 +193,7 @@ impl Endpoint {
             text: text.into(),
             since_ns,
             tls,
+            running: AtomicU32::new(0),
             resting_until_ms: AtomicU64::new(0),
             ejections: Ejected::default(),
             health: Findings::default(),

@@ -2,15 +2,18 @@
 //!
 //! Rules decide (`rules::balance`, `rules::health`, `rules::retry`); this keeps their states from
 //! request to request. Nothing of it is shared between workers, but for what they found out about an
-//! endpoint: its moment of rest and its ejection ([`Endpoint::judge`]).
+//! endpoint: its moment of rest and its ejection ([`Endpoint::judge`]); and, of services that are not to
+//! be asked for more than they can do, how many requests each endpoint has.
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rules::balance::{Ask, Balancer, Loads, Outcome, Pick, Standing};
+use rules::balance::{Ask, Balancer, Loads, Outcome, Pick, Standing, Together};
 use rules::health::Suspicion;
-use rules::retry::{Budget, HedgePolicy, Percentile};
+use rules::retry::{Budget, HedgePolicy, Outage, Percentile};
 
 use super::worker::Worker;
 use crate::control::snapshot::{Endpoint, Service, Snapshot};
@@ -22,9 +25,6 @@ const PLAN_NS_MAX: u64 = 100_000_000;
 
 /// How often endpoints are compared with each other: outcomes must have come in meanwhile.
 const COMPARE_EVERY_NS: u64 = 500_000_000;
-
-/// How long an endpoint that refused a connection is passed over while others are there.
-const REST_MS: u64 = 1_000;
 
 /// Everything that one worker knows so.
 pub(crate) struct Balances {
@@ -41,6 +41,7 @@ struct Known {
     generation: u64,
     balancer: Balancer,
     budget: Budget,
+    outage: Outage,
     renewed_ns: u64,
     compared_ns: u64,
     /// How long answers take, if requests get a second attempt by that.
@@ -57,6 +58,7 @@ impl Default for Known {
             generation: 0,
             balancer: Balancer::new(rules::balance::Policy::default(), &[]),
             budget: Budget::default(),
+            outage: Outage::default(),
             renewed_ns: 0,
             compared_ns: 0,
             latencies: None,
@@ -68,9 +70,9 @@ impl Default for Known {
 
 impl Known {
     #[inline]
-    fn keep_up(&mut self, service: &Service, loads: &mut Loads, now_ns: u64, workers: usize) {
+    fn keep_up(&mut self, service: &Service, loads: &mut Loads, now_ns: u64) {
         if self.generation != service.generation {
-            self.begin(service, workers);
+            self.begin(service);
         } else if now_ns.saturating_sub(self.renewed_ns) <= PLAN_NS_MAX {
             return;
         }
@@ -78,13 +80,10 @@ impl Known {
     }
 
     #[cold]
-    fn begin(&mut self, service: &Service, workers: usize) {
+    fn begin(&mut self, service: &Service) {
         self.generation = service.generation;
         let mut policy = service.rules.policy.balance;
-        if let Some(all) = service.rules.policy.requests_max {
-            // Workers know nothing of each other: each has its share, rounded up.
-            policy.running_max = all.div_ceil(workers.max(1) as u32);
-        }
+        policy.running_max = service.rules.policy.requests_max.unwrap_or(u32::MAX);
         let hedge = service.rules.policy.retry.hedge;
         self.latencies = hedge.map(|hedge| Box::new(Percentile::new(hedge.percentile)));
         self.balancer = Balancer::new(policy, &service.members());
@@ -99,6 +98,37 @@ impl Known {
             // The members are the endpoints, in their order.
             endpoints.next().map_or(Standing::Leaving, |endpoint| endpoint.standing(now_ms))
         });
+    }
+}
+
+/// Whether workers count the requests of its endpoints together: where as little as possible is to be
+/// asked of each, two that do not know of each other would ask one for twice as much and another for
+/// nothing.
+fn are_counted_together(service: &Service) -> bool {
+    let policy = &service.rules.policy;
+    policy.overload.is_some() || policy.requests_max.is_some()
+}
+
+impl Known {
+    /// Picks by what all workers have at each endpoint, and counts the request there.
+    fn pick_together(
+        &mut self,
+        service: &Service,
+        loads: &Loads,
+        ask: &Ask<'_>,
+    ) -> Option<(Pick, Option<Arc<Endpoint>>)> {
+        let running = |at: usize| service.endpoints[at].running.load(Ordering::Relaxed);
+        let ask = Ask { together: Some(Together(&running)), ..*ask };
+        let most = self.balancer.policy().running_max;
+        loop {
+            let pick = self.balancer.pick(loads, &ask)?;
+            let endpoint = &service.endpoints[pick.at];
+            if endpoint.running.fetch_add(1, Ordering::Relaxed) < most {
+                return Some((pick, Some(Arc::clone(endpoint))));
+            }
+            // Another worker took the last place in this moment; it is full now, and not picked again.
+            endpoint.running.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -119,7 +149,7 @@ impl Balances {
             services.resize_with(service.index + 1, Known::default);
         }
         let (known, loads) = (&mut services[service.index], &mut *self.loads.borrow_mut());
-        known.keep_up(service, loads, now_ns, self.workers);
+        known.keep_up(service, loads, now_ns);
         act(known, loads)
     }
 
@@ -141,6 +171,19 @@ impl Balances {
         hedge.wait_ms(latencies).map(|ms| Duration::from_secs_f32(ms / 1e3))
     }
 
+    /// How long a request waits before it tries `service` again, none of whose endpoints takes
+    /// connections, beside `others` that do so already; `None` if it is not to wait.
+    pub(crate) fn hold_ms(
+        &self,
+        service: &Service,
+        others: u64,
+        now_ns: u64,
+        random: u64,
+    ) -> Option<u64> {
+        let hold_ms = service.rules.policy.retry.hold_ms?;
+        self.with(service, now_ns, |known, _| known.outage.wait_ms(hold_ms, now_ns, others, random))
+    }
+
     /// Whether one more attempt is within the budget of `service`; if so, it is taken.
     pub(crate) fn take_retry(&self, service: &Service, now_ns: u64) -> bool {
         let policy = &service.rules.policy.retry.budget;
@@ -153,6 +196,8 @@ pub(crate) struct Attempt {
     worker: Rc<Worker>,
     service: usize,
     id: u32,
+    /// If the workers count its requests together.
+    together: Option<Arc<Endpoint>>,
     /// Its place among the endpoints of the service.
     pub(crate) at: usize,
     begun_ns: u64,
@@ -168,12 +213,15 @@ impl Attempt {
         service: &Service,
         ask: &Ask<'_>,
     ) -> Option<(Self, Pick)> {
-        let pick = worker.balances.with(service, ask.now_ns, |known, loads| {
-            let pick = known.balancer.pick(loads, ask)?;
+        let (pick, together) = worker.balances.with(service, ask.now_ns, |known, loads| {
+            let (pick, together) = match are_counted_together(service) {
+                false => (known.balancer.pick(loads, ask)?, None),
+                true => known.pick_together(service, loads, ask)?,
+            };
             loads.at_mut(pick.id).begin(ask.now_ns);
             known.running += 1;
             known.used = true;
-            Some(pick)
+            Some((pick, together))
         })?;
         if pick.is_spilled {
             service.metrics.shards[worker.index].spilled.add(1);
@@ -182,6 +230,7 @@ impl Attempt {
             worker: Rc::clone(worker),
             service: service.index,
             id: pick.id,
+            together,
             at: pick.at,
             begun_ns: ask.now_ns,
             ended: false,
@@ -203,15 +252,19 @@ impl Attempt {
         if !self.measured {
             self.begun_ns = now_ns;
         }
+        if let Some(endpoint) = &self.together {
+            endpoint.running.fetch_sub(1, Ordering::Relaxed);
+        }
         let balances = &self.worker.balances;
         balances.loads.borrow_mut().at_mut(self.id).end(self.begun_ns, now_ns, outcome);
         let mut services = balances.services.borrow_mut();
         let Some(known) = services.get_mut(self.service) else { return false };
         known.running = known.running.saturating_sub(1);
-        if outcome == Outcome::Answered
-            && let Some(latencies) = &mut known.latencies
-        {
-            latencies.record(now_ns.saturating_sub(self.begun_ns) as f32 / 1e6);
+        if outcome == Outcome::Answered {
+            known.outage.over();
+            if let Some(latencies) = &mut known.latencies {
+                latencies.record(now_ns.saturating_sub(self.begun_ns) as f32 / 1e6);
+            }
         }
         known.balancer.is_on_trial(self.id)
     }
@@ -232,7 +285,11 @@ impl Attempt {
     fn judge(&self, service: &Service, now_ns: u64, outcome: Outcome) {
         let now_ms = now_ns / 1_000_000;
         if outcome == Outcome::Refused {
-            service.endpoints[self.at].rest_until(now_ms + REST_MS);
+            let rest_ms = self
+                .worker
+                .balances
+                .with(service, now_ns, |known, _| known.balancer.rest_ms(self.id));
+            service.endpoints[self.at].rest_until(now_ms + rest_ms);
         }
         let Some(passive) = &service.rules.policy.passive else {
             if outcome == Outcome::Refused {
@@ -284,9 +341,8 @@ impl Drop for Attempt {
 fn eject(worker: &Worker, service: &Service, id: u32, suspicion: Suspicion, now_ns: u64) -> bool {
     let Some(passive) = &service.rules.policy.passive else { return false };
     let now_ms = now_ns / 1_000_000;
-    let is_out = |endpoint: &&std::sync::Arc<Endpoint>| {
-        endpoint.ejections().standing(now_ms) == Standing::Ejected
-    };
+    let is_out =
+        |endpoint: &&Arc<Endpoint>| endpoint.ejections().standing(now_ms) == Standing::Ejected;
     let out = service.endpoints.iter().filter(is_out).count();
     let endpoint = service.endpoints.iter().find(|endpoint| endpoint.id() == id);
     let Some(endpoint) = endpoint else { return false };

@@ -16,7 +16,7 @@ mod tests;
 
 pub use key::HashBy;
 pub use load::{Load, Loads, Outcome, is_failure};
-pub use pick::{Ask, Pick};
+pub use pick::{Ask, Pick, Together};
 pub use plan::Balancer;
 pub use ring::{Hasher, hash};
 pub use sticky::{Bond, Claim, MAC_BYTES, SameSite, Sticky, Tie, TieResult};
@@ -26,7 +26,7 @@ pub use sticky::{Bond, Claim, MAC_BYTES, SameSite, Sticky, Tie, TieResult};
 pub struct Policy {
     /// By what.
     pub algorithm: Algorithm,
-    /// How many requests an endpoint may have from this worker; those that have as many are passed over.
+    /// How many requests an endpoint may have; those that have as many are passed over.
     pub running_max: u32,
     /// How long an endpoint that is new, or well again, gets less than its share; zero is at once.
     pub slow_start_ns: u64,

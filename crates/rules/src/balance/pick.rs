@@ -36,7 +36,26 @@ pub struct Ask<'a> {
     pub tried: &'a [u32],
     /// Whether the request may be sent again if it fails: then it may serve as a trial.
     pub may_repeat: bool,
+    /// How many requests each endpoint has from all workers together, if they count them together.
+    pub together: Option<Together<'a>>,
 }
+
+/// How many requests the endpoint at a place among the members has from all workers together.
+#[derive(Clone, Copy)]
+pub struct Together<'a>(pub &'a dyn Fn(usize) -> u32);
+
+impl std::fmt::Debug for Together<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Together")
+    }
+}
+
+/// At how many endpoints one without anything to do is looked for, if both that were drawn have something.
+const LOOKED_AT_MAX: usize = 16;
+
+/// What such a one is to be like: as good as the others, within what chance does.
+const SOUND_SUCCESS: f32 = 0.9;
+const SOUND_LATENCY: f32 = 2.0;
 
 /// An endpoint, and why that one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,14 +94,12 @@ impl Balancer {
                 }
                 let count = self.order.len();
                 let start = ask.random as usize % count;
-                let is_free = |place: &usize| {
-                    !self.is_full(self.members[self.order[*place] as usize].id, loads)
-                };
+                let is_free = |place: &usize| !self.is_full(self.order[*place], loads, ask);
                 let place = (start..count).chain(0..start).find(is_free)?;
                 (self.order[place], "all that may be used were tried")
             }
         };
-        if self.is_full(self.members[last as usize].id, loads) {
+        if self.is_full(last, loads, ask) {
             return None;
         }
         let mut pick = self.chosen(last, why_last);
@@ -129,12 +146,22 @@ impl Balancer {
     #[inline]
     fn is_passed_over(&self, at: u32, loads: &Loads, ask: &Ask<'_>) -> bool {
         let id = self.members[at as usize].id;
-        !ask.tried.is_empty() && ask.tried.contains(&id) || self.is_full(id, loads)
+        !ask.tried.is_empty() && ask.tried.contains(&id) || self.is_full(at, loads, ask)
     }
 
     #[inline]
-    fn is_full(&self, id: u32, loads: &Loads) -> bool {
-        self.policy.running_max != u32::MAX && loads.get(id).running >= self.policy.running_max
+    fn is_full(&self, at: u32, loads: &Loads, ask: &Ask<'_>) -> bool {
+        self.policy.running_max != u32::MAX
+            && self.running(at, loads, ask) >= self.policy.running_max
+    }
+
+    /// How many requests an endpoint has, as far as that is known.
+    #[inline]
+    fn running(&self, at: u32, loads: &Loads, ask: &Ask<'_>) -> u32 {
+        match ask.together {
+            None => loads.get(self.members[at as usize].id).running,
+            Some(Together(count)) => count(at as usize),
+        }
     }
 
     /// Draws a group, then an endpoint of it; if all there were tried, one of the others.
@@ -187,17 +214,44 @@ impl Balancer {
             return Some((self.order[one], "it is the only one left"));
         }
         let mean_weight = self.groups[group].mean_weight;
-        let cost = |place: usize| self.cost(place, mean_weight, loads, ask.now_ns);
+        let cost = |place: usize| self.cost(place, mean_weight, loads, ask);
         let better = if cost(two) < cost(one) { two } else { one };
+        if let Some(Together(count)) = ask.together
+            && count(self.order[better] as usize) > 0
+            && let Some(idle) = self.idle(group, loads, ask)
+        {
+            return Some((self.order[idle], "it has nothing to do"));
+        }
         Some((self.order[better], "likely the faster of two at random"))
     }
 
+    /// One without anything to do, if the workers know that together. Where each knew only what it sent
+    /// itself, they would all choose the same one.
+    fn idle(&self, group: usize, loads: &Loads, ask: &Ask<'_>) -> Option<usize> {
+        let together = ask.together?;
+        let range = &self.groups[group].members;
+        let mut place = self.draw(group, (ask.random >> 8) as u16);
+        for _ in 0..range.len().min(LOOKED_AT_MAX) {
+            let at = self.order[place];
+            let load = loads.get(self.members[at as usize].id);
+            let is_as_good = load.success() >= SOUND_SUCCESS
+                && load.latency_ms(ask.now_ns, self.typical_ms) <= self.typical_ms * SOUND_LATENCY;
+            if (together.0)(at as usize) == 0 && is_as_good && !self.is_passed_over(at, loads, ask)
+            {
+                return Some(place);
+            }
+            place = after(range, place);
+        }
+        None
+    }
+
     /// When it would probably have answered, and how surely.
-    fn cost(&self, place: usize, mean_weight: f32, loads: &Loads, now_ns: u64) -> f32 {
-        let load = loads.get(self.members[self.order[place] as usize].id);
+    fn cost(&self, place: usize, mean_weight: f32, loads: &Loads, ask: &Ask<'_>) -> f32 {
+        let at = self.order[place];
+        let load = loads.get(self.members[at as usize].id);
         // Its share of the draws has seen to its weight; what it has already is measured by it.
-        let running = load.running as f32 * mean_weight / self.weights[place];
-        let latency_ms = load.latency_ms(now_ns, self.typical_ms);
+        let running = self.running(at, loads, ask) as f32 * mean_weight / self.weights[place];
+        let latency_ms = load.latency_ms(ask.now_ns, self.typical_ms);
         // With one in two failing, it is like one that takes four times as long.
         let success = load.success();
         (latency_ms + f32::MIN_POSITIVE) * (running + 1.0) / (success * success)
@@ -246,8 +300,8 @@ impl Balancer {
         let mut place = start;
         for _ in 0..count {
             if !self.is_passed_over(self.order[place], loads, ask) {
-                let id = self.members[self.order[place] as usize].id;
-                let busy = (loads.get(id).running as f32 + 1.0) / self.weights[place];
+                let running = self.running(self.order[place], loads, ask);
+                let busy = (running as f32 + 1.0) / self.weights[place];
                 if best.is_none_or(|(_, least)| busy < least) {
                     best = Some((place, busy));
                 }
@@ -299,8 +353,7 @@ impl Balancer {
         ask: &Ask<'_>,
     ) -> Option<(u32, &'static str)> {
         let members = &self.order[range.clone()];
-        let all: u32 =
-            members.iter().map(|at| loads.get(self.members[*at as usize].id).running).sum();
+        let all: u32 = members.iter().map(|at| self.running(*at, loads, ask)).sum();
         let weights = self.cumulative[range.end - 1];
         let mean_for = |weight: f32| (all as f32 + 1.0) * weight / weights;
         let mut first_free = None;
@@ -309,9 +362,8 @@ impl Balancer {
             if self.is_passed_over(at, loads, ask) {
                 continue;
             }
-            let member = &self.members[at as usize];
             let most = (mean_for(self.weights[range.start + place]) * BOUND).max(BOUND_LEAST);
-            if loads.get(member.id).running as f32 + 1.0 <= most.ceil() {
+            if self.running(at, loads, ask) as f32 + 1.0 <= most.ceil() {
                 let why = if step == 0 {
                     "the key belongs to it"
                 } else {

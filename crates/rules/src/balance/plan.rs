@@ -15,6 +15,13 @@ const OVERPROVISIONED: f32 = 1.4;
 /// endpoints of quiet services.
 const SLOW_START_LEAST: f32 = 0.1;
 
+/// How long an endpoint that refused a connection is passed over, ...
+const REST_MS: u64 = 1_000;
+
+/// ... and if all of them refuse: when they are back, the first one must not be alone for long with what
+/// all others are to do.
+const REST_OF_ALL_MS: u64 = 50;
+
 /// One worker's view of the endpoints of one service.
 #[derive(Clone, Debug)]
 pub struct Balancer {
@@ -231,6 +238,7 @@ impl Balancer {
         let mut left = 1.0_f32;
         while start < self.order.len() {
             let key = group_of(&self.members[self.order[start] as usize]);
+            let has_others = self.can_lean(start, key, now_ns);
             let (mut sum, mut end, mut is_even) = (0.0, start, true);
             let mut first = None;
             while let Some(&at) = self.order.get(end) {
@@ -238,7 +246,7 @@ impl Balancer {
                 if group_of(member) != key {
                     break;
                 }
-                let weight = self.weight(member, now_ns);
+                let weight = if has_others { self.weight(member, now_ns) } else { member.weight };
                 is_even &= *first.get_or_insert(weight) == weight;
                 sum += weight;
                 self.weights.push(weight);
@@ -274,15 +282,41 @@ impl Balancer {
         }
     }
 
+    /// Whether those that begin slowly have enough others beside them to carry the rest. Behind an outage
+    /// of all, those that come back a moment sooner would only get more than they can do.
+    fn can_lean(&self, start: usize, key: (u8, bool), now_ns: u64) -> bool {
+        let members = self.order[start..].iter().map(|&at| &self.members[at as usize]);
+        let (mut new, mut all) = (0.0, 0.0);
+        for member in members.take_while(|member| group_of(member) == key) {
+            all += member.weight;
+            new += if self.is_new(member, now_ns) { member.weight } else { 0.0 };
+        }
+        new * 2.0 <= all
+    }
+
+    fn is_new(&self, member: &Member, now_ns: u64) -> bool {
+        // `since_ns` of zero: it was there when we started.
+        let age_ns = now_ns.saturating_sub(member.since_ns);
+        member.since_ns != 0 && age_ns < self.policy.slow_start_ns
+    }
+
     /// What `member` gets at the moment.
     fn weight(&self, member: &Member, now_ns: u64) -> f32 {
-        let slow_ns = self.policy.slow_start_ns;
-        let age_ns = now_ns.saturating_sub(member.since_ns);
-        // `since_ns` of zero: it was there when we started.
-        if slow_ns == 0 || age_ns >= slow_ns || member.since_ns == 0 {
+        if !self.is_new(member, now_ns) {
             return member.weight;
         }
-        member.weight * (age_ns as f32 / slow_ns as f32).max(SLOW_START_LEAST)
+        let age_ns = now_ns.saturating_sub(member.since_ns);
+        member.weight * (age_ns as f32 / self.policy.slow_start_ns as f32).max(SLOW_START_LEAST)
+    }
+
+    /// For how long the endpoint `id`, which just refused a connection, is passed over while others are
+    /// there.
+    #[must_use]
+    pub fn rest_ms(&self, id: u32) -> u64 {
+        let mut others = self.members.iter().zip(&self.standings);
+        let is_there = |standing| matches!(standing, Standing::Well | Standing::Full);
+        let has_others = others.any(|(other, standing)| other.id != id && is_there(*standing));
+        if has_others { REST_MS } else { REST_OF_ALL_MS }
     }
 
     /// The mean latency where it is known, each endpoint counted once; and no more than three times

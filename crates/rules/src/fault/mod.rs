@@ -305,6 +305,20 @@ impl Fault {
         }
     }
 
+    /// Whether nobody is there to take the request, which may be otherwise in a moment.
+    #[must_use]
+    pub const fn is_absence(self) -> bool {
+        matches!(
+            self,
+            Self::ConnectRefused
+                | Self::ConnectTimeout
+                | Self::Unreachable
+                | Self::ConnectFailed
+                | Self::NoEndpoint
+                | Self::Starting
+        )
+    }
+
     /// What it means for sending the request again, if that can help at all; `is_stale` if it happened
     /// on a connection that had served a request before, and not one byte of an answer came.
     #[must_use]

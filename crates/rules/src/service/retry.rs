@@ -35,6 +35,10 @@ pub struct RetryConfig {
     /// yet, such as `"95%"`; the first answer wins. Never if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hedge: Option<At<Share>>,
+    /// Up to which length an outage is waited for, in which no endpoint takes connections, such as
+    /// `"5s"`. None if left out: requests are told at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold: Option<At<Period>>,
     /// How much of a request's body is kept, so that it can be sent again.
     pub replay: At<Size>,
     /// The largest share of requests that may be repeats. Ten a second may be in any case.
@@ -71,6 +75,7 @@ impl Default for RetryConfig {
             per_try: None,
             idempotency_key: None,
             hedge: None,
+            hold: None,
             replay: Size::from_bytes(policy.replay_bytes_max as u64).into(),
             budget: Share::from_percent(20).into(),
         }
@@ -95,6 +100,12 @@ const HEDGE_MAX: Share = Share::from_percent(99);
 /// An hour, as other time-outs of one step.
 const PER_TRY_MAX: Period = Period::from_secs(3600);
 
+/// Shorter than this is what retries do by themselves.
+const HOLD_MIN: Period = Period::from_millis(100);
+
+/// As long as an instance may take to start.
+const HOLD_MAX: Period = Period::from_secs(60);
+
 /// Bodies are kept in memory, one for each request under way.
 const REPLAY_MAX: Size = Size::from_mib(16);
 
@@ -109,6 +120,7 @@ pub(super) fn build(config: Option<&At<RetryConfig>>, report: &mut Report) -> Op
         per_try,
         idempotency_key,
         hedge,
+        hold,
         replay,
         budget,
     } = &**config;
@@ -130,6 +142,9 @@ pub(super) fn build(config: Option<&At<RetryConfig>>, report: &mut Report) -> Op
     if let Some(hedge) = hedge {
         whole &= report.within("hedge", hedge, HEDGE_MIN..=HEDGE_MAX);
     }
+    if let Some(hold) = hold {
+        whole &= report.within("hold", hold, HOLD_MIN..=HOLD_MAX);
+    }
     whole &= report.within("replay", replay, Size::from_bytes(0)..=REPLAY_MAX);
     whole = whole && pauses::in_order(pause, pause_max, report);
     let has = |condition| on.iter().any(|one| **one == condition);
@@ -146,6 +161,7 @@ pub(super) fn build(config: Option<&At<RetryConfig>>, report: &mut Report) -> Op
         idempotency_key: idempotency_key.as_ref().map(|name| name.to_ascii_lowercase().into()),
         replay_bytes_max: replay.as_usize(),
         budget: BudgetPolicy { share: budget.fraction() as f32, ..BudgetPolicy::default() },
+        hold_ms: hold.as_ref().map(|hold| ms(**hold)),
         hedge: hedge.as_ref().map(|share| HedgePolicy {
             percentile: share.fraction() as f32,
             ..HedgePolicy::default()
