@@ -303,7 +303,7 @@ pub(crate) struct ServiceShard {
     pub(crate) hedges_won: Counter,
     /// Requests that were at its endpoints, summed up over all sweeps.
     pub(crate) running: Counter,
-    /// Requests that wait for an instance to start, now.
+    /// Requests that wait for an instance to start, or for an endpoint to be back, now.
     pub(crate) held: Counter,
     /// Endpoints that were left alone, by why.
     pub(crate) ejections: [Counter; Suspicion::ALL.len()],

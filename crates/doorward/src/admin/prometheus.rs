@@ -385,6 +385,12 @@ fn services(out: &mut String, metrics: &Metrics, snapshot: &Snapshot) {
         let count = sum(&service.metrics.shards, |shard| &shard.retries_denied);
         line(out, name, &[("service", &service.metrics.label)], count);
     }
+    let name = "doorward_upstream_held_requests";
+    family(out, name, "gauge", "Requests that wait for an endpoint to be there at the moment.");
+    for service in services {
+        let count = sum(&service.metrics.shards, |shard| &shard.held);
+        line(out, name, &[("service", &service.metrics.label)], count);
+    }
     ejections(out, services);
     ties(out, services);
     standings(out, services, metrics.now_ms());

@@ -1,6 +1,6 @@
 //! Sends a request to one endpoint after the other until one answers, as far as rules allow.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
@@ -52,6 +52,16 @@ pub(super) struct Sending<'s> {
     pub(super) body_bytes_max: u64,
     /// Where the service lies as it has become since, if it is tried again.
     pub(super) newest: &'s OnceCell<Arc<Service>>,
+    pub(super) trials: &'s Trials,
+}
+
+/// What has been done for a request already, if nobody was there to take it and it was held.
+#[derive(Debug, Default)]
+pub(super) struct Trials {
+    /// Whether it was held.
+    pub(super) held: Cell<bool>,
+    /// Whether some of its body may be gone.
+    pub(super) has_begun: Cell<bool>,
 }
 
 /// What one request has been through.
@@ -116,7 +126,9 @@ pub(super) async fn send<'s>(
 ) -> Result<(&'s Endpoint, u64), Fault> {
     let mut service = sending.service;
     let worker = Rc::clone(&connection.worker);
-    worker.balances.arrive(service, scratch.cx.sent_ns);
+    if !sending.trials.held.get() {
+        worker.balances.arrive(service, scratch.cx.sent_ns);
+    }
     let mut course = Course::new(connection, service, scratch);
     let mut now_ns = scratch.cx.sent_ns;
     loop {
@@ -127,6 +139,7 @@ pub(super) async fn send<'s>(
             key: course.key,
             sticky: course.bond.as_ref().and_then(Bond::endpoint),
             may_repeat: course.may_repeat,
+            together: None,
         };
         let (mut attempt, pick) =
             Attempt::begin(&worker, service, &ask).ok_or_else(|| nobody(service))?;
@@ -268,6 +281,7 @@ async fn try_once<'s>(
         Some(transfer) => transfer.rewind(head),
         None => {
             let framing = body.framing;
+            sending.trials.has_begun.set(framing.has_body());
             let mut transfer = Transfer::new(framing, &side, to, limits.body, body_bytes_max, head);
             // A stream may be refused whatever the method.
             if side.is_framed() || course.may_repeat {

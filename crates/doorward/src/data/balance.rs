@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rules::balance::{Ask, Balancer, Loads, Outcome, Pick, Standing, Together};
 use rules::health::Suspicion;
-use rules::retry::{Budget, HedgePolicy, Outage, Percentile};
+use rules::retry::{Budget, HedgePolicy, Held, Outage, Percentile};
 
 use super::worker::Worker;
 use crate::control::snapshot::{Endpoint, Service, Snapshot};
@@ -171,17 +171,11 @@ impl Balances {
         hedge.wait_ms(latencies).map(|ms| Duration::from_secs_f32(ms / 1e3))
     }
 
-    /// How long a request waits before it tries `service` again, none of whose endpoints takes
-    /// connections, beside `others` that do so already; `None` if it is not to wait.
-    pub(crate) fn hold_ms(
-        &self,
-        service: &Service,
-        others: u64,
-        now_ns: u64,
-        random: u64,
-    ) -> Option<u64> {
+    /// How long `one` waits before it tries `service` again, where nobody was there to take it; `None` if
+    /// it is not to wait.
+    pub(crate) fn hold_ms(&self, service: &Service, one: &Held) -> Option<u64> {
         let hold_ms = service.rules.policy.retry.hold_ms?;
-        self.with(service, now_ns, |known, _| known.outage.wait_ms(hold_ms, now_ns, others, random))
+        self.with(service, one.now_ns, |known, _| known.outage.wait_ms(hold_ms, one))
     }
 
     /// Whether one more attempt is within the budget of `service`; if so, it is taken.
@@ -261,7 +255,7 @@ impl Attempt {
         let Some(known) = services.get_mut(self.service) else { return false };
         known.running = known.running.saturating_sub(1);
         if outcome == Outcome::Answered {
-            known.outage.over();
+            known.outage.over(now_ns);
             if let Some(latencies) = &mut known.latencies {
                 latencies.record(now_ns.saturating_sub(self.begun_ns) as f32 / 1e6);
             }

@@ -9,7 +9,7 @@ use rules::{Fault, RouteId, ServiceId};
 use wire::Version;
 use wire::h1::{self, Framing};
 
-use super::attempt::{self, Sending};
+use super::attempt::{self, Sending, Trials};
 use super::breaker::{self, Passage};
 use super::connection::{After, Connection};
 use super::end::End;
@@ -58,32 +58,55 @@ pub(super) async fn try_forward(
 ) -> Result<Done, Fault> {
     let service = &*snapshot.services[service_id.0 as usize];
     let bytes_max = begin(connection, snapshot, scratch, route, service, body)?;
-    let ready;
-    let service = if hold::is_due(service) {
+    let mut newer = None;
+    if hold::is_due(service) {
         match Box::pin(hold::until_ready(connection, scratch, service, body)).await {
-            Ok(now) => {
-                ready = now;
-                // It is not the instance that let the request wait.
-                scratch.cx.sent_ns = connection.worker.now_ns();
-                &*ready
-            }
+            Ok(ready) => newer = Some(ready),
             Err(fault) => {
                 return refuse(connection, snapshot, scratch, route, (service, fault), body).await;
             }
         }
-    } else {
-        service
-    };
-    let entry = match enter(connection, scratch, service, body).await {
-        Ok(entry) => entry,
-        Err(fault) => {
+    }
+    let trials = Trials::default();
+    loop {
+        let service = newer.as_deref().unwrap_or(service);
+        let ready = (service, bytes_max);
+        let asked = ask(connection, snapshot, scratch, route, ready, (body, or), &trials).await;
+        let fault = match asked {
+            Ok(done) => return done,
+            Err(fault) => limit::or_limit(connection, fault),
+        };
+        if !hold::is_for(service, fault, &trials) {
             return refuse(connection, snapshot, scratch, route, (service, fault), body).await;
         }
-    };
+        match Box::pin(hold::a_while(connection, scratch, (service, fault), body, &trials)).await {
+            Ok(now) => newer = Some(now),
+            Err(fault) => {
+                return refuse(connection, snapshot, scratch, route, (service, fault), body).await;
+            }
+        }
+    }
+}
+
+/// Asks `service`, and passes its answer on. If it has failed and something else may follow, there is
+/// `or` instead.
+///
+/// # Errors
+/// There is no answer of the service.
+async fn ask(
+    connection: &mut Connection,
+    snapshot: &Pinned,
+    scratch: &mut Scratch,
+    route: RouteId,
+    (service, body_bytes_max): (&Service, u64),
+    (body, or): (Body, Option<Fault>),
+    trials: &Trials,
+) -> Result<Result<Done, Fault>, Fault> {
+    let entry = enter(connection, scratch, service, body).await?;
     // Filled by `send` and used by `deliver` where it lies: it is too large to be handed around.
     let mut exchange = None;
     let newest = OnceCell::new();
-    let sending = Sending { snapshot, service, body, body_bytes_max: bytes_max, newest: &newest };
+    let sending = Sending { snapshot, service, body, body_bytes_max, newest: &newest, trials };
     let sent = attempt::send(connection, scratch, sending, &mut exchange).await;
     let counters = &service.metrics.shards[connection.worker.index];
     match sent {
@@ -93,10 +116,10 @@ pub(super) async fn try_forward(
             counters.responses[usize::from(status / 100).saturating_sub(1)].add(1);
             counters.first_byte.record((head_ns - scratch.cx.sent_ns) / 1000);
             if let Some(fault) = or.filter(|_| is_failure(status)) {
-                return Err(fault);
+                return Ok(Err(fault));
             }
             let exchange = &mut exchange;
-            deliver(connection, snapshot, scratch, route, service, endpoint, exchange).await
+            Ok(deliver(connection, snapshot, scratch, route, service, endpoint, exchange).await)
         }
         Err(fault) => {
             let fault = limit::or_limit(connection, fault);
@@ -104,7 +127,7 @@ pub(super) async fn try_forward(
             if let Some(exchange) = &mut exchange {
                 call::note_reset(scratch, &mut exchange.side, fault);
             }
-            refuse(connection, snapshot, scratch, route, (service, fault), body).await
+            Err(fault)
         }
     }
 }

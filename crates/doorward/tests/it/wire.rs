@@ -338,6 +338,12 @@ impl Refusing {
         let address = self.0.local_addr().expect("it is bound");
         address.as_socket().expect("it is of the Internet")
     }
+
+    /// From now on it takes connections.
+    pub(crate) fn listen(self) -> Upstream {
+        self.0.listen(16).expect("it is bound");
+        Upstream(self.0.into())
+    }
 }
 
 /// An address that neither accepts nor refuses: its queue is full.

@@ -13,7 +13,7 @@ mod tests;
 
 pub use budget::{Budget, BudgetPolicy};
 pub use hedge::{HedgePolicy, Percentile};
-pub use outage::Outage;
+pub use outage::{Held, Outage};
 
 /// When requests are sent again.
 #[derive(Clone, Debug, PartialEq)]

@@ -167,3 +167,32 @@ fn an_endpoint_that_asks_for_it_is_left_alone_for_a_while() {
     // That is about the client.
     assert_eq!(rest_ms(429, Some(2_000)), None);
 }
+
+#[test]
+fn an_outage_is_waited_for_from_its_beginning() {
+    const MS: u64 = 1_000_000;
+    let one =
+        |now_ms: u64| Held { now_ns: S + now_ms * MS, others: 0, is_crowded: false, random: 0 };
+    let mut outage = Outage::default();
+    // Too much to do is no outage.
+    let crowded = |now_ms: u64| Held { is_crowded: true, ..one(now_ms) };
+    assert_eq!(outage.wait_ms(2_000, &crowded(0)), None);
+
+    assert_eq!(outage.wait_ms(2_000, &one(0)), Some(50));
+    assert_eq!(outage.wait_ms(2_000, &Held { random: u64::MAX, ..one(1_000) }), Some(25));
+    // Alone every 50 ms; a thousand of them once in a second each.
+    assert_eq!(outage.wait_ms(2_000, &Held { others: 499, ..one(1_000) }), Some(500));
+    assert_eq!(outage.wait_ms(2_000, &Held { others: 2_000, ..one(1_000) }), None);
+    assert_eq!(outage.wait_ms(2_000, &one(1_950)), Some(50));
+    // Whoever comes later does not wait at all.
+    assert_eq!(outage.wait_ms(2_000, &one(1_951)), None);
+    assert_eq!(outage.wait_ms(2_000, &one(9_000)), None);
+
+    // When somebody is back, all are, and those who find no place wait for the others to be done.
+    outage.over(S + 10_000 * MS);
+    outage.over(S + 11_000 * MS);
+    assert_eq!(outage.wait_ms(2_000, &crowded(11_950)), Some(50));
+    assert_eq!(outage.wait_ms(2_000, &crowded(11_951)), None);
+    // The next outage is another one.
+    assert_eq!(outage.wait_ms(2_000, &one(20_000)), Some(50));
+}

@@ -7,6 +7,7 @@ mod failing;
 mod halves;
 mod health;
 mod hedging;
+mod holding;
 mod injected;
 mod killing;
 mod leaving;
