@@ -97,7 +97,7 @@ pub(crate) struct RouteShard {
     pub(crate) durations: Durations,
     /// What the cache did with requests, by [`CacheResult`].
     pub(crate) cache: [Counter; CacheResult::ALL.len()],
-    /// How long the service had taken for the answers that were given again.
+    /// How long the service had taken for the answers that it was not asked for again.
     pub(crate) cache_saved_ms: Counter,
     /// Requests that were held up on purpose, and those that were failed so.
     pub(crate) injected: [Counter; 2],
@@ -135,6 +135,11 @@ impl CacheResult {
             Self::Miss => "miss",
             Self::Bypass => "bypass",
         }
+    }
+
+    /// Whether the service was asked nothing for this request alone.
+    pub(crate) fn is_spared(self) -> bool {
+        matches!(self, Self::Hit | Self::Stale | Self::Collapsed)
     }
 }
 
@@ -177,6 +182,40 @@ impl RouteMetrics {
     }
 }
 
+/// What the cache did on one route, or on several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CacheSums {
+    /// Requests, by [`CacheResult`].
+    pub(crate) requests: [u64; CacheResult::ALL.len()],
+    /// How long the service would have taken for those that it was spared.
+    pub(crate) saved_ms: u64,
+}
+
+impl CacheSums {
+    pub(crate) fn all(&self) -> u64 {
+        self.requests.iter().sum()
+    }
+
+    /// The share of requests that were answered without a question of their own to the service; `None` if
+    /// there were none.
+    pub(crate) fn hit_ratio(&self) -> Option<f64> {
+        let spared = CacheResult::ALL.into_iter().filter(|result| result.is_spared());
+        let spared: u64 = spared.map(|result| self.requests[result as usize]).sum();
+        let all = self.all();
+        (all > 0).then(|| spared as f64 / all as f64)
+    }
+
+    /// Adds those of `route`.
+    pub(crate) fn add(&mut self, route: &RouteMetrics) {
+        for shard in &route.shards {
+            for (sum, count) in self.requests.iter_mut().zip(&shard.cache) {
+                *sum += count.read();
+            }
+            self.saved_ms += shard.cache_saved_ms.read();
+        }
+    }
+}
+
 /// The counters of all routes of one snapshot.
 #[derive(Debug)]
 pub(crate) struct RouteCounters {
@@ -197,9 +236,14 @@ impl RouteCounters {
         self.own.get(route.0 as usize).unwrap_or(&self.other)
     }
 
-    /// All counters; those that several routes share come as often as they are shared.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &RouteMetrics> {
-        self.own.iter().chain([&self.other]).map(|counters| &**counters)
+    /// All counters, each once, by their labels.
+    pub(crate) fn all(&self) -> Vec<&RouteMetrics> {
+        let mut all: Vec<_> =
+            self.own.iter().chain([&self.other]).map(|counters| &**counters).collect();
+        // Routes that share a label share their counters.
+        all.sort_by(|a, b| a.label.cmp(&b.label));
+        all.dedup_by(|a, b| a.label == b.label);
+        all
     }
 }
 

@@ -1,5 +1,6 @@
 //! What operators see of the cache, and how they purge it.
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -7,11 +8,12 @@ use rules::cache::tag;
 use rules::store::{Receipt, Scope, url, url_prefix};
 use rules::{Reply, Rules};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{json_reply, problem};
+use crate::control::snapshot::Snapshot;
 use crate::data::store::{By, Store};
-use crate::metrics::unix_ms;
+use crate::metrics::{CacheResult, CacheSums, unix_ms};
 
 /// How many objects of each kind are shown.
 const SHOWN: usize = 10;
@@ -105,14 +107,51 @@ fn node() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
+/// What was done on the routes with a cache: all together, and each one that had requests, the busiest
+/// first.
+fn requests(snapshot: &Snapshot) -> (Value, Vec<Value>) {
+    let mut all = CacheSums::default();
+    let mut routes = Vec::new();
+    for route in snapshot.route_metrics.all() {
+        let mut sums = CacheSums::default();
+        sums.add(route);
+        all.add(route);
+        if sums.all() > 0 {
+            routes.push((&*route.label, sums));
+        }
+    }
+    routes.sort_by_key(|(_, sums)| Reverse(sums.all()));
+    let shown = |(label, sums): (&str, CacheSums)| {
+        let mut shown = shown(&sums);
+        shown["route"] = label.into();
+        shown
+    };
+    (self::shown(&all), routes.into_iter().map(shown).collect())
+}
+
+fn shown(sums: &CacheSums) -> Value {
+    let mut shown = json!({
+        "requests": sums.all(),
+        "hit-ratio": sums.hit_ratio(),
+        "saved-seconds": sums.saved_ms as f64 / 1000.0,
+    });
+    for result in CacheResult::ALL {
+        shown[result.name()] = sums.requests[result as usize].into();
+    }
+    shown
+}
+
 /// Sums, and the objects that matter most.
-pub(super) async fn show(store: &Arc<Store>) -> Reply {
+pub(super) async fn show(store: &Arc<Store>, snapshot: &Snapshot) -> Reply {
     let store = Arc::clone(store);
+    let (requests, routes) = requests(snapshot);
     // It looks at every object, which takes a second if there are ten millions.
     let looked = tokio::task::spawn_blocking(move || {
         let now_ms = unix_ms();
         json!({
             "node": node(),
+            "requests": requests,
+            "routes": routes,
             "memory": store.stats(),
             "disk": store.disk_stats(),
             "largest": store.top(By::Bytes, SHOWN, now_ms),

@@ -64,8 +64,8 @@ const INDEX: &str = "Doorward, the admin side.\n\n\
     PUT  /api/services/NAME/endpoints/HOST:PORT     uses this endpoint too, or again\n\
     DELETE                                          sends it no new requests\n\
     POST /api/explain        {\"method\": \"GET\", \"url\": \"http://host/path\", \"headers\": [[\"name\", \"value\"]]}\n\
-    GET  /api/cache          what is cached: sums, the largest, the most used, what is stale
-    POST /api/purge          {\"urls\": [], \"tags\": [], \"prefixes\": [], \"all\": false, \"soft\": false, \"count\": false}
+    GET  /api/cache          what is cached, and what that saves: sums, routes, the largest, the most used, what is stale\n\
+    POST /api/purge          {\"urls\": [], \"tags\": [], \"prefixes\": [], \"all\": false, \"soft\": false, \"count\": false}\n\
     GET  /api/trails/ID      every decision about the request with that id, if it was sent with\n\
     \x20                        `Doorward-Explain: TOKEN`\n";
 
@@ -127,7 +127,9 @@ impl Admin {
                 None => json_reply(503, &problem(503, "The process is ending")),
             },
             (Method::Post, "explain") => self.explain(content),
-            (Method::Get | Method::Head, "cache") => cache::show(&self.store).await,
+            (Method::Get | Method::Head, "cache") => {
+                cache::show(&self.store, &self.published.current()).await
+            }
             (Method::Post, "purge") => {
                 let snapshot = self.published.current();
                 cache::purge(&self.store, &snapshot.rules, content).await

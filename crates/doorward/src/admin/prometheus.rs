@@ -3,7 +3,7 @@
 pub(super) mod gates;
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -189,10 +189,7 @@ fn acme(out: &mut String, keeper: &KeeperStatus) {
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 fn routes(out: &mut String, snapshot: &Snapshot) {
-    let mut routes: Vec<_> = snapshot.route_metrics.all().collect();
-    // Routes that share a label share their counters.
-    routes.sort_by(|a, b| a.label.cmp(&b.label));
-    routes.dedup_by(|a, b| a.label == b.label);
+    let mut routes = snapshot.route_metrics.all();
     // A thousand routes that nobody asked for would be a scrape of a megabyte.
     routes.retain(|route| {
         let mut responses = route.shards.iter().flat_map(|shard| &shard.responses);
@@ -245,8 +242,8 @@ fn routes(out: &mut String, snapshot: &Snapshot) {
     family(out, name, "counter", "What the service had taken for the answers given again.");
     for route in &routes {
         let saved_ms = sum(&route.shards, &|shard| &shard.cache_saved_ms);
-        if saved_ms >= 1000 {
-            line(out, name, &[("route", &route.label)], saved_ms / 1000);
+        if saved_ms > 0 {
+            line_of(out, name, &[("route", &route.label)], saved_ms as f64 / 1e3);
         }
     }
     let name = "doorward_route_duration_seconds";
@@ -568,8 +565,7 @@ fn histogram<'d>(
         let bound = bound.map_or("+Inf".to_owned(), |&bound| (bound as f64 / 1e6).to_string());
         line(out, &format!("{name}_bucket"), &[label, ("le", &bound)], below);
     }
-    let _ =
-        writeln!(out, "{name}_sum{{{}=\"{}\"}} {}", label.0, escape(label.1), sum_us as f64 / 1e6);
+    line_of(out, &format!("{name}_sum"), &[label], sum_us as f64 / 1e6);
     line(out, &format!("{name}_count"), &[label], below);
 }
 
@@ -579,6 +575,10 @@ fn family(out: &mut String, name: &str, kind: &str, about: &str) {
 }
 
 fn line(out: &mut String, name: &str, labels: &[(&str, &str)], value: u64) {
+    line_of(out, name, labels, value);
+}
+
+fn line_of(out: &mut String, name: &str, labels: &[(&str, &str)], value: impl Display) {
     out.push_str(name);
     for (at, (key, value)) in labels.iter().enumerate() {
         out.push(if at == 0 { '{' } else { ',' });

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::Failure;
 use super::paint::{Look, Paint};
-use super::status::AdminArgs;
+use super::status::{AdminArgs, duration};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -45,7 +45,8 @@ pub(crate) fn cache(args: &CacheArgs) -> Result<ExitCode, Failure> {
 fn table(shown: &Value, paint: Paint) -> String {
     let memory = &shown["memory"];
     let number = |key: &str| memory[key].as_u64().unwrap_or_default();
-    let mut out = format!(
+    let mut out = requests(shown, paint);
+    out += &format!(
         "{}  {} objects  {} of {}  {} stored  {} evicted  {} purges\n",
         paint.paint(Look::Strong, "memory"),
         number("objects"),
@@ -86,6 +87,57 @@ fn table(shown: &Value, paint: Paint) -> String {
         }
     }
     out
+}
+
+/// How many routes stand in the table; JSON has all.
+const ROUTES_SHOWN: usize = 10;
+
+/// What the cache spared services: in all, and on the busiest routes.
+fn requests(shown: &Value, paint: Paint) -> String {
+    let sums = cells(&shown["requests"]).map(|(_, text)| text).join("  ");
+    let mut out = format!("{}  {sums}\n", paint.paint(Look::Strong, "in all"));
+    let routes = shown["routes"].as_array().map_or(&[][..], Vec::as_slice);
+    let rows: Vec<_> = routes.iter().take(ROUTES_SHOWN).map(row_of_route).collect();
+    out += &paint.columns("  ", &rows);
+    if routes.len() > ROUTES_SHOWN {
+        out += &format!("  and {} more\n", routes.len() - ROUTES_SHOWN);
+    }
+    out
+}
+
+fn row_of_route(route: &Value) -> Vec<(Look, String)> {
+    let [requests, ratio, saved] = cells(route);
+    let name = route["route"].as_str().unwrap_or("?").to_owned();
+    let counts = ["hit", "stale", "collapsed", "validated", "miss", "bypass"];
+    let counts: Vec<String> = counts
+        .into_iter()
+        .filter(|key| route[key].as_u64().unwrap_or_default() > 0)
+        .map(|key| format!("{} {key}", route[key]))
+        .collect();
+    vec![(Look::Plain, name), requests, ratio, saved, (Look::Faint, counts.join(", "))]
+}
+
+/// How many requests there were, which share of them the service was spared, and how much time.
+fn cells(sums: &Value) -> [(Look, String); 3] {
+    let requests = sums["requests"].as_u64().unwrap_or_default();
+    let ratio = sums["hit-ratio"].as_f64();
+    let saved = sums["saved-seconds"].as_f64().unwrap_or_default();
+    [
+        (Look::Plain, format!("{requests} requests")),
+        (
+            Look::Strong,
+            ratio.map_or("no hits yet".to_owned(), |ratio| format!("{:.1} % hits", ratio * 100.0)),
+        ),
+        (Look::Plain, format!("{} saved", seconds(saved))),
+    ]
+}
+
+/// A time for people.
+fn seconds(seconds: f64) -> String {
+    match seconds {
+        ..10.0 => format!("{seconds:.1} s"),
+        _ => duration(seconds as u64),
+    }
 }
 
 fn row(object: &Value) -> Vec<(Look, String)> {

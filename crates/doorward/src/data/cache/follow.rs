@@ -132,6 +132,7 @@ async fn follow_to_end(
                 left_ms: Some(shared.stored.left_ms(now_ms())),
                 why: (shared.why != Why::STORED).then_some(shared.why),
             });
+            scratch.noted.spare(&shared.stored);
             let reader = following.reader;
             let done = share(connection, snapshot, scratch, route, (reader, &shared)).await;
             Followed::Answered(done)

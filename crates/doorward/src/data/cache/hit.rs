@@ -123,7 +123,7 @@ pub(crate) async fn send(
     let stored = &object.stored;
     scratch.noted.tell(&told);
     scratch.noted.age(stored.age_ms(now_ms()));
-    scratch.noted.saved_ms = stored.received_ms.saturating_sub(stored.requested_ms);
+    scratch.noted.spare(stored);
     let answer = stored.answer(&scratch.request);
     let Some(answer) = answer else {
         // A part of which other bytes are wanted is not what was looked for.

@@ -94,6 +94,13 @@ impl Noted {
         self.result = Some(result(told));
     }
 
+    /// What the service took for `stored`, if it was not asked for this request.
+    fn spare(&mut self, stored: &Stored) {
+        if self.result.is_some_and(CacheResult::is_spared) {
+            self.saved_ms = stored.received_ms.saturating_sub(stored.requested_ms);
+        }
+    }
+
     /// How old the answer is.
     fn age(&mut self, age_ms: u64) {
         // Writing to a vector cannot fail.

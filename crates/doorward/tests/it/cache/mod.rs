@@ -7,6 +7,7 @@ mod forms;
 mod large;
 mod purge;
 mod stories;
+mod told;
 mod versions;
 
 use crate::door::{Door, Upstream, Wire};

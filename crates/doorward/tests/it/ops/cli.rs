@@ -21,7 +21,7 @@ pub(crate) fn run(folder: &Folder, arguments: &[&str]) -> (Option<i32>, String, 
 }
 
 /// What a person sees who types that at a terminal.
-pub(super) fn at_terminal(folder: &Folder, arguments: &[&str]) -> String {
+pub(crate) fn at_terminal(folder: &Folder, arguments: &[&str]) -> String {
     let output = Command::new("python3")
         .args(["-c", "import pty, sys; pty.spawn(sys.argv[1:])", env!("CARGO_BIN_EXE_doorward")])
         .args(arguments)

@@ -85,5 +85,9 @@ fn the_command_line_purges_and_shows_the_receipt() {
     assert_eq!(code, Some(1));
     assert!(err.contains("`/a` is not a URL"), "{err}");
     let table = at_terminal(&door.folder, &["cache", "--admin", &admin]);
-    assert!(table.starts_with("memory  0 objects  ") && table.contains("  3 purges\n"), "{table}");
+    assert!(
+        table.starts_with("in all  0 requests  no hits yet  0.0 s saved\nmemory  0 objects  ")
+            && table.contains("  3 purges\n"),
+        "{table}"
+    );
 }
