@@ -169,14 +169,18 @@ pub(super) struct Bypass {
 }
 
 impl Bypass {
-    pub(super) fn covers(&self, head: &RequestHead) -> bool {
-        self.headers.iter().any(|condition| condition.header_holds(head))
-            || self.queries.iter().any(|condition| condition.query_holds(head))
-            || self.cookies.iter().any(|condition| {
-                super::cookies::all(&head.fields).any(|(name, value)| {
-                    name == condition.name.as_bytes() && condition.accepts(value)
-                })
-            })
+    /// The name of the first condition that holds for `head`.
+    pub(super) fn find(&self, head: &RequestHead) -> Option<&str> {
+        let cookie_holds = |condition: &&Condition| {
+            let mut cookies = super::cookies::all(&head.fields);
+            let wanted = condition.name.as_bytes();
+            cookies.any(|(name, value)| name == wanted && condition.accepts(value))
+        };
+        let mut headers = self.headers.iter().filter(|condition| condition.header_holds(head));
+        let mut queries = self.queries.iter().filter(|condition| condition.query_holds(head));
+        let mut cookies = self.cookies.iter().filter(cookie_holds);
+        let found = headers.next().or_else(|| queries.next()).or_else(|| cookies.next());
+        found.map(|condition| &*condition.name)
     }
 }
 

@@ -77,13 +77,24 @@ impl Cache {
     pub fn explain(&self, head: &RequestHead, cx: &mut Cx, service: &str) {
         // Whether there is a body is not known: a `GET` seldom has one.
         if let Some(why) = self.passes_by(head, cx, &Wishes::of(head), false) {
-            return cx.record("cache", "bypass", why.clause);
+            return self.record_bypass(why, head, cx);
         }
         let mut key = Vec::new();
         let KeyParts { url_bytes, .. } = self.write_key(head, cx, service, &mut key);
         key.truncate(url_bytes);
         cx.note("key", String::from_utf8_lossy(&key));
         cx.record("cache", "look-up", "an answer that may be used is given again");
+    }
+
+    /// Records `why` a request passes by, with the rule if it is one of the route's.
+    pub fn record_bypass(&self, why: Why, head: &RequestHead, cx: &mut Cx) {
+        if cx.trail.is_some()
+            && why == Why::BYPASS_RULE
+            && let Some(rule) = self.bypass.find(head)
+        {
+            cx.note("rule", rule);
+        }
+        cx.record("cache", "bypass", why.clause);
     }
 
     /// Why a request has nothing to do with stored responses; `None` if it has.
@@ -112,7 +123,7 @@ impl Cache {
         if fields.has_any(Known::IfMatch.bit() | Known::IfUnmodifiedSince.bit()) {
             return Some(Why::PRECONDITION);
         }
-        if self.bypass.covers(head) {
+        if self.bypass.find(head).is_some() {
             return Some(Why::BYPASS_RULE);
         }
         // RFC 9111, 5.2.1.5: nothing of the request and its answer may be stored. Whoever wants to leave

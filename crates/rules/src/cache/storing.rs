@@ -297,5 +297,8 @@ fn part(response: &ResponseHead) -> Option<(Option<StoredPart>, u64)> {
     let (first, last, whole_bytes) =
         (number(&range[..dash])?, number(&range[dash + 1..])?, number(whole)?);
     let part = StoredPart { first, whole_bytes };
-    (first <= last && last < whole_bytes).then_some((Some(part), last - first + 1))
+    let bytes = (first <= last && last < whole_bytes).then(|| last - first + 1)?;
+    // If its length is said, it is known before the body comes.
+    let length = response.fields.get(Known::ContentLength).and_then(number);
+    length.is_none_or(|length| length == bytes).then_some((Some(part), bytes))
 }

@@ -35,6 +35,13 @@ impl Direct {
 }
 
 impl Direct {
+    /// What is told of the service's answer.
+    fn told(&self, why: Why) -> Told {
+        let way =
+            Way::Forward { because: self.because, status: None, stored: false, collapsed: false };
+        Told { way, left_ms: None, why: Some(why) }
+    }
+
     /// What is told of `stored`, which stands in.
     pub(super) fn told_stale(&self, stored: &Stored) -> Told {
         let way =
@@ -53,9 +60,7 @@ pub(super) async fn serve(
     body: Body,
     mut direct: Direct,
 ) -> Done {
-    let way =
-        Way::Forward { because: direct.because, status: None, stored: false, collapsed: false };
-    scratch.noted.tell(&Told { way, left_ms: None, why: Some(direct.why) });
+    scratch.noted.tell(&direct.told(direct.why));
     direct.generation = connection.worker.store.generation();
     direct.requested_ms = now_ms();
     scratch.noted.direct = Some(direct);
@@ -104,7 +109,12 @@ pub(crate) async fn see_response(
             parts: scratch.noted.parts,
             generation: direct.generation,
         };
-        let is_stored = cache.store(&asked, &scratch.response, times).is_ok();
+        let refused = cache.store(&asked, &scratch.response, times).err();
+        let is_stored = refused.is_none();
+        if let Some(why) = refused {
+            scratch.cx.record("cache", "pass", why.clause);
+            scratch.noted.tell(&direct.told(why));
+        }
         if is_stored || scratch.response.status < 500 {
             connection.worker.flights.note(scratch.noted.hash, is_stored, received_ms);
         }

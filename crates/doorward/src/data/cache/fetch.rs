@@ -10,7 +10,8 @@ use rules::cache::{Asked, Brought, Cache, KeyParts, Stored, Times, Why, hash, pr
 use wire::h1::Framing;
 use wire::{Fields, ResponseHead};
 
-use super::flight::{Flight, Flights, Landed, Own, Shared};
+use super::flight::{Flight, Landed, Own, Shared};
+use super::flights::Flights;
 use crate::data::end::End;
 use crate::data::errand::Errand;
 use crate::data::scratch::Scratch;
@@ -154,6 +155,8 @@ impl Fetch {
             // Parts are joined in memory.
             Brought::Shared(stored, why) if !(too_large || is_large && stored.part.is_some()) => {
                 self.makes_tag = cache.wants_tag(&stored);
+                scratch.cx.note("left", format_args!("{}ms", stored.left_ms(times.received_ms)));
+                super::note_vary(&mut scratch.cx, &stored);
                 scratch.cx.record("cache", "store", why.clause);
                 self.share(*stored, why, bytes)
             }
@@ -319,7 +322,10 @@ impl Fetch {
         }
         let ended = match fault {
             None => Ok(self.trailers.take()),
-            Some(fault) => Err(fault),
+            Some(fault) => {
+                flight.leave_trail(scratch.cx.trail.take());
+                Err(fault)
+            }
         };
         // Stored first: whoever comes between finds it in one place or the other.
         flights.arrive(self.job.hash, &self.job.destination, flight);

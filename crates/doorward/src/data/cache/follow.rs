@@ -102,8 +102,9 @@ async fn follow_to_end(
             let failing = (connection, snapshot, scratch, route);
             Followed::Answered(fail(failing, &following, fault).await)
         }
-        Ok(Landed::Failing(status)) => match stand_in(&following, status) {
+        Ok(Landed::Failing(status)) => match stand_in(&following, Ok(status)) {
             Some((stale, told)) => {
+                scratch.cx.record("cache", "hit", Why::STALE_IF_ERROR.clause);
                 let done = hit::send(connection, snapshot, scratch, route, &stale, told).await;
                 Followed::Answered(done)
             }
@@ -193,12 +194,13 @@ fn is_for(
                 || store.purged_since(stored) == Purged::No))
 }
 
-/// What is stale and may stand in for the answer of a service that fails with `status`.
-fn stand_in(following: &Following<'_>, status: u16) -> Option<(Arc<Object>, Told)> {
+/// What is stale and may stand in for a service that answers with this status, or not at all.
+fn stand_in(following: &Following<'_>, failed: Result<u16, Fault>) -> Option<(Arc<Object>, Told)> {
     let stale = following.question.stale.as_ref()?;
     let now_ms = now_ms();
+    let status = failed.unwrap_or_else(Fault::status);
     let stands_in = stale.stored.stands_in(following.wishes, status, now_ms);
-    stands_in.then(|| (Arc::clone(stale), told(&stale.stored, Some(status), following)))
+    stands_in.then(|| (Arc::clone(stale), told(&stale.stored, failed.ok(), following)))
 }
 
 /// What is told of `stored`, which stands in for an answer of this status, or for none.
@@ -219,7 +221,8 @@ async fn fail(
     let has_fallback = fallback::is_there(connection, service, fault);
     // In which order is for the service to say, if it names what is stored.
     let by_service = by_service && !(has_fallback && fallback::has_stale(service));
-    if let Some((stale, told)) = stand_in(following, fault.status()).filter(|_| by_service) {
+    if let Some((stale, told)) = stand_in(following, Err(fault)).filter(|_| by_service) {
+        scratch.cx.record("fault", fault.slug(), fault.reason());
         scratch.cx.record("cache", "hit", Why::STALE_IF_ERROR.clause);
         return hit::send(connection, snapshot, scratch, route, &stale, told).await;
     }

@@ -56,6 +56,16 @@ impl Source {
         }
     }
 
+    /// Where the body comes from, for the trail.
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Nothing => "there is no body to be sent",
+            Self::Stored(Sending { body: Body::Large(..), .. }) => "it is on the disk",
+            Self::Stored(_) => "it is in memory",
+            Self::Flight(_) => "it is passed on as it comes",
+        }
+    }
+
     /// What stands behind the body.
     pub(crate) fn trailers(&self) -> Option<Box<Fields>> {
         match self {
@@ -200,7 +210,7 @@ pub(super) async fn deliver(
     sent: Sent<'_>,
 ) -> Done {
     scratch.cx.note("status", scratch.response.status);
-    scratch.cx.record("cache", "answer", "it is in memory");
+    scratch.cx.record("cache", "answer", sent.source.reason());
     if let Some(bytes) = sent.bytes.filter(|_| scratch.cx.coding.is_some()) {
         // What is small is not made smaller.
         scratch.response.fields.set("Content-Length", bytes.to_string().as_bytes());

@@ -6,6 +6,7 @@
 mod direct;
 mod fetch;
 mod flight;
+mod flights;
 mod follow;
 mod form;
 pub(crate) mod hit;
@@ -21,12 +22,12 @@ use rules::cache::{
 };
 use rules::overload::Priority;
 use rules::store::Purged;
-use rules::{Fault, RouteId, ServiceId};
+use rules::{Cx, Fault, RouteId, ServiceId};
 use wire::{Known, Method};
 
 pub(crate) use direct::see_response;
 pub(crate) use fetch::Fetch;
-pub(crate) use flight::Flights;
+pub(crate) use flights::Flights;
 
 use super::connection::Connection;
 use super::errand::Errand;
@@ -166,7 +167,7 @@ pub(crate) async fn serve(
             Why::REQUEST_NO_STORE => Because::Request,
             _ => Because::Bypass,
         };
-        scratch.cx.record("cache", "bypass", why.clause);
+        cache.record_bypass(why, &scratch.request, &mut scratch.cx);
         let serving = direct::serve(connection, snapshot, scratch, (route, service), body, {
             Direct::new(because, why)
         });
@@ -187,6 +188,7 @@ pub(crate) async fn serve(
         && connection.worker.store.has_disk()
         && Box::pin(is_on_disk(connection, scratch)).await
     {
+        scratch.cx.record("cache", "read", "it lies on the disk");
         found = look_up(connection, scratch, &wishes, None);
     }
     match found {
@@ -322,6 +324,9 @@ fn miss(
         (None, Some(_)) => (Because::VaryMiss, Why::OTHER_VARIANT),
         (None, None) => (Because::UriMiss, Why::ABSENT),
     };
+    if let (None, Some(varied)) = (&part, &seen.varied) {
+        note_vary(&mut scratch.cx, &varied.stored);
+    }
     scratch.cx.record("cache", "miss", why.clause);
     let known = part.as_ref().or(seen.varied.as_ref()).map(|object| &object.stored);
     let destination = destination(scratch, learned.or(known));
@@ -331,6 +336,14 @@ fn miss(
         is_fresh && !wants_range(&scratch.request) && part.stored.rest().is_some()
     });
     Found::Ask(Question { because, why, stale: None, part, destination })
+}
+
+/// Notes by which fields of requests `stored` was chosen, for the trail.
+fn note_vary(cx: &mut Cx, stored: &Stored) {
+    if cx.trail.is_some() && !stored.vary.is_empty() {
+        let names: Vec<&str> = stored.vary.iter().map(|varied| &*varied.name).collect();
+        cx.note("vary", names.join(","));
+    }
 }
 
 /// Who may wait for one answer together: those with one key who have, as far as it is known what the
@@ -434,6 +447,9 @@ async fn ask_alone(
         Method::Head => question.why,
         _ => Why::UNCACHEABLE,
     };
+    if why == Why::UNCACHEABLE {
+        scratch.cx.record("cache", "alone", why.clause);
+    }
     let mut direct = Direct::new(question.because, why);
     direct.learns = true;
     direct.stale = question.stale;

@@ -3,13 +3,14 @@
 use std::thread;
 use std::time::Duration;
 
+use expect_test::expect;
 use serde_json::{Value, json};
 
 use super::collapse::wait_for;
 use super::{Kitchen, body, said};
 use crate::http::crlf;
 use crate::ops::cli::at_terminal;
-use crate::ops::{metrics, operate, until, value};
+use crate::ops::{metrics, operate, token, until, value};
 
 /// How long the service takes, at least.
 const TAKES: Duration = Duration::from_millis(50);
@@ -28,7 +29,9 @@ fn it_is_told_what_the_cache_spared_services() {
     wait_for(&kitchen, 2);
     thread::sleep(TAKES);
     service.send(crlf(&said(cacheable)));
-    clients.iter_mut().for_each(|client| assert_eq!(body(&client.read_response()), "news"));
+    for client in &mut clients {
+        assert_eq!(body(&client.read_response()), "news");
+    }
     kitchen.hit("GET /a");
     kitchen.hit("GET /a");
     kitchen.fetch("GET /a\nX-Preview: 1", cacheable);
@@ -71,4 +74,113 @@ fn it_is_told_what_the_cache_spared_services() {
     assert!(table.starts_with("in all  7 requests  42.9 % hits  "), "{table}");
     assert!(table.contains("\n  news  7 requests  42.9 % hits  "), "{table}");
     assert!(table.contains("  2 hit, 1 collapsed, 1 validated, 2 miss, 1 bypass\n"), "{table}");
+}
+
+/// What the cache decided about `request` (method, path and field lines), in its trail.
+fn trail(kitchen: &Kitchen, id: &str, request: &str, answer: Option<&str>) -> String {
+    let request =
+        format!("{request}\nX-Request-Id: {id}\nDoorward-Explain: {}", token(&kitchen.door));
+    let _ = match answer {
+        Some(answer) => kitchen.fetch(&request, answer).1,
+        None => kitchen.hit(&request),
+    };
+    let path = format!("/api/trails/{id}");
+    let trail = until("its trail", || {
+        let answer = operate(&kitchen.door, "GET", &path, "");
+        (answer.status == 200).then(|| answer.json())
+    });
+    let lines = trail["lines"].as_array().expect("lines").iter();
+    let ours = lines.filter(|line| line["stage"] == "cache").map(|line| {
+        let notes = line["notes"].as_object().expect("notes");
+        let notes = notes.iter().filter(|(key, _)| matches!(key.as_str(), "rule" | "vary" | "key"));
+        let notes: String =
+            notes.map(|(key, value)| format!(" {key}={}", value.as_str().unwrap_or("?"))).collect();
+        format!(
+            "{}: {}{notes}\n",
+            line["step"].as_str().expect("a step"),
+            line["why"].as_str().expect("a reason")
+        )
+    });
+    ours.collect()
+}
+
+#[test]
+fn a_trail_says_why_an_answer_was_used_or_not() {
+    let bypass = "{ bypass = { cookie = { admin = true }, header = { x-preview = true } } }";
+    let kitchen = Kitchen::new(bypass);
+    let varied = "200 OK\nCache-Control: max-age=60\nVary: Accept-Language\n\nhello";
+    let private = "200 OK\nCache-Control: private\n\nmine";
+    let stories = [
+        (
+            "GET /a",
+            Some(varied),
+            expect![[r"
+            miss: nothing is stored under this key key=http://h/a
+            store: the service says how long vary=accept-language
+            answer: it is passed on as it comes
+        "]],
+        ),
+        (
+            "GET /a",
+            None,
+            expect![[r"
+            hit: it is fresh key=http://h/a
+            answer: it is in memory
+        "]],
+        ),
+        (
+            "GET /a\nAccept-Language: de",
+            Some(varied),
+            expect![[r"
+            miss: what is stored is for other request headers key=http://h/a vary=accept-language
+            store: the service says how long vary=accept-language
+            answer: it is passed on as it comes
+        "]],
+        ),
+        (
+            "GET /a\nCookie: admin=1",
+            Some(varied),
+            expect![[r"
+            bypass: the route lets this request bypass the cache rule=admin
+        "]],
+        ),
+        (
+            "GET /b",
+            Some(private),
+            expect![[r"
+            miss: nothing is stored under this key key=http://h/b
+            pass: the service says `private`
+            answer: it is passed on as it comes
+        "]],
+        ),
+        (
+            "GET /b",
+            Some(private),
+            expect![[r"
+            miss: nothing is stored under this key key=http://h/b
+            alone: a moment ago the answer was none that is kept
+            pass: the service says `private`
+        "]],
+        ),
+        (
+            "POST /a",
+            Some("204 No Content"),
+            expect![[r"
+            bypass: the request may change things
+            purge: the answer to an unsafe request was no error
+        "]],
+        ),
+        (
+            "GET /a",
+            Some(varied),
+            expect![[r"
+            miss: it was purged key=http://h/a
+            store: the service says how long vary=accept-language
+            answer: it is passed on as it comes
+        "]],
+        ),
+    ];
+    for (at, (request, answer, expected)) in (0..).zip(stories) {
+        expected.assert_eq(&trail(&kitchen, &format!("story-{at}"), request, answer));
+    }
 }
