@@ -6,13 +6,14 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
-use super::Shared;
 use super::record::{self, CHUNK_BYTES, Place, SUM_BYTES};
+use super::{Shared, locked};
 
 /// Whoever brings a large object, and is told how far it is written.
 pub(crate) trait Bringer: Send + Sync {
@@ -49,26 +50,31 @@ impl Drop for Telling {
 pub(crate) struct Large {
     /// Gone when its segment is.
     file: Weak<File>,
+    /// Of its key.
+    hash: u64,
     place: Place,
     /// Where its first chunk stands in the file.
     start: u64,
+    /// Something of it could not be read, or was wrong.
+    broken: AtomicBool,
     shared: Weak<Shared>,
 }
 
 impl Large {
     pub(super) fn new(
         file: &Arc<File>,
-        place: Place,
+        (hash, place): (u64, Place),
         start: u64,
         shared: &Arc<Shared>,
     ) -> Arc<Self> {
         let (file, shared) = (Arc::downgrade(file), Arc::downgrade(shared));
-        Arc::new(Self { file, place, start, shared })
+        let broken = AtomicBool::new(false);
+        Arc::new(Self { file, hash, place, start, broken, shared })
     }
 
-    /// Whether its segment is still there.
+    /// Whether all of it is still there, as far as anybody knows.
     pub(crate) fn is_there(&self) -> bool {
-        self.file.strong_count() > 0
+        self.file.strong_count() > 0 && !self.broken.load(Ordering::Relaxed)
     }
 
     /// Reads the chunk with this `number`, of a body that has so many `bytes`: nothing if anything is wrong.
@@ -84,11 +90,21 @@ impl Large {
 
     fn read_now(&self, number: u64, bytes: u64) -> Option<Bytes> {
         let (file, shared) = (self.file.upgrade()?, self.shared.upgrade()?);
+        let chunk = self.read_chunk(&shared, &file, number, bytes);
+        if chunk.is_none() {
+            // Nobody is to begin with it who would not come to its end.
+            self.broken.store(true, Ordering::Relaxed);
+            locked(&shared.index).remove(self.hash, self.place);
+        }
+        chunk
+    }
+
+    fn read_chunk(&self, shared: &Shared, file: &File, number: u64, bytes: u64) -> Option<Bytes> {
         let first = number * CHUNK_BYTES as u64;
         let data_bytes = bytes.checked_sub(first)?.min(CHUNK_BYTES as u64) as usize;
         let mut read = vec![0; data_bytes + SUM_BYTES];
         let offset = self.start + number * (CHUNK_BYTES + SUM_BYTES) as u64;
-        shared.read_at(&file, &mut read, offset)?;
+        shared.read_at(file, &mut read, offset)?;
         let (chunk, said) = read.split_last_chunk()?;
         let number = u32::try_from(number).ok()?;
         if u32::from_le_bytes(*said) != record::part_sum(self.place, number, chunk) {

@@ -20,7 +20,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -92,6 +92,8 @@ enum Job {
     /// For the large object with this number.
     Large(u64, LargeJob),
     Resize(u64),
+    /// Something could not be read.
+    Failed(io::Error),
     /// Everything before it is on its way to the disk.
     #[cfg(test)]
     Flushed(std::sync::mpsc::Sender<()>),
@@ -153,6 +155,8 @@ struct Shared {
     queue: Mutex<Queue>,
     work: Condvar,
     up: AtomicBool,
+    /// Whether somebody has told of a read that failed.
+    failing: AtomicBool,
     /// Whether there are segments of earlier lives that were not looked at yet.
     unread: AtomicBool,
     /// Reads at once.
@@ -185,14 +189,18 @@ impl Shared {
         drop(jobs);
     }
 
-    /// Ends the use of the disk for `error`, which happened while `doing`.
-    fn fail(&self, doing: &str, error: &io::Error) {
+    /// Ends the use of the disk `at` this place for `error`. From now on purges are not noted: what lies there
+    /// must not be believed by the next start.
+    fn fail(&self, at: &Path, error: &io::Error) {
         self.counts.errors.fetch_add(1, Ordering::Relaxed);
         locked(&self.index).clear();
         self.files.write().unwrap_or_else(PoisonError::into_inner).clear();
         self.counts.bytes.store(0, Ordering::Relaxed);
         if self.up.swap(false, Ordering::Relaxed) {
-            let text = format!("{doing}: {error}; going on without the disk until the next start");
+            let at = at.display();
+            let text = format!(
+                "the cache's disk at {at}: {error}; going on without it until the next start"
+            );
             log::error("cache", text);
         }
     }
@@ -214,27 +222,30 @@ impl Disk {
             queue: Mutex::default(),
             work: Condvar::new(),
             up: AtomicBool::new(true),
+            failing: AtomicBool::new(false),
             unread: AtomicBool::new(true),
             reads: Semaphore::new(READS_MAX),
             large: AtomicU64::new(0),
             counts: Counts::default(),
         });
         shared.counts.limit_bytes.store(bytes_max, Ordering::Relaxed);
-        let shown = path.display().to_string();
-        let started = writer::Writer::open(path, bytes_max, &shared).and_then(|(writer, found)| {
-            for purge in found {
-                match &purge.scope {
-                    Some(scope) => purges.replay(scope, purge.generation, purge.soft),
-                    None => purges.advance(purge.generation),
+        let started =
+            writer::Writer::open(path.clone(), bytes_max, &shared).and_then(|(writer, found)| {
+                for purge in found {
+                    match &purge.scope {
+                        Some(scope) => purges.replay(scope, purge.generation, purge.soft),
+                        None => purges.advance(purge.generation),
+                    }
                 }
-            }
-            std::thread::Builder::new().name("cache-disk".to_owned()).spawn(move || writer.run())
-        });
+                std::thread::Builder::new()
+                    .name("cache-disk".to_owned())
+                    .spawn(move || writer.run())
+            });
         let thread = match started {
             Ok(thread) => Some(thread),
             Err(error) => {
                 shared.close();
-                shared.fail(&format!("the cache's disk at {shown}"), &error);
+                shared.fail(&path, &error);
                 None
             }
         };
@@ -389,7 +400,7 @@ impl Found {
     fn large(self, shared: &Arc<Shared>) -> Object {
         let Self { entry, header, file, stored, .. } = self;
         let start = u64::from(entry.place.offset) + record::body_start(header.head_bytes);
-        let large = Large::new(&file, header.place, start, shared);
+        let large = Large::new(&file, (entry.hash, entry.place), start, shared);
         let bytes = header.body_bytes;
         Object::new(stored, Body::on_disk(large, bytes))
     }
@@ -448,7 +459,10 @@ impl Shared {
                 None
             }
             Err(error) => {
-                self.fail("reading the cache's disk", &error);
+                // Who writes sees to it that the next start believes nothing, before purges are lost.
+                if !self.failing.swap(true, Ordering::Relaxed) {
+                    self.push(Job::Failed(error));
+                }
                 None
             }
         }

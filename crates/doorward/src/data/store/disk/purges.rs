@@ -32,6 +32,9 @@ const HEADER_BYTES: usize = 8 + 1 + 1 + 4 + 4;
 /// The log is written anew when it is larger: then only what still matters is kept.
 const LOG_BYTES_MAX: u64 = 4 << 20;
 
+/// The file of the log.
+pub(super) const NAME: &str = "purges";
+
 /// Longer than any URL.
 const TEXT_BYTES_MAX: u32 = 1 << 20;
 
@@ -109,7 +112,7 @@ impl PurgeLog {
     /// # Errors
     /// If the file cannot be had.
     pub(super) fn open(folder: &Path) -> io::Result<(Self, Result<Found, Wrong>)> {
-        let path = folder.join("purges");
+        let path = folder.join(NAME);
         let existed = path.exists();
         let mut options = OpenOptions::new();
         let mut file = options.read(true).write(true).create(true).truncate(false).open(&path)?;

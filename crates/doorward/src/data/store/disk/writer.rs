@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use self::stream::LargeRecord;
 use super::index::Entry;
-use super::purges::{Purge, PurgeLog};
+use super::purges::{self, Purge, PurgeLog};
 use super::record::{self, HEADER_BYTES, Header, Place};
 use super::segment::{self, Segment};
 use super::{Job, Object, Shared, locked};
@@ -103,21 +103,30 @@ impl Writer {
 
     pub(super) fn run(mut self) {
         let mut ended = false;
+        // Whoever waits for a purge waits until it is noted, or until nothing is believed any more.
+        let mut waiting = Vec::new();
         while !ended {
             let outcome = match self.next_jobs() {
-                Some(jobs) => self.work(jobs, &mut ended),
+                Some(jobs) => self.work(jobs, &mut waiting, &mut ended),
                 None => self.read_segment(),
             };
             if let Err(error) = outcome {
-                self.shared.fail("writing the cache's disk", &error);
-                self.abort_all();
-                // The next start must not believe what is there: purges are not noted any more.
-                let _ = std::fs::remove_file(self.folder.join("purges"));
+                self.give_up(&error);
                 break;
             }
         }
-        // Whoever waits for a purge hears that nobody will note it.
-        self.shared.close();
+    }
+
+    /// Ends the use of the disk. What lies there is of no use to the next start, which would not know what is
+    /// purged from now on; and a disk that is full is so for others, too.
+    fn give_up(&mut self, error: &io::Error) {
+        let _ = std::fs::remove_file(self.folder.join(purges::NAME));
+        self.shared.fail(&self.folder, error);
+        self.abort_all();
+        let segments = std::mem::take(&mut self.segments).into_keys();
+        let mut all = segments.chain(self.unread.drain(..));
+        // Where one cannot be deleted, none can.
+        let _ = all.try_for_each(|number| segment::delete(&self.folder, number));
     }
 
     /// All jobs that wait; waits for one if there is nothing else to do.
@@ -136,9 +145,14 @@ impl Writer {
         }
     }
 
-    fn work(&mut self, jobs: Vec<Job>, ended: &mut bool) -> io::Result<()> {
+    fn work(
+        &mut self,
+        jobs: Vec<Job>,
+        waiting: &mut Vec<oneshot::Sender<()>>,
+        ended: &mut bool,
+    ) -> io::Result<()> {
         let mut batch = Batch::default();
-        let (mut purges, mut waiting): (Vec<Purge>, Vec<oneshot::Sender<()>>) = Default::default();
+        let mut purges = Vec::new();
         #[cfg(test)]
         let mut told = Vec::new();
         for job in jobs {
@@ -150,6 +164,7 @@ impl Writer {
                 }
                 Job::Large(number, job) => self.write_large(number, job)?,
                 Job::Resize(bytes_max) => self.bytes_max = bytes_max,
+                Job::Failed(error) => return Err(error),
                 #[cfg(test)]
                 Job::Flushed(done) => told.push(done),
                 Job::End => *ended = true,
@@ -158,7 +173,7 @@ impl Writer {
         if !purges.is_empty() {
             // One wait for the disk for all that came meanwhile.
             self.purges.append(&purges)?;
-            for done in waiting {
+            for done in waiting.drain(..) {
                 let _ = done.send(());
             }
         }
@@ -340,6 +355,16 @@ impl Writer {
             segment::delete(&self.folder, number)?;
             self.count_bytes();
         }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // Whoever waits for a purge hears that nobody will note it, even if this was a panic.
+        if std::thread::panicking() {
+            self.give_up(&io::Error::other("a bug"));
+        }
+        self.shared.close();
     }
 }
 

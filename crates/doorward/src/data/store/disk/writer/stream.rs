@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering;
 
-use rules::cache::Stored;
+use rules::cache::{Stored, hash};
 
 use super::Writer;
 use crate::data::store::disk::index::Entry;
@@ -63,7 +63,8 @@ impl Writer {
         segment.bytes += start.len() as u64;
         segment.oldest = header.generation;
         let first_chunk = u64::from(place.offset) + start.len() as u64;
-        telling.bringer.begun(Large::new(&segment.file, place, first_chunk, &self.shared));
+        let at = (hash(&stored.key), place);
+        telling.bringer.begun(Large::new(&segment.file, at, first_chunk, &self.shared));
         let record = LargeRecord { segment, telling, start_bytes: start.len(), chunks: 0 };
         self.large.insert(number, record);
         Ok(())
