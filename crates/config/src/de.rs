@@ -216,9 +216,54 @@ impl<'de> Deserializer<'de> for De<'de> {
         }
     }
 
+    /// A table, and nothing else: an array would give keys by their order.
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        known: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        if let Data::Table(table) = &self.0.data {
+            return visitor.visit_map(Entries { entries: &table.entries, next: 0 });
+        }
+        let help = format!("write a table, `{{ KEY = ... }}`, with some of: {}", known.join(", "));
+        Err(self.refuse("a table", help))
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match &self.0.data {
+            Data::Array(items) => visitor.visit_seq(Items { items, next: 0 }),
+            Data::Table(_) => {
+                Err(self.refuse("an array", "write `[...]`, or `[[NAME]]` before each table"))
+            }
+            _ => Err(self.refuse("an array", "write it in brackets: `[...]`")),
+        }
+    }
+
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
-        unit unit_struct seq tuple tuple_struct map struct identifier ignored_any
+        unit unit_struct tuple tuple_struct map identifier ignored_any
+    }
+}
+
+impl De<'_> {
+    /// Says that it is not what was `wanted`, and what to do.
+    fn refuse(self, wanted: &str, help: impl Into<String>) -> Error {
+        let found = match &self.0.data {
+            Data::String(text) => Unexpected::Str(&text.filled),
+            Data::Integer(number) => Unexpected::Signed(*number),
+            Data::Float(number) => Unexpected::Float(*number),
+            Data::Boolean(yes) => Unexpected::Bool(*yes),
+            Data::Datetime(text) => Unexpected::Str(text),
+            Data::Array(_) => Unexpected::Seq,
+            Data::Table(_) => Unexpected::Map,
+        };
+        let message = format!("expected {wanted}, found {}", spell(found));
+        let error = Error::new(Kind::Other { message, help: Some(help.into()) });
+        match &self.0.data {
+            Data::String(text) => error.quoting(text),
+            _ => error,
+        }
     }
 }
 
