@@ -281,6 +281,7 @@ impl Doorward {
             can_replay: true,
             is_other_left: course.tried.len() < world.endpoints.len(),
             retry_after_ms: None,
+            is_unwanted: false,
             left_ms: None,
             random: world.random.bits(),
         };

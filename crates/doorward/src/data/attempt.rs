@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use rules::Fault;
 use rules::balance::{Ask, Bond, Outcome, is_failure};
 use rules::fault::Side as Doing;
+use rules::grpc::{self, Pushback};
 use rules::retry::{Facts, Failure, Policy, Verdict, rest_ms};
 use rules::service::{HostField, Protocol};
 use wire::h1::{self, Framing, ToUpstream};
@@ -217,7 +218,7 @@ fn learn(
         attempt.end(service, now_ns, outcome(connection, fault, failure));
         return failure.ok_or(fault).map(Some);
     }
-    let status = scratch.response.status;
+    let status = judged_status(scratch);
     if !is_failure(status) {
         attempt.end(service, now_ns, Outcome::Answered);
         if let Some((ties, bond)) = service.ties.as_ref().zip(course.bond.as_ref()) {
@@ -227,7 +228,7 @@ fn learn(
     }
     let at = attempt.at;
     attempt.end(service, now_ns, Outcome::Failed);
-    if let Some(rest_ms) = rest_ms(status, retry_after_ms(scratch)) {
+    if let Some(rest_ms) = rest_ms(status, comeback(scratch).0) {
         connection.worker.balances.rest(service, at, now_ns, rest_ms);
         scratch.cx.record("upstream", "rest", "the endpoint asks to be left alone");
     }
@@ -348,9 +349,9 @@ fn judge(
 ) -> Option<u64> {
     let worker = &connection.worker;
     let policy = &service.rules.policy.retry;
-    let retry_after_ms = match failure {
-        Failure::Status(_) => retry_after_ms(scratch),
-        _ => None,
+    let (retry_after_ms, is_unwanted) = match failure {
+        Failure::Status(_) => comeback(scratch),
+        _ => (None, false),
     };
     let facts = Facts {
         failure,
@@ -360,6 +361,7 @@ fn judge(
         can_replay: exchange.is_none_or(|exchange| exchange.request.can_rewind()),
         is_other_left: course.tried().len() < service.endpoints.len(),
         retry_after_ms,
+        is_unwanted,
         left_ms: connection.watch.left_ms(),
         random: worker.draw(),
     };
@@ -383,7 +385,26 @@ fn judge(
     Some(pause_ms)
 }
 
-/// What the answer says of when to come again (RFC 9110, 10.2.3).
+/// The status by which the answer is judged.
+#[inline]
+pub(super) fn judged_status(scratch: &Scratch) -> u16 {
+    match scratch.cx.grpc {
+        None => scratch.response.status,
+        Some(_) => grpc::judged_status(&scratch.response),
+    }
+}
+
+/// What the answer says of when to come again, and whether not at all.
+fn comeback(scratch: &Scratch) -> (Option<u64>, bool) {
+    let pushback = scratch.cx.grpc.as_ref().and_then(|_| grpc::pushback(&scratch.response.fields));
+    match pushback {
+        None => (retry_after_ms(scratch), false),
+        Some(Pushback::After(ms)) => (Some(ms), false),
+        Some(Pushback::Never) => (None, true),
+    }
+}
+
+/// The same, as all of HTTP says it (RFC 9110, 10.2.3).
 fn retry_after_ms(scratch: &Scratch) -> Option<u64> {
     let value = std::str::from_utf8(scratch.response.fields.get(Known::RetryAfter)?).ok()?.trim();
     if let Ok(seconds) = value.parse::<u64>() {

@@ -112,10 +112,11 @@ async fn ask(
     match sent {
         Ok((endpoint, head_ns)) => {
             let status = scratch.response.status;
-            entry.answered(service, head_ns, status);
+            let judged = attempt::judged_status(scratch);
+            entry.answered(service, head_ns, judged);
             counters.responses[usize::from(status / 100).saturating_sub(1)].add(1);
             counters.first_byte.record((head_ns - scratch.cx.sent_ns) / 1000);
-            if let Some(fault) = or.filter(|_| is_failure(status)) {
+            if let Some(fault) = or.filter(|_| is_failure(judged)) {
                 return Ok(Err(fault));
             }
             let exchange = &mut exchange;

@@ -3,6 +3,7 @@
 //! Calls are requests like all others; these rules are about what HTTP does not know: deadlines,
 //! statuses behind a 200, and the form that browsers have to use.
 
+mod failure;
 mod health;
 mod status;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use wire::{Fields, Known, RequestHead, ResponseHead};
 
 use crate::{Cx, Fault, Reply};
 
+pub use failure::{Pushback, judged_status, pushback};
 pub use health::{CHECK_PATH, check_answer, check_request};
 pub use status::{Status, encode_message};
 pub use timeout::{NotTimeout, read_timeout, write_timeout};

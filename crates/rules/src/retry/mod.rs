@@ -106,6 +106,8 @@ pub struct Facts {
     pub is_other_left: bool,
     /// The answer's `Retry-After`, in milliseconds.
     pub retry_after_ms: Option<u64>,
+    /// Whether the service says that it does not want the request again.
+    pub is_unwanted: bool,
     /// How long the client will still wait, if that is known.
     pub left_ms: Option<u64>,
     /// Random bits.
@@ -183,6 +185,8 @@ impl Policy {
         let may_repeat = facts.is_idempotent || facts.has_idempotency_key;
         if !listed {
             Err(unlisted)
+        } else if facts.is_unwanted {
+            Err("the service does not want it again")
         } else if facts.failure != Failure::Unseen && !may_repeat {
             Err("it may have been done, and its method may not be repeated")
         } else if !facts.can_replay {

@@ -15,6 +15,7 @@ const FACTS: Facts = Facts {
     can_replay: true,
     is_other_left: true,
     retry_after_ms: None,
+    is_unwanted: false,
     left_ms: None,
     random: u64::MAX,
 };
@@ -78,6 +79,7 @@ fn there_is_an_end_to_it() {
             ("Retry-After, another is left", wait(5_000)),
             ("Retry-After, the only one", alone(500)),
             ("Retry-After, too long", alone(5_000)),
+            ("not wanted again", Facts { is_unwanted: true, ..FACTS }),
             ("refused, the only one", Facts { failure: Failure::Unseen, ..alone(0) }),
         ],
         expect![[r#"
@@ -88,6 +90,7 @@ fn there_is_an_end_to_it() {
             Retry-After, another is left: again in 10 ms, it may be repeated
             Retry-After, the only one: again in 500 ms, it may be repeated
             Retry-After, too long: no, it asks to be left alone
+            not wanted again: no, the service does not want it again
             refused, the only one: again in 10 ms, nobody has looked at it
         "#]],
     );

@@ -98,6 +98,42 @@ fn a_deadline_ends_an_answer_that_has_begun_by_trailers() {
     assert_eq!(status(&answer.trailers.expect("trailers")).0, 4);
 }
 
+/// Answers that the service is not available, with `fields` besides.
+fn fail(served: &mut Served, fields: &[(&'static str, &str)]) {
+    let mut head = answer();
+    head.headers_mut().extend(map(&[("grpc-status", "14")]));
+    head.headers_mut().extend(map(fields));
+    served.respond.send_response(head, true).expect("it is open");
+}
+
+#[test]
+fn a_call_that_fails_at_once_counts_as_a_failure() {
+    let more =
+        "retry = { idempotency-key = \"x-key\" }\nbreaker = { requests = 5, pause = \"30s\" }\n";
+    let (door, service) = pair("", more);
+    let client = Frames::connect(door.http[0]);
+    // With a key it may be sent again.
+    let asked = client.open(call(&[("x-key", "1")]), true);
+    fail(&mut service.accept(), &[]);
+    service.answer(&mut service.accept(), 200, b"at last");
+    assert_eq!(client.answer(asked.response).expect("an answer").text(), "at last");
+    // Unless the service does not want that, or there is none.
+    for (fields, pushback) in
+        [(&[("x-key", "1")][..], &[("grpc-retry-pushback-ms", "-1")][..]), (&[], &[])]
+    {
+        let asked = client.open(call(fields), true);
+        fail(&mut service.accept(), pushback);
+        let answer = client.answer(asked.response).expect("an answer");
+        assert_eq!(status(&answer.fields).0, 14, "{fields:?}");
+    }
+    for _ in 0..2 {
+        let asked = client.open(call(&[]), true);
+        fail(&mut service.accept(), &[]);
+        client.answer(asked.response).expect("an answer");
+    }
+    door.stderr.wait_for("`it`: the breaker of worker 0 opens for ");
+}
+
 #[test]
 fn a_service_that_breaks_off_ends_the_answer_by_trailers() {
     let (door, service) = pair("", "");
