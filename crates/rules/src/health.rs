@@ -5,7 +5,7 @@
 //! the others: when all of them fail, none of them is the cause. Who was ejected comes back on trial:
 //! a few requests, one at a time, and with the first that fails it is out for longer.
 
-use crate::balance::{Algorithm, Balancer, Load, Loads, Standing};
+use crate::balance::{Algorithm, Balancer, Load, Loads, Standing, group_of};
 
 /// When endpoints are ejected, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -173,32 +173,39 @@ impl Passive {
     ) -> Option<(u32, Suspicion)> {
         let mut all = Others::default();
         // Another zone is further away, and another tier often of another kind: how long they take
-        // is compared among their like only.
+        // is compared among their like only. With hashing, each endpoint has requests of its own kind,
+        // and may be slow for that. Who has just come has few requests, and is quick for that or cold:
+        // whoever carries the rest meanwhile is not to be held against it.
+        let of_latency = balancer.policy().algorithm != Algorithm::Hash;
+        let is_measure = |member| of_latency && !balancer.is_young(member, now_ns);
         let mut alike: Vec<((u8, bool), Others)> = Vec::new();
-        for (id, kind) in balancer.well() {
-            all.add(loads.get(id), now_ns, 1.0);
-            let at = alike.iter().position(|(other, _)| *other == kind).unwrap_or_else(|| {
-                alike.push((kind, Others::default()));
-                alike.len() - 1
-            });
-            alike[at].1.add(loads.get(id), now_ns, 1.0);
+        for member in balancer.well() {
+            let (load, kind) = (loads.get(member.id), group_of(member));
+            all.add(load, now_ns, 1.0);
+            if is_measure(member) {
+                let at = alike.iter().position(|(other, _)| *other == kind).unwrap_or_else(|| {
+                    alike.push((kind, Others::default()));
+                    alike.len() - 1
+                });
+                alike[at].1.add(load, now_ns, 1.0);
+            }
         }
         let failed = balancer.on_trial().find(|id| all.is_silent(loads.get(*id), 1, now_ns));
         if let Some(id) = failed {
             return Some((id, Suspicion::FailedTrial));
         }
-        // With hashing, each endpoint has requests of its own kind, and may be slow for that.
-        let of_latency = balancer.policy().algorithm != Algorithm::Hash;
-        balancer.well().find_map(|(id, kind)| {
-            let load = loads.get(id);
+        balancer.well().find_map(|member| {
+            let (load, kind) = (loads.get(member.id), group_of(member));
             let (mut others, mut peers) = (all, Others::default());
             others.add(load, now_ns, -1.0);
-            if of_latency && let Some((_, all)) = alike.iter().find(|(other, _)| *other == kind) {
+            if is_measure(member)
+                && let Some((_, all)) = alike.iter().find(|(other, _)| *other == kind)
+            {
                 peers = *all;
                 peers.add(load, now_ns, -1.0);
             }
             let suspicion = self.stands_out(load, &others, &peers, now_ns)?;
-            Some((id, suspicion))
+            Some((member.id, suspicion))
         })
     }
 

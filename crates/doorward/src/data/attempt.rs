@@ -75,6 +75,8 @@ pub(super) struct Course<'s> {
     key: Option<u64>,
     /// Where the client's session is, if sessions have a place.
     bond: Option<Bond>,
+    /// Whether all attempts so far broke off or came to no connection.
+    broke_off: bool,
     /// Whether an idle connection may be used.
     pooled: bool,
     /// What was sent of it before.
@@ -94,6 +96,7 @@ impl Course<'_> {
             may_repeat: scratch.request.method.is_idempotent() || has_key(service, scratch),
             key: hash.and_then(|by| by.key(&scratch.request, &scratch.cx)),
             bond: ties.map(|ties| ties.read(&scratch.request)),
+            broke_off: true,
             pooled: true,
             carried: None,
             won: None,
@@ -137,6 +140,7 @@ pub(super) async fn send<'s>(
             now_ns,
             random: worker.draw(),
             tried: course.tried(),
+            broke_off: course.attempts > 0 && course.broke_off,
             key: course.key,
             sticky: course.bond.as_ref().and_then(Bond::endpoint),
             may_repeat: course.may_repeat,
@@ -174,6 +178,7 @@ pub(super) async fn send<'s>(
             return tried.map(|()| (endpoint, now_ns));
         };
         course.pooled = false;
+        course.broke_off &= matches!(failure, Failure::Unseen | Failure::Reset | Failure::Stale);
         if let Some(Exchange { side, request, .. }) = slot.take() {
             course.carried = Some(request);
             if let (End::H1(side), Failure::Status(_)) = (side, failure) {

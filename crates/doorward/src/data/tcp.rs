@@ -286,6 +286,7 @@ impl Carriage {
                 now_ns: self.worker.now_ns(),
                 random: self.worker.draw(),
                 tried: &tried,
+                broke_off: !tried.is_empty(),
                 key,
                 ..Ask::default()
             };

@@ -18,6 +18,7 @@ pub use key::HashBy;
 pub use load::{Load, Loads, Outcome, is_failure};
 pub use pick::{Ask, Pick, Together};
 pub use plan::Balancer;
+pub(crate) use plan::group_of;
 pub use ring::{Hasher, hash};
 pub use sticky::{Bond, Claim, MAC_BYTES, SameSite, Sticky, Tie, TieResult};
 

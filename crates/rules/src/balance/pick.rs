@@ -21,6 +21,8 @@ const BOUND: f32 = 1.25;
 /// request is above it.
 const BOUND_LEAST: f32 = 4.0;
 
+const WHY_LEFT_ALONE: &str = "all others broke off, and this one was only left alone";
+
 /// What asks for an endpoint.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ask<'a> {
@@ -34,6 +36,8 @@ pub struct Ask<'a> {
     pub sticky: Option<u64>,
     /// The endpoints that this request was at already.
     pub tried: &'a [u32],
+    /// Whether it was at some, and all of them broke off or could not be reached.
+    pub broke_off: bool,
     /// Whether the request may be sent again if it fails: then it may serve as a trial.
     pub may_repeat: bool,
     /// How many requests each endpoint has from all workers together, if they count them together.
@@ -85,6 +89,11 @@ impl Balancer {
         {
             return Some(self.chosen(at, "it is on trial, and due for a request"));
         }
+        if ask.broke_off
+            && let Some(at) = self.left_alone(loads, ask)
+        {
+            return Some(Pick { why: WHY_LEFT_ALONE, ..self.chosen(at, WHY_LEFT_ALONE) });
+        }
         let (last, why_last) = match self.order.len() {
             0 => return None,
             1 => (self.order[0], "it is the only one that may be used"),
@@ -118,6 +127,25 @@ impl Balancer {
         };
         let is_spilled = self.is_grouped && group_of(&self.members[at]) != self.preferred;
         Pick { id: self.members[at].id, at, is_again: false, is_spilled, why }
+    }
+
+    /// One that is left alone, if the request was at all others: they may have died in this moment, and
+    /// one that is slow or fails more often than they did is there.
+    #[cold]
+    fn left_alone(&self, loads: &Loads, ask: &Ask<'_>) -> Option<u32> {
+        if self.order.iter().any(|at| !self.is_passed_over(*at, loads, ask)) {
+            return None;
+        }
+        let is_there = |at: &u32| {
+            let standing = self.standings[*at as usize];
+            let may_answer = !matches!(
+                standing,
+                Standing::Well | Standing::Refusing | Standing::Full | Standing::Leaving
+            );
+            may_answer && !self.is_passed_over(*at, loads, ask)
+        };
+        let all = 0..self.members.len() as u32;
+        all.filter(is_there).min_by_key(|at| self.standings[*at as usize])
     }
 
     /// An endpoint on trial that is due for this request.

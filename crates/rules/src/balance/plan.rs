@@ -118,11 +118,17 @@ impl Balancer {
         Some(self.standings[at])
     }
 
-    /// The endpoints that were well when the plan was made, each with what it is like.
-    pub(crate) fn well(&self) -> impl Iterator<Item = (u32, (u8, bool))> + '_ {
+    /// The endpoints that were well when the plan was made.
+    pub(crate) fn well(&self) -> impl Iterator<Item = &Member> {
         let all = self.members.iter().zip(&self.standings);
-        let well = all.filter(|(_, standing)| **standing == Standing::Well);
-        well.map(|(member, _)| (member.id, group_of(member)))
+        all.filter(|(_, standing)| **standing == Standing::Well).map(|(member, _)| member)
+    }
+
+    /// Whether `member` gets less than its share yet, because it is new or was not well.
+    pub(crate) fn is_young(&self, member: &Member, now_ns: u64) -> bool {
+        // `since_ns` of zero: it was there when we started.
+        let age_ns = now_ns.saturating_sub(member.since_ns);
+        member.since_ns != 0 && age_ns < self.policy.slow_start_ns
     }
 
     /// The endpoints that take requests.
@@ -355,6 +361,6 @@ impl Admitted {
 }
 
 /// Lower is preferred: first the tier, then our own zone.
-pub(super) fn group_of(member: &Member) -> (u8, bool) {
+pub(crate) fn group_of(member: &Member) -> (u8, bool) {
     (member.tier, !member.is_near)
 }

@@ -513,6 +513,37 @@ fn who_has_nothing_to_do_is_found() {
 }
 
 #[test]
+fn who_is_left_alone_is_better_than_who_broke_off() {
+    for (endpoints, tried, expected) in [
+        ("a\n b\n c ejected", &["a"][..], "b: it is the only one left"),
+        (
+            "a\n b\n c ejected",
+            &["a", "b"],
+            "c: all others broke off, and this one was only left alone",
+        ),
+        (
+            "a\n b unwell\n c unproven",
+            &["a"],
+            "c: all others broke off, and this one was only left alone",
+        ),
+        (
+            "a\n b unwell\n c unproven",
+            &["a", "c"],
+            "b: all others broke off, and this one was only left alone",
+        ),
+        // What is known not to be there is no better.
+        ("a\n b refusing\n c leaving", &["a"], "a: it is the only one that may be used"),
+    ] {
+        let mut world = World::new(Policy::default(), endpoints);
+        let id = |name: &&str| world.names.iter().position(|known| known == name).expect("one");
+        let tried: Vec<u32> = tried.iter().map(|name| id(name) as u32).collect();
+        let ask = Ask { now_ns: NOW, tried: &tried, broke_off: true, ..Ask::default() };
+        let pick = world.balancer.pick(&world.loads, &ask).expect("one is there");
+        assert_eq!(format!("{}: {}", world.names[pick.at], pick.why), expected, "{endpoints}");
+    }
+}
+
+#[test]
 fn keys_stay_where_they_are() {
     let endpoints = |count: usize| (0..count).map(|n| format!("e{n}\n")).collect::<String>();
     let owner = |world: &mut World, key: u64| {

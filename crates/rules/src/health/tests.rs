@@ -10,12 +10,16 @@ const MS: u64 = 1_000_000;
 const NOW: u64 = 1_000 * S;
 
 /// Endpoints whose requests went as `text` says: for each a line of `<answers> <ms> <failures>`, and
-/// `<running> <for ms>` if it owes some.
+/// `<running> <for ms>` if it owes some; `young` before it if it has just come.
 fn endpoints(text: &str) -> (Balancer, Loads) {
     let (mut members, mut loads) = (Vec::new(), Loads::default());
     for (id, line) in text.lines().enumerate() {
         let id = id as u32;
-        members.push(Member { id, hash: 0, weight: 1.0, tier: 0, is_near: true, since_ns: 0 });
+        let (since_ns, line) = match line.strip_prefix("young ") {
+            Some(line) => (NOW - S, line),
+            None => (0, line),
+        };
+        members.push(Member { id, hash: 0, weight: 1.0, tier: 0, is_near: true, since_ns });
         let numbers: Vec<u64> =
             line.split_whitespace().map(|word| word.parse().expect("a number")).collect();
         let load = loads.at_mut(id);
@@ -61,6 +65,11 @@ fn an_endpoint_is_held_against_the_others() {
     assert_eq!(found("50 100 0\n50 400 0\n50 100 0"), None);
     // Ten times as long, and nobody notices.
     assert_eq!(found("50 1 0\n50 15 0\n50 1 0"), None);
+
+    // Who has just come has hardly any requests yet, or is cold: neither says anything.
+    assert_eq!(found("young 50 10 0\n50 100 0\nyoung 50 10 0"), None);
+    assert_eq!(found("50 10 0\nyoung 50 100 0\n50 10 0"), None);
+    assert_eq!(found("50 10 0\n50 100 0\nyoung 50 10 0"), slow);
 
     let silent = Some((1, "it does not answer at all, while the others do"));
     assert_eq!(found("50 10 0\n50 10 0 3 1100\n50 10 0"), silent);
