@@ -61,7 +61,9 @@ impl Hooked {
         metrics.instances_wanted.store(u64::from(decision.instances), Ordering::Relaxed);
         let Some(instances) = self.telling.due(decision.instances, ready, now_ms) else { return };
         let why = decision.why;
-        log::info("scale", format!("`{name}`: from {ready} to {instances} instances: {why}"));
+        let text =
+            format!("`{name}`: {instances} instances are asked for, {ready} are there: {why}");
+        log::info("scale", text);
         let told = Told { service: name.to_string(), instances, current: ready, why };
         let (hook, timeout) = (scaling.hook.clone(), scaling.timeout);
         let folder = folder.to_owned();

@@ -38,7 +38,7 @@ pub(super) async fn keep_read(
             match std::fs::read_to_string(&path) {
                 Ok(text) => match Ranked::read_list(&text) {
                     Ok(endpoints) => {
-                        let text = format!("{}: {} endpoints", path.display(), endpoints.len());
+                        let text = format!("{}: endpoints: {}", path.display(), endpoints.len());
                         log::info("endpoints", text);
                         let resolved = Resolved::Listed(source.clone(), endpoints);
                         if found.send(resolved).is_err() {

@@ -135,7 +135,7 @@ fn a_hook_brings_machines_and_takes_them() {
     until("it is up", || (endpoints(&door) == 1).then_some(()));
     under_load(&door, 12, || until("it has grown", || (endpoints(&door) == 3).then_some(())));
     until("it has shrunk", || (endpoints(&door) == 1).then_some(()));
-    door.stderr.wait_for("to 1 instances: fewer were enough for a while");
+    door.stderr.wait_for("are there: fewer were enough for a while");
     let calls = std::fs::read_to_string(door.folder.path().join("calls.txt")).expect("it was run");
     assert!(calls.starts_with("a 2 1\n") && calls.contains("a 3 "), "{calls}");
     metrics_with(&door, "doorward_scale_wanted_instances{service=\"a\"}", 1.0);
