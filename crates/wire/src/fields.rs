@@ -15,6 +15,8 @@ pub struct Fields {
     pub(crate) list: Vec<Field>,
     /// The bits of the known names that are present.
     pub(crate) known: u64,
+    /// The bits of those that have more than one line.
+    pub(crate) repeated: u64,
     /// The first letters of the names that are not known, as [`initial`] has them.
     pub(crate) initials: u32,
 }
@@ -48,7 +50,16 @@ impl Fields {
         self.text.clear();
         self.list.clear();
         self.known = 0;
+        self.repeated = 0;
         self.initials = 0;
+    }
+
+    /// Becomes a copy of `other`, in the memory that it has.
+    pub(crate) fn copy_from(&mut self, other: &Self) {
+        let Self { text, list, known, repeated, initials } = other;
+        self.text.clone_from(text);
+        self.list.clone_from(list);
+        (self.known, self.repeated, self.initials) = (*known, *repeated, *initials);
     }
 
     /// Gives back memory beyond `bytes` that one unusually large message made it take.
@@ -80,6 +91,12 @@ impl Fields {
     #[inline]
     pub fn has(&self, known: Known) -> bool {
         self.known & known.bit() != 0
+    }
+
+    /// Whether a field of this name has more than one line.
+    #[inline]
+    pub(crate) fn is_repeated(&self, known: Known) -> bool {
+        self.repeated & known.bit() != 0
     }
 
     /// Whether a name that is not known may be present that begins with a letter in `set`, which is
@@ -156,6 +173,7 @@ impl Fields {
         let value_end = self.text.len();
         self.text.extend_from_slice(b"\r\n");
         let known = Known::of(name.as_bytes());
+        self.repeated |= self.known & known.bit();
         self.known |= known.bit();
         if known == Known::Other {
             self.initials |= initial(name.as_bytes()[0]);
@@ -191,17 +209,18 @@ impl Fields {
 
     /// Drops the lines for which `drop` answers yes to name, value and known name.
     pub fn remove_if(&mut self, mut drop: impl FnMut(&[u8], &[u8], Known) -> bool) {
-        let mut known = 0;
+        let (mut known, mut repeated) = (0, 0);
         for field in &mut self.list {
             if !field.dropped {
                 field.dropped =
                     drop(&self.text[field.name()], &self.text[field.value()], field.known);
             }
             if !field.dropped {
+                repeated |= known & field.known.bit();
                 known |= field.known.bit();
             }
         }
-        self.known = known;
+        (self.known, self.repeated) = (known, repeated);
     }
 
     /// Appends the lines to `out`, but for those whose known names are in the set `but`.
@@ -282,6 +301,26 @@ mod tests {
         assert_eq!(written(&fields, Known::Host.bit()), "X-One: 3\r\n");
         assert_eq!(written(&fields, 0), "Host: a\r\nX-One: 3\r\n");
         assert_eq!(fields.len(), 2);
+    }
+
+    #[test]
+    fn what_has_more_than_one_line_is_known() {
+        let mut fields = Fields::default();
+        for name in ["Via", "Host", "X-One", "X-One", "Via"] {
+            fields.push(name, b"a");
+        }
+        let repeated =
+            |fields: &Fields| [Known::Via, Known::Host].map(|known| fields.is_repeated(known));
+        assert_eq!(repeated(&fields), [true, false]);
+        let mut copy = Fields::default();
+        copy.push("Host", b"of another");
+        copy.copy_from(&fields);
+        assert_eq!((repeated(&copy), written(&copy, 0)), (repeated(&fields), written(&fields, 0)));
+        let mut first = true;
+        fields.remove_if(|_, _, known| known == Known::Via && std::mem::take(&mut first));
+        assert_eq!(repeated(&fields), [false, false]);
+        fields.push("host", b"b");
+        assert_eq!(repeated(&fields), [false, true]);
     }
 
     #[test]

@@ -334,6 +334,14 @@ impl ResponseHead {
         self.reason = 0..0;
     }
 
+    /// Becomes a copy of `other`, in the memory that it has: `clone_from` would make new memory.
+    pub fn copy_from(&mut self, other: &Self) {
+        let Self { fields, status, version, connection, reason } = other;
+        self.fields.copy_from(fields);
+        (self.status, self.version, self.connection) = (*status, *version, *connection);
+        self.reason = reason.clone();
+    }
+
     /// The reason phrase: the service's, or the registered one.
     #[must_use]
     pub fn reason(&self) -> &[u8] {

@@ -48,10 +48,8 @@ pub fn encode_request(head: &RequestHead, to: &ToUpstream<'_>, out: &mut Vec<u8>
 }
 
 pub(crate) fn takes_trailers(fields: &Fields) -> bool {
-    fields
-        .all(Known::Te)
-        .flat_map(super::framing::list)
-        .any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
+    let is_trailers = |coding: &[u8]| coding.eq_ignore_ascii_case(b"trailers");
+    fields.has(Known::Te) && fields.all(Known::Te).flat_map(super::framing::list).any(is_trailers)
 }
 
 /// What stands in a response beside its own lines.
@@ -124,7 +122,7 @@ fn write_framing(framing: Framing, out: &mut Vec<u8>) {
 }
 
 /// Appends `number` in decimal.
-pub(crate) fn write_decimal(number: u64, out: &mut Vec<u8>) {
+pub fn write_decimal(number: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(decimal(number, &mut [0; 20]));
 }
 

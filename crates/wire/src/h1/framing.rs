@@ -47,15 +47,24 @@ impl Connection {
     ///
     /// # Errors
     /// More than 16 options.
+    #[inline]
     pub(crate) fn take(fields: &mut Fields) -> Result<Self, Malformed> {
         let mut connection = Self::default();
-        if !fields.has(Known::Connection) {
+        let Some(value) = fields.get(Known::Connection) else { return Ok(connection) };
+        // Nearly always there is one option, and it is one of these.
+        if !fields.is_repeated(Known::Connection) && connection.note(value) {
             return Ok(connection);
         }
+        Self::take_list(fields)
+    }
+
+    /// The same for more than one option, and others.
+    #[inline(never)]
+    fn take_list(fields: &mut Fields) -> Result<Self, Malformed> {
+        let mut connection = Self::default();
         let mut nominated: Vec<Vec<u8>> = Vec::new();
         let mut options = 0;
         for value in fields.all(Known::Connection) {
-            // Nearly always there is one option, and it is one of these.
             if connection.note(value) {
                 options += 1;
                 continue;
@@ -90,7 +99,10 @@ impl Connection {
         let noted = match option.len() {
             5 if option.eq_ignore_ascii_case(b"close") => &mut self.close,
             7 if option.eq_ignore_ascii_case(b"upgrade") => &mut self.upgrade,
-            10 if option.eq_ignore_ascii_case(b"keep-alive") => &mut self.keep_alive,
+            // Nearly all write it so; a comparison of all bytes at once is much shorter.
+            10 if option == b"keep-alive" || option.eq_ignore_ascii_case(b"keep-alive") => {
+                &mut self.keep_alive
+            }
             _ => return false,
         };
         *noted = true;
@@ -186,9 +198,8 @@ fn declared(fields: &Fields, version: Version) -> Result<Option<Framing>, Malfor
         }
         return transfer_encoding(fields).map(Some);
     }
-    let mut lengths = fields.all(Known::ContentLength);
-    let length = content_length(lengths.next().unwrap_or_default())?;
-    if lengths.next().is_some() {
+    let length = content_length(fields.get(Known::ContentLength).unwrap_or_default())?;
+    if fields.is_repeated(Known::ContentLength) {
         return Err(Malformed::ContentLengthRepeated);
     }
     Ok(Some(Framing::Length(length)))

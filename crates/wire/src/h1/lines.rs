@@ -83,6 +83,7 @@ pub(super) fn read_fields(
             value = rest;
             value_end -= 1;
         }
+        fields.repeated |= known & name.known.bit();
         known |= name.known.bit();
         initials |= if name.known == Known::Other { initial(line[0]) } else { 0 };
         lookalike |= name.lookalike;

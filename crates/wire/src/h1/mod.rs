@@ -17,7 +17,7 @@ mod scan;
 pub use body::{BodyDecoder, BodyLimits, Decoded};
 pub use encode::{
     CHUNK_HEAD_BYTES_MAX, LAST_CHUNK, ToClient, ToUpstream, chunk_head, encode_request,
-    encode_response, encode_trailers,
+    encode_response, encode_trailers, write_decimal,
 };
 pub use framing::{Connection, Framing, ResponseFraming, request_framing, response_framing};
 pub use malformed::Malformed;

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::lines::{line_end, read_fields};
 use super::{Connection, HeadLimits, HeadScan, Malformed};
-use crate::fields::is_token_byte;
+use crate::fields::{Field, is_token_byte};
 use crate::head::{Method, RequestHead, Version};
 use crate::known::Known;
 use crate::target::{check_authority, host_of, read_path, same_authority};
@@ -87,13 +87,15 @@ impl RequestHead {
             _ if is_foreign(whole) => return Err(Malformed::NotHttp),
             _ => return Err(Malformed::RequestLine),
         };
-        let method = line.iter().position(|&byte| !is_token_byte(byte));
+        let method = line.iter().position(|&byte| byte == b' ');
         let method = method.ok_or(Malformed::RequestLine)?;
         let target = method + 1..line.len();
-        if method == 0 || line[method] != b' ' || target.is_empty() {
+        self.method = Method::of(&line[..method]);
+        // Those that are known are tokens.
+        let is_token = || method > 0 && line[..method].iter().all(|&byte| is_token_byte(byte));
+        if target.is_empty() || self.method == Method::Other && !is_token() {
             return Err(Malformed::RequestLine);
         }
-        self.method = Method::of(&line[..method]);
         self.method_bytes = u16::try_from(method).map_err(|_| Malformed::RequestLine)?;
         Ok(target)
     }
@@ -167,15 +169,14 @@ impl RequestHead {
     /// RFC 9112, 3.2: 400 for a request of HTTP/1.1 that lacks `Host`, and for any request with
     /// more than one or an invalid one.
     fn read_host(&mut self) -> Result<(), Malformed> {
-        let mut hosts =
-            self.fields.list.iter().filter(|field| field.known == Known::Host && !field.dropped);
-        let Some(&host) = hosts.next() else {
+        let is_host = |field: &&Field| field.known == Known::Host && !field.dropped;
+        let Some(&host) = self.fields.list.iter().find(is_host) else {
             return match self.version {
                 Version::Http10 => Ok(()),
                 _ => Err(Malformed::HostMissing),
             };
         };
-        if hosts.next().is_some() {
+        if self.fields.is_repeated(Known::Host) {
             return Err(Malformed::HostRepeated);
         }
         let range = host.value_start as usize..host.value_end as usize;
