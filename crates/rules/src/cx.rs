@@ -89,7 +89,7 @@ impl Cx {
         self.random = random;
         self.shown = None;
         self.priority = Priority::Normal;
-        self.request_id.bytes = 0;
+        self.request_id.clear();
         self.params.clear();
         self.grpc = None;
         self.coding = None;
@@ -130,6 +130,8 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 pub struct RequestId {
     text: [u8; REQUEST_ID_BYTES_MAX],
     bytes: u8,
+    /// Whether it was made here, of the request's random bits.
+    is_made: bool,
 }
 
 impl RequestId {
@@ -142,7 +144,7 @@ impl RequestId {
         let bytes = u8::try_from(value.len()).ok().filter(|_| fit)?;
         let mut text = [0; REQUEST_ID_BYTES_MAX];
         text[..value.len()].copy_from_slice(value);
-        Some(Self { text, bytes })
+        Some(Self { text, bytes, is_made: false })
     }
 
     /// A fresh id: 32 hex digits.
@@ -157,6 +159,17 @@ impl RequestId {
     pub(crate) fn make(&mut self, random: u128) {
         write_hex(&random.to_be_bytes(), &mut self.text);
         self.bytes = 32;
+        self.is_made = true;
+    }
+
+    fn clear(&mut self) {
+        self.bytes = 0;
+        self.is_made = false;
+    }
+
+    /// The request's random bits in hex, if it was made of them.
+    pub(crate) fn made_text(&self) -> Option<&[u8]> {
+        self.is_made.then(|| self.as_bytes())
     }
 
     /// The text; empty before the id is known.
@@ -174,7 +187,7 @@ impl RequestId {
 
 impl Default for RequestId {
     fn default() -> Self {
-        Self { text: [0; REQUEST_ID_BYTES_MAX], bytes: 0 }
+        Self { text: [0; REQUEST_ID_BYTES_MAX], bytes: 0, is_made: false }
     }
 }
 
@@ -186,12 +199,22 @@ impl std::fmt::Debug for RequestId {
 
 /// Writes `bytes` as lower-case hex to the start of `out`.
 pub(crate) fn write_hex(bytes: &[u8], out: &mut [u8]) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    for (pair, byte) in out.chunks_exact_mut(2).zip(bytes) {
-        pair[0] = HEX[usize::from(byte >> 4)];
-        pair[1] = HEX[usize::from(byte & 15)];
+    let (pairs, _) = out.as_chunks_mut();
+    for (pair, byte) in pairs.iter_mut().zip(bytes) {
+        *pair = HEX[usize::from(*byte)];
     }
 }
+
+/// The two digits of each byte: every request has forty bytes written so.
+const HEX: [[u8; 2]; 256] = {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let (mut pairs, mut byte) = ([[0; 2]; 256], 0);
+    while byte < pairs.len() {
+        pairs[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
+        byte += 1;
+    }
+    pairs
+};
 
 /// Byte strings in one buffer, which is kept from request to request.
 #[derive(Clone, Debug, Default)]

@@ -223,7 +223,9 @@ fn write_authority(authority: &[u8], https: bool, out: &mut Vec<u8>) {
     let port: &[u8] = if https { b":443" } else { b":80" };
     let authority = authority.strip_suffix(port).unwrap_or(authority);
     let authority = authority.strip_suffix(b":").unwrap_or(authority);
-    out.extend(authority.iter().map(u8::to_ascii_lowercase));
+    let start = out.len();
+    out.extend_from_slice(authority);
+    out[start..].make_ascii_lowercase();
 }
 
 /// Writes a path or a query in the one form that all its equivalents have (RFC 3986, 6.2.2): escapes

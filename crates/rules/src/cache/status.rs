@@ -1,6 +1,6 @@
 //! `Cache-Status` (RFC 9211): what this cache did with a request, for whoever reads the response.
 
-use std::io::Write;
+use wire::h1::write_decimal;
 
 use super::why::Why;
 
@@ -81,8 +81,8 @@ impl Told {
                 out.extend_from_slice(b"; fwd=");
                 out.extend_from_slice(because.token().as_bytes());
                 if let Some(status) = status {
-                    // Writing to a vector cannot fail.
-                    let _ = write!(out, "; fwd-status={status}");
+                    out.extend_from_slice(b"; fwd-status=");
+                    write_decimal(u64::from(status), out);
                 }
                 if stored {
                     out.extend_from_slice(b"; stored");
@@ -95,10 +95,12 @@ impl Told {
         if let Some(left_ms) = self.left_ms {
             // What is fresh for a part of a second is fresh for the second.
             let seconds = left_ms.div_euclid(1000) + i64::from(left_ms.rem_euclid(1000) > 0);
-            let _ = write!(out, "; ttl={seconds}");
+            out.extend_from_slice(if seconds < 0 { b"; ttl=-" } else { b"; ttl=" });
+            write_decimal(seconds.unsigned_abs(), out);
         }
         if let Some(why) = self.why {
-            let _ = write!(out, "; detail={}", why.token);
+            out.extend_from_slice(b"; detail=");
+            out.extend_from_slice(why.token.as_bytes());
         }
         out.extend_from_slice(b"\r\n");
     }

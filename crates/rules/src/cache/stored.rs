@@ -117,7 +117,7 @@ impl Stored {
 
     /// Writes its head as clients get it: without what the service says to this cache alone.
     pub fn write_head(&self, out: &mut ResponseHead) {
-        out.clone_from(&self.head);
+        out.copy_from(&self.head);
         if out.fields.may_have_unknown(wire::fields::initial(TARGETS[0].as_bytes()[0])) {
             out.fields.remove_named(TARGETS[0]);
         }

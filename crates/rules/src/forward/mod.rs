@@ -119,7 +119,7 @@ fn keep_only(list: &[hops::Hop], head: &mut RequestHead) {
     let name = if head.fields.has(Known::Forwarded) {
         for hop in list {
             separate(&mut text, 0);
-            append_node(hop.address, &mut text);
+            append_node(hop.address.map(IpText::of).as_ref(), &mut text);
             match hop.https {
                 Some(true) => text.extend_from_slice(b";proto=https"),
                 Some(false) => text.extend_from_slice(b";proto=http"),
@@ -219,30 +219,33 @@ pub fn append(head: &RequestHead, peer: Peer, cx: &Cx, out: &mut Vec<u8>) {
         Version::Http2 => b"Via: 2 doorward\r\n",
         Version::Http3 => b"Via: 3 doorward\r\n",
     });
-    append_x_forwarded(head, peer, cx, out);
-    append_forwarded(head, peer, out);
+    let client = peer.ip().map(IpText::of);
+    append_x_forwarded(head, client.as_ref(), cx, out);
+    append_forwarded(head, client.as_ref(), peer.https, out);
     out.extend_from_slice(cx.identity().map_or(&[], Identity::lines));
     out.extend_from_slice(b"X-Request-Id: ");
     out.extend_from_slice(cx.request_id.as_bytes());
     out.extend_from_slice(b"\r\n");
-    trace::append(head, cx.random, out);
+    trace::append(head, cx, out);
 }
 
-fn append_x_forwarded(head: &RequestHead, peer: Peer, cx: &Cx, out: &mut Vec<u8>) {
+fn append_x_forwarded(head: &RequestHead, client: Option<&IpText>, cx: &Cx, out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(b"X-Forwarded-For: ");
     let empty = out.len();
-    for line in head.fields.all(Known::XForwardedFor) {
-        separate(out, empty);
-        out.extend_from_slice(line);
+    if head.fields.has_any(FORWARDING) {
+        for line in head.fields.all(Known::XForwardedFor) {
+            separate(out, empty);
+            out.extend_from_slice(line);
+        }
+        for hop in hops::forwarded(&head.fields) {
+            separate(out, empty);
+            append_address(hop.address, out);
+        }
     }
-    for hop in hops::forwarded(&head.fields) {
+    if let Some(client) = client {
         separate(out, empty);
-        append_address(hop.address, out);
-    }
-    if let Some(address) = peer.ip() {
-        separate(out, empty);
-        append_address(Some(address), out);
+        out.extend_from_slice(client.as_bytes());
     }
     if out.len() == empty {
         out.truncate(start);
@@ -261,68 +264,109 @@ fn append_x_forwarded(head: &RequestHead, peer: Peer, cx: &Cx, out: &mut Vec<u8>
 }
 
 /// RFC 7239. Hops that only `X-Forwarded-For` tells of are taken over (7.4).
-fn append_forwarded(head: &RequestHead, peer: Peer, out: &mut Vec<u8>) {
+fn append_forwarded(head: &RequestHead, client: Option<&IpText>, https: bool, out: &mut Vec<u8>) {
     out.extend_from_slice(b"Forwarded: ");
-    for line in head.fields.all(Known::Forwarded) {
-        out.extend_from_slice(line);
-        out.extend_from_slice(b", ");
+    if head.fields.has_any(FORWARDING) {
+        for line in head.fields.all(Known::Forwarded) {
+            out.extend_from_slice(line);
+            out.extend_from_slice(b", ");
+        }
+        for hop in hops::x_forwarded_for(&head.fields) {
+            append_node(hop.address.map(IpText::of).as_ref(), out);
+            out.extend_from_slice(b", ");
+        }
     }
-    for hop in hops::x_forwarded_for(&head.fields) {
-        append_node(hop.address, out);
-        out.extend_from_slice(b", ");
-    }
-    append_node(peer.ip(), out);
+    append_node(client, out);
     if !head.authority().is_empty() {
         // A checked authority has neither quotes nor backslashes in it.
         out.extend_from_slice(b";host=\"");
         out.extend_from_slice(head.authority());
         out.push(b'"');
     }
-    out.extend_from_slice(if peer.https { b";proto=https\r\n" } else { b";proto=http\r\n" });
+    out.extend_from_slice(if https { b";proto=https\r\n" } else { b";proto=http\r\n" });
 }
 
 fn append_address(address: Option<IpAddr>, out: &mut Vec<u8>) {
     match address {
-        Some(address) => write_ip(address, out),
+        Some(address) => out.extend_from_slice(IpText::of(address).as_bytes()),
         None => out.extend_from_slice(b"unknown"),
     }
 }
 
 /// RFC 7239, 6: an IPv6 address stands in brackets, and these in quotes.
-fn append_node(address: Option<IpAddr>, out: &mut Vec<u8>) {
+fn append_node(address: Option<&IpText>, out: &mut Vec<u8>) {
     match address {
-        Some(v4 @ IpAddr::V4(_)) => {
+        Some(v4) if !v4.is_v6 => {
             out.extend_from_slice(b"for=");
-            write_ip(v4, out);
+            out.extend_from_slice(v4.as_bytes());
         }
-        Some(v6 @ IpAddr::V6(_)) => {
+        Some(v6) => {
             out.extend_from_slice(b"for=\"[");
-            write_ip(v6, out);
+            out.extend_from_slice(v6.as_bytes());
             out.extend_from_slice(b"]\"");
         }
         None => out.extend_from_slice(b"for=unknown"),
     }
 }
 
-/// Each request has its client's address written three times, and the formatter of the standard
+/// An address as text. Each request has its client's written twice, and the formatter of the standard
 /// library takes ten times as long for it.
-fn write_ip(address: IpAddr, out: &mut Vec<u8>) {
-    match address {
-        IpAddr::V4(address) => {
-            for (at, octet) in address.octets().into_iter().enumerate() {
-                if at > 0 {
-                    out.push(b'.');
+struct IpText {
+    text: [u8; IP_BYTES_MAX],
+    bytes: usize,
+    is_v6: bool,
+}
+
+/// Eight groups of four digits, and colons between them. What has an IPv4 address in it is shorter.
+const IP_BYTES_MAX: usize = 39;
+
+impl IpText {
+    fn of(address: IpAddr) -> Self {
+        let mut text = [0; IP_BYTES_MAX];
+        let bytes = match address {
+            IpAddr::V4(address) => {
+                let mut end = 0;
+                for octet in address.octets() {
+                    let (digits, count) = OCTETS[usize::from(octet)];
+                    text[end..end + 4].copy_from_slice(&digits);
+                    end += usize::from(count) + 1;
                 }
-                if octet >= 100 {
-                    out.push(b'0' + octet / 100);
-                }
-                if octet >= 10 {
-                    out.push(b'0' + octet / 10 % 10);
-                }
-                out.push(b'0' + octet % 10);
+                // Behind the last one no dot follows.
+                end - 1
             }
-        }
-        // Writing to a vector cannot fail.
-        IpAddr::V6(address) => drop(write!(out, "{address}")),
+            IpAddr::V6(address) => {
+                let mut room = &mut text[..];
+                write!(room, "{address}").expect("there is room for the longest");
+                IP_BYTES_MAX - room.len()
+            }
+        };
+        Self { text, bytes, is_v6: address.is_ipv6() }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.text[..self.bytes]
     }
 }
+
+/// Each octet in decimal, with a dot behind it; and how many digits it has.
+const OCTETS: [([u8; 4], u8); 256] = {
+    let (mut all, mut octet) = ([([b'.'; 4], 1); 256], 0);
+    while octet < all.len() {
+        let digits = [octet / 100, octet / 10 % 10, octet % 10];
+        let zeros = if octet >= 100 {
+            0
+        } else if octet >= 10 {
+            1
+        } else {
+            2
+        };
+        let mut at = zeros;
+        while at < digits.len() {
+            all[octet].0[at - zeros] = b'0' + digits[at] as u8;
+            at += 1;
+        }
+        all[octet].1 = (digits.len() - zeros) as u8;
+        octet += 1;
+    }
+    all
+};

@@ -3,6 +3,7 @@
 
 use wire::{Known, RequestHead};
 
+use crate::Cx;
 use crate::cx::write_hex;
 
 /// Drops what is no valid trace, and `tracestate` with it (W3C Trace Context, 3.3.1.2 and 4.3).
@@ -20,15 +21,19 @@ pub(super) fn receive(head: &mut RequestHead) {
 }
 
 /// Begins a trace if there is none.
-pub(super) fn append(head: &RequestHead, random: u128, out: &mut Vec<u8>) {
+pub(super) fn append(head: &RequestHead, cx: &Cx, out: &mut Vec<u8>) {
     if head.fields.has(Known::Traceparent) {
         return;
     }
     // The trace id is the request id, if that was made here too, so one search finds both. The
     // parent id is other bits of the same draw. Neither may be zero.
+    let random = cx.random;
     let parent = (random as u64 ^ (random >> 64) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mut text = *b"traceparent: 00-00000000000000000000000000000000-0000000000000000-01\r\n";
-    write_hex(&random.max(1).to_be_bytes(), &mut text[16..48]);
+    match cx.request_id.made_text() {
+        Some(id) if random != 0 => text[16..48].copy_from_slice(id),
+        _ => write_hex(&random.max(1).to_be_bytes(), &mut text[16..48]),
+    }
     write_hex(&parent.max(1).to_be_bytes(), &mut text[49..65]);
     // Sampled: with `00` the services' samplers would follow us and drop every trace.
     out.extend_from_slice(&text);
