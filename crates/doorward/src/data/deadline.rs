@@ -20,19 +20,38 @@ pub(crate) struct Deadlines {
     started: Instant,
     /// Milliseconds since then, as of the last sweep.
     now_ms: Cell<u64>,
-    slots: RefCell<Vec<Slot>>,
+    slots: RefCell<Vec<Rc<Slot>>>,
     free: RefCell<Vec<usize>>,
     /// Wakes the sweep when the first slot is taken.
     taken: Notify,
 }
 
+/// Shared with its [`Watch`], so that a deadline is set by one store.
 struct Slot {
     at_ms: Cell<u64>,
     /// Whether the connection waits for its next request and may be closed at any time.
     idle: Cell<bool>,
     /// The endpoint that it waits for, if it need not.
     endpoint: Cell<u32>,
-    waker: Option<Waker>,
+    /// Who has it; nobody while it is free.
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Slot {
+    fn free() -> Self {
+        Self {
+            at_ms: Cell::new(NEVER),
+            idle: Cell::new(false),
+            endpoint: Cell::new(NOBODY),
+            waker: RefCell::new(None),
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
 }
 
 const NEVER: u64 = u64::MAX;
@@ -68,10 +87,8 @@ impl Deadlines {
     pub(crate) fn sweep(&self, now_ms: u64) {
         self.now_ms.set(now_ms);
         for slot in &*self.slots.borrow() {
-            if slot.at_ms.get() <= now_ms
-                && let Some(waker) = &slot.waker
-            {
-                waker.wake_by_ref();
+            if slot.at_ms.get() <= now_ms {
+                slot.wake();
             }
         }
     }
@@ -81,9 +98,7 @@ impl Deadlines {
         for slot in &*self.slots.borrow() {
             if slot.idle.get() {
                 slot.at_ms.set(0);
-                if let Some(waker) = &slot.waker {
-                    waker.wake_by_ref();
-                }
+                slot.wake();
             }
         }
     }
@@ -93,9 +108,7 @@ impl Deadlines {
         for slot in &*self.slots.borrow() {
             if slot.endpoint.get() == id {
                 slot.at_ms.set(0);
-                if let Some(waker) = &slot.waker {
-                    waker.wake_by_ref();
-                }
+                slot.wake();
             }
         }
     }
@@ -117,6 +130,8 @@ impl Deadlines {
 /// One task's deadline.
 pub(crate) struct Watch {
     deadlines: Rc<Deadlines>,
+    slot: Rc<Slot>,
+    /// The place of the slot.
     index: usize,
     /// No deadline is later than this, in milliseconds: the limit, or that of one attempt.
     latest_ms: Cell<u64>,
@@ -132,37 +147,24 @@ impl Watch {
         if deadlines.in_use() == 0 {
             deadlines.wake_clock();
         }
-        let slot = Slot {
-            at_ms: Cell::new(NEVER),
-            idle: Cell::new(false),
-            endpoint: Cell::new(NOBODY),
-            waker: Some(waker),
-        };
-        let index = {
+        let (slot, index) = {
             let mut slots = deadlines.slots.borrow_mut();
-            match deadlines.free.borrow_mut().pop() {
-                Some(index) => {
-                    slots[index] = slot;
-                    index
-                }
-                None => {
-                    slots.push(slot);
-                    slots.len() - 1
-                }
+            let index = deadlines.free.borrow_mut().pop().unwrap_or(slots.len());
+            if index == slots.len() {
+                slots.push(Rc::new(Slot::free()));
             }
+            (Rc::clone(&slots[index]), index)
         };
+        slot.waker.replace(Some(waker));
         deadlines.taken.notify_one();
         Self {
             deadlines,
+            slot,
             index,
             latest_ms: Cell::new(NEVER),
             limit_ms: Cell::new(NEVER),
             limit_of_client: Cell::new(false),
         }
-    }
-
-    fn with<T>(&self, look: impl FnOnce(&Slot) -> T) -> T {
-        look(&self.deadlines.slots.borrow()[self.index])
     }
 
     pub(crate) fn now_ms(&self) -> u64 {
@@ -172,21 +174,19 @@ impl Watch {
     /// The deadline is `after_ms` from now; `u64::MAX` is none.
     pub(crate) fn set(&self, after_ms: u64) {
         let at_ms = self.now_ms().saturating_add(after_ms).min(self.latest_ms.get());
-        self.with(|slot| {
-            slot.at_ms.set(at_ms);
-            slot.idle.set(false);
-        });
+        self.slot.at_ms.set(at_ms);
+        self.slot.idle.set(false);
     }
 
     /// From now on this waits for the endpoint `id`, and need not if that turns out to be in vain; until
     /// [`Watch::expect_nobody`].
     pub(crate) fn expect(&self, id: u32) {
-        self.with(|slot| slot.endpoint.set(id));
+        self.slot.endpoint.set(id);
     }
 
     /// It waits for no endpoint, or for one that it has to wait for.
     pub(crate) fn expect_nobody(&self) {
-        self.with(|slot| slot.endpoint.set(NOBODY));
+        self.slot.endpoint.set(NOBODY);
     }
 
     /// Milliseconds until the limit; `None` if there is none.
@@ -237,24 +237,21 @@ impl Watch {
     /// As [`Watch::set`], for a wait that may also be ended early by [`Deadlines::end_idle`].
     pub(crate) fn set_idle(&self, after_ms: u64) {
         let at_ms = self.now_ms().saturating_add(after_ms);
-        self.with(|slot| {
-            slot.at_ms.set(at_ms);
-            slot.idle.set(true);
-        });
+        self.slot.at_ms.set(at_ms);
+        self.slot.idle.set(true);
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        self.with(|slot| slot.at_ms.get()) <= self.now_ms()
+        self.slot.at_ms.get() <= self.now_ms()
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let mut slots = self.deadlines.slots.borrow_mut();
-        slots[self.index].at_ms.set(NEVER);
-        slots[self.index].idle.set(false);
-        slots[self.index].endpoint.set(NOBODY);
-        slots[self.index].waker = None;
+        self.slot.at_ms.set(NEVER);
+        self.slot.idle.set(false);
+        self.slot.endpoint.set(NOBODY);
+        self.slot.waker.replace(None);
         self.deadlines.free.borrow_mut().push(self.index);
     }
 }

@@ -8,7 +8,7 @@ use rules::fault::Side;
 use rules::service::Fallback;
 use rules::{Fault, RouteId, ServiceId};
 
-use super::cache::hit;
+use super::cache::{self, hit};
 use super::connection::Connection;
 use super::end::End;
 use super::forward;
@@ -61,7 +61,8 @@ pub(super) async fn answer(
                 };
                 counters.fallbacks[FallbackTo::Stale as usize].add(1);
                 scratch.cx.record("fallback", "stale", "it is what the cache has");
-                return Ok(hit::send(connection, snapshot, scratch, route, &object, told).await);
+                let object = (&object, cache::now_ms());
+                return Ok(hit::send(connection, snapshot, scratch, route, object, told).await);
             }
             Fallback::Service(name) => {
                 let mut services = snapshot.services.iter();

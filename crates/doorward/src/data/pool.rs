@@ -57,7 +57,10 @@ impl Pools {
     /// Closes what has been idle for too long, or was closed by the service.
     pub(crate) fn close_idle(&self, now_ms: u64) {
         for pool in &mut *self.0.borrow_mut() {
-            pool.idle.retain_mut(|idle| idle.until_ms > now_ms && idle.side.socket.is_quiet());
+            pool.idle.retain_mut(|idle| {
+                idle.side.socket.forget_waiter();
+                idle.until_ms > now_ms && idle.side.socket.is_quiet()
+            });
         }
     }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::task::{Context, Poll};
 
-use super::buffer::Incoming;
+use super::buffer::{Buffer, Incoming};
 use super::held::Held;
 use super::socket::Socket;
 
@@ -23,12 +23,19 @@ impl Side {
 
     /// Reads more bytes behind those that are here; for heads. Zero bytes are the end.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.incoming.is_empty() {
+            let mut buffer = Buffer::small();
+            let read = self.socket.poll_read(cx, &mut buffer);
+            if let Poll::Ready(Ok(count)) = read {
+                self.incoming.put(buffer, 0..count);
+            }
+            return read;
+        }
         let (room, _) = self.incoming.room();
         let read = self.socket.poll_read(cx, room);
         if let Poll::Ready(Ok(count)) = read {
             self.incoming.grow(count);
         }
-        self.incoming.release();
         read
     }
 }

@@ -88,14 +88,16 @@ impl Socket {
         on!(self, stream => stream.poll_read_ready(cx).map(drop), tls => tls.poll_stirs(cx))
     }
 
+    /// Lets go of the task that waited here last: it may have ended, and its memory should not stay.
+    pub(crate) fn forget_waiter(&mut self) {
+        let _ = self.poll_stirs(&mut Context::from_waker(Waker::noop()));
+    }
+
     /// Whether nothing waits to be read: no bytes, no end, no error. Costs no system call unless
     /// the last read filled its buffer to the brim.
     pub(crate) fn is_quiet(&mut self) -> bool {
-        let cx = &mut Context::from_waker(Waker::noop());
-        on!(self, stream => {
-            stream.poll_read_ready(cx).is_pending()
-                || stream.try_read(&mut [0]).is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock)
-        }, tls => tls.is_quiet())
+        let blocks = |error: io::Error| error.kind() == io::ErrorKind::WouldBlock;
+        on!(self, stream => stream.try_read(&mut [0]).is_err_and(blocks), tls => tls.is_quiet())
     }
 
     /// Makes the drop of this socket a reset: the other side sees an error, not an end.

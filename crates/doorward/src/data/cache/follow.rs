@@ -105,7 +105,8 @@ async fn follow_to_end(
         Ok(Landed::Failing(status)) => match stand_in(&following, Ok(status)) {
             Some((stale, told)) => {
                 scratch.cx.record("cache", "hit", Why::STALE_IF_ERROR.clause);
-                let done = hit::send(connection, snapshot, scratch, route, &stale, told).await;
+                let stale = (&stale, now_ms());
+                let done = hit::send(connection, snapshot, scratch, route, stale, told).await;
                 Followed::Answered(done)
             }
             None => Followed::Alone(None),
@@ -114,12 +115,11 @@ async fn follow_to_end(
             if !is_for(connection, scratch, &following, &object.stored) {
                 return Followed::Alone(None);
             }
-            let told = Told {
-                way: way(Some(304), true),
-                left_ms: Some(object.stored.left_ms(now_ms())),
-                why: None,
-            };
-            Followed::Answered(hit::send(connection, snapshot, scratch, route, &object, told).await)
+            let now_ms = now_ms();
+            let left_ms = Some(object.stored.left_ms(now_ms));
+            let told = Told { way: way(Some(304), true), left_ms, why: None };
+            let object = (&object, now_ms);
+            Followed::Answered(hit::send(connection, snapshot, scratch, route, object, told).await)
         }
         Ok(Landed::Shared(shared)) => {
             if !is_for(connection, scratch, &following, &shared.stored) {
@@ -172,7 +172,7 @@ async fn wait(
         match next.await? {
             Next::Landed(landed) => return Ok(landed),
             Next::Interim(head) => {
-                scratch.response.clone_from(&head);
+                scratch.response.copy_from(&head);
                 respond::interim(connection, scratch).await?;
             }
         }
@@ -224,7 +224,8 @@ async fn fail(
     if let Some((stale, told)) = stand_in(following, Err(fault)).filter(|_| by_service) {
         scratch.cx.record("fault", fault.slug(), fault.reason());
         scratch.cx.record("cache", "hit", Why::STALE_IF_ERROR.clause);
-        return hit::send(connection, snapshot, scratch, route, &stale, told).await;
+        let stale = (&stale, now_ms());
+        return hit::send(connection, snapshot, scratch, route, stale, told).await;
     }
     scratch.noted.tell(&Told {
         way: Way::Forward {
@@ -284,7 +285,7 @@ async fn pass(
     route: RouteId,
     (reader, own): (Reader, &Own),
 ) -> Done {
-    scratch.response.clone_from(&own.head);
+    scratch.response.copy_from(&own.head);
     super::direct::strip(&mut scratch.response);
     let sent = Sent { source: Source::Flight(reader), bytes: own.bytes, of: Of::Nothing };
     hit::deliver(connection, snapshot, scratch, route, sent).await

@@ -15,7 +15,6 @@ use wire::{Fields, Known, Method};
 
 use super::flight::{Reader, Shared};
 use super::form::{self, Kept};
-use super::now_ms;
 use crate::data::call;
 use crate::data::connection::{After, Connection};
 use crate::data::end::{End, Speech};
@@ -121,18 +120,18 @@ impl Sending {
     }
 }
 
-/// Answers with `object`.
+/// Answers with `object`, as it is at `now_ms`.
 pub(crate) async fn send(
     connection: &mut Connection,
     snapshot: &Pinned,
     scratch: &mut Scratch,
     route: RouteId,
-    object: &Arc<Object>,
+    (object, now_ms): (&Arc<Object>, u64),
     told: Told,
 ) -> Done {
     let stored = &object.stored;
     scratch.noted.tell(&told);
-    scratch.noted.age(stored.age_ms(now_ms()));
+    scratch.noted.age(stored.age_ms(now_ms));
     scratch.noted.spare(stored);
     let answer = stored.answer(&scratch.request);
     let Some(answer) = answer else {

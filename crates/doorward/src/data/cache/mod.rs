@@ -12,7 +12,6 @@ mod form;
 pub(crate) mod hit;
 mod spill;
 
-use std::io::Write;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -23,6 +22,7 @@ use rules::cache::{
 use rules::overload::Priority;
 use rules::store::Purged;
 use rules::{Cx, Fault, RouteId, ServiceId};
+use wire::h1::write_decimal;
 use wire::{Known, Method};
 
 pub(crate) use direct::see_response;
@@ -104,8 +104,9 @@ impl Noted {
 
     /// How old the answer is.
     fn age(&mut self, age_ms: u64) {
-        // Writing to a vector cannot fail.
-        let _ = write!(self.lines, "Age: {}\r\n", age_ms / 1000);
+        self.lines.extend_from_slice(b"Age: ");
+        write_decimal(age_ms / 1000, &mut self.lines);
+        self.lines.extend_from_slice(b"\r\n");
     }
 }
 
@@ -131,7 +132,7 @@ pub(crate) fn now_ms() -> u64 {
 /// What a look-up comes to.
 enum Found {
     /// The answer is here.
-    Hit { object: Arc<Object>, why: Why, refresh: bool },
+    Hit { object: Arc<Object>, why: Why, refresh: bool, now_ms: u64 },
     /// The service must be asked.
     Ask(Question),
 }
@@ -192,24 +193,17 @@ pub(crate) async fn serve(
         found = look_up(connection, scratch, &wishes, None);
     }
     match found {
-        Found::Hit { object, why, refresh } => {
+        Found::Hit { object, why, refresh, now_ms } => {
             if refresh {
                 let errand = errand(connection, snapshot, scratch, (route, service));
                 refresh_soon(errand, scratch, &object);
             }
-            hit::send(
-                connection,
-                snapshot,
-                scratch,
-                route,
-                &object,
-                Told {
-                    way: Way::Hit,
-                    left_ms: Some(object.stored.left_ms(now_ms())),
-                    why: (why != Why::FRESH).then_some(why),
-                },
-            )
-            .await
+            let told = Told {
+                way: Way::Hit,
+                left_ms: Some(object.stored.left_ms(now_ms)),
+                why: (why != Why::FRESH).then_some(why),
+            };
+            hit::send(connection, snapshot, scratch, route, (&object, now_ms), told).await
         }
         Found::Ask(question) => {
             let asking = ask(connection, snapshot, scratch, (route, service), &wishes, question);
@@ -292,8 +286,8 @@ fn look_up(
     };
     cx.record("cache", step, why.clause);
     match used {
-        Use::Serve(_) => Found::Hit { object, why, refresh: false },
-        Use::ServeAndRefresh(_) => Found::Hit { object, why, refresh: true },
+        Use::Serve(_) => Found::Hit { object, why, refresh: false, now_ms },
+        Use::ServeAndRefresh(_) => Found::Hit { object, why, refresh: true, now_ms },
         Use::Validate(_) => {
             let because = match why {
                 Why::STALE | Why::NO_CACHE => Because::Stale,
@@ -416,7 +410,7 @@ async fn ask(
         };
         let learned = learned.as_ref().map(|shared| &shared.stored);
         match look_up(connection, scratch, wishes, learned) {
-            Found::Hit { object, why, .. } => {
+            Found::Hit { object, why, now_ms, .. } => {
                 let told = Told {
                     way: Way::Forward {
                         because: question.because,
@@ -424,10 +418,11 @@ async fn ask(
                         stored: false,
                         collapsed: true,
                     },
-                    left_ms: Some(object.stored.left_ms(now_ms())),
+                    left_ms: Some(object.stored.left_ms(now_ms)),
                     why: (why != Why::FRESH).then_some(why),
                 };
-                return hit::send(connection, snapshot, scratch, route, &object, told).await;
+                let hit = (&object, now_ms);
+                return hit::send(connection, snapshot, scratch, route, hit, told).await;
             }
             Found::Ask(next) => question = next,
         }
