@@ -330,6 +330,16 @@ fn ties(out: &mut String, services: &[Arc<Service>]) {
     }
 }
 
+/// Requests that wait for an instance, or for somebody to be back.
+fn held(out: &mut String, services: &[Arc<Service>]) {
+    let name = "doorward_upstream_held_requests";
+    family(out, name, "gauge", "Requests that wait for an endpoint to be there at the moment.");
+    for service in services {
+        let count = service.metrics.shards.iter().map(|shard| shard.held.read()).sum();
+        line(out, name, &[("service", &service.metrics.label)], count);
+    }
+}
+
 /// How often endpoints were left alone, and why.
 fn ejections(out: &mut String, services: &[Arc<Service>]) {
     let name = "doorward_balance_ejections_total";
@@ -352,7 +362,7 @@ fn services(out: &mut String, metrics: &Metrics, snapshot: &Snapshot) {
     let sum = |shards: &[ServiceShard], which: Which| -> u64 {
         shards.iter().map(|shard| which(shard).read()).sum()
     };
-    let families: [(&str, &str, Which); 9] = [
+    let families: [(&str, &str, Which); 10] = [
         ("doorward_upstream_connects_total", "Connections that were opened.", |s| &s.connects),
         ("doorward_upstream_connect_failures_total", "Connections that failed.", |s| {
             &s.connect_failures
@@ -368,6 +378,9 @@ fn services(out: &mut String, metrics: &Metrics, snapshot: &Snapshot) {
             &s.spilled
         }),
         ("doorward_upstream_failures_total", "Requests without a usable answer.", |s| &s.failures),
+        ("doorward_upstream_retries_denied_total", "Retries that the budget forbade.", |s| {
+            &s.retries_denied
+        }),
     ];
     for (name, about, which) in families {
         family(out, name, "counter", about);
@@ -376,18 +389,7 @@ fn services(out: &mut String, metrics: &Metrics, snapshot: &Snapshot) {
             line(out, name, &[("service", &service.metrics.label)], count);
         }
     }
-    let name = "doorward_upstream_retries_denied_total";
-    family(out, name, "counter", "Requests that were not sent again, the budget being spent.");
-    for service in services {
-        let count = sum(&service.metrics.shards, |shard| &shard.retries_denied);
-        line(out, name, &[("service", &service.metrics.label)], count);
-    }
-    let name = "doorward_upstream_held_requests";
-    family(out, name, "gauge", "Requests that wait for an endpoint to be there at the moment.");
-    for service in services {
-        let count = sum(&service.metrics.shards, |shard| &shard.held);
-        line(out, name, &[("service", &service.metrics.label)], count);
-    }
+    held(out, services);
     ejections(out, services);
     ties(out, services);
     standings(out, services, metrics.now_ms());

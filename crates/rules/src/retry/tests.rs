@@ -73,7 +73,8 @@ fn there_is_an_end_to_it() {
     check(
         &[
             ("second", Facts { attempts: 2, ..FACTS }),
-            ("third", Facts { attempts: 3, ..FACTS }),
+            ("fourth", Facts { attempts: 4, ..FACTS }),
+            ("fifth", Facts { attempts: 5, ..FACTS }),
             ("client leaves sooner", Facts { left_ms: Some(10), ..FACTS }),
             ("client has time", Facts { left_ms: Some(11), ..FACTS }),
             ("Retry-After, another is left", wait(5_000)),
@@ -84,7 +85,7 @@ fn there_is_an_end_to_it() {
         ],
         expect![[r#"
             second: again in 20 ms, it may be repeated
-            third: no, it was sent as often as allowed
+            third: again in 40 ms, it may be repeated
             client leaves sooner: no, the client will have left by then
             client has time: again in 10 ms, it may be repeated
             Retry-After, another is left: again in 10 ms, it may be repeated

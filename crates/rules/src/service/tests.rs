@@ -153,7 +153,7 @@ fn a_service_that_runs_already() {
                         },
                     ),
                     retry: Policy {
-                        attempts_max: 3,
+                        attempts_max: 5,
                         on_connect: true,
                         on_reset: true,
                         on_timeout: true,
@@ -172,6 +172,7 @@ fn a_service_that_runs_already() {
                             floor_per_s: 10.0,
                         },
                         hedge: None,
+                        hold_ms: None,
                     },
                     overload: None,
                     connections_max: None,
@@ -267,7 +268,7 @@ fn a_service_that_is_started() {
                         },
                     ),
                     retry: Policy {
-                        attempts_max: 3,
+                        attempts_max: 5,
                         on_connect: true,
                         on_reset: true,
                         on_timeout: true,
@@ -286,6 +287,7 @@ fn a_service_that_is_started() {
                             floor_per_s: 10.0,
                         },
                         hedge: None,
+                        hold_ms: None,
                     },
                     overload: None,
                     connections_max: None,
