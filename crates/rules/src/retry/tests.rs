@@ -85,7 +85,8 @@ fn there_is_an_end_to_it() {
         ],
         expect![[r#"
             second: again in 20 ms, it may be repeated
-            third: again in 40 ms, it may be repeated
+            fourth: again in 80 ms, it may be repeated
+            fifth: no, it was sent as often as allowed
             client leaves sooner: no, the client will have left by then
             client has time: again in 10 ms, it may be repeated
             Retry-After, another is left: again in 10 ms, it may be repeated
