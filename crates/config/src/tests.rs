@@ -112,7 +112,7 @@ fn finds_every_problem_in_one_run() {
                  |              ^
             doorward.toml:16:13: expected an array, found the string "x"
               16 | endpoints = 'x'
-                 |             ^^^
+                 |             ^^^ write it in brackets: `[...]`
             doorward.toml:17:11: `3` is not a duration: write a number and a unit, e.g. "3s"
               17 | timeout = 3
                  |           ^

@@ -120,7 +120,7 @@ fn run(options: &Options, out: &mut impl Write) -> io::Result<()> {
             let mut worst: Option<Figures> = None;
             for seed in options.seed..options.seed + options.seeds.max(1) {
                 let door = match name {
-                    "doorward" => Which::Doorward(options.settings.clone()),
+                    "doorward" => Which::Doorward(Box::new(options.settings.clone())),
                     _ => Which::Plain,
                 };
                 let figures = scenario.play(door, seed, options.seconds);

@@ -159,7 +159,7 @@ impl Scenario {
         let mut world = World::new(seed, self.clients(), endpoints, self.script(end_ns), span);
         match door {
             Which::Doorward(settings) => {
-                let mut door = Doorward::new(settings, ENDPOINTS);
+                let mut door = Doorward::new(*settings, ENDPOINTS);
                 world.run(&mut door);
             }
             Which::Plain => world.run(&mut Plain::default()),
@@ -172,7 +172,7 @@ impl Scenario {
 #[derive(Clone, Debug)]
 pub enum Which {
     /// Doorward's rules.
-    Doorward(Settings),
+    Doorward(Box<Settings>),
     /// Round robin with plain retries.
     Plain,
 }

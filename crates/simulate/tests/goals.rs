@@ -9,7 +9,7 @@ const SEEDS: [u64; 3] = [1, 2, 3];
 const SECONDS: u64 = 8;
 
 fn doorward(scenario: Scenario, seed: u64) -> Figures {
-    scenario.play(Which::Doorward(Settings::default()), seed, SECONDS)
+    scenario.play(Which::Doorward(Box::default()), seed, SECONDS)
 }
 
 /// One of ten endpoints fails, or is ten times slower: fewer than one error in ten thousand requests,

@@ -179,7 +179,7 @@ fn what_was_refused_is_sent_again() {
     assert!(client.read_response().contains("\r\nok\r\n"));
 
     client.send(crlf("POST / HTTP/1.1\nHost: h\nContent-Length: 4\n\nbody"));
-    for _ in 0..3 {
+    for _ in 0..5 {
         service.accept().respond.send_reset(Reason::REFUSED_STREAM);
     }
     let response = client.read_response();
