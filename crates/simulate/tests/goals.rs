@@ -1,6 +1,5 @@
 //! What the defaults promise, held to by short runs with several seeds.
 
-use simulate::doorward::Settings;
 use simulate::figures::Figures;
 use simulate::scenario::{CAPACITY_PER_S, Scenario, Which};
 
