@@ -177,7 +177,7 @@ impl Passive {
         // and may be slow for that. Who has just come has few requests, and is quick for that or cold:
         // whoever carries the rest meanwhile is not to be held against it.
         let of_latency = balancer.policy().algorithm != Algorithm::Hash;
-        let is_measure = |member| of_latency && !balancer.is_young(member, now_ns);
+        let is_measure = |member| of_latency && !balancer.is_new(member, now_ns);
         let mut alike: Vec<((u8, bool), Others)> = Vec::new();
         for member in balancer.well() {
             let (load, kind) = (loads.get(member.id), group_of(member));

@@ -37,7 +37,22 @@ pub(crate) async fn forward(
     service_id: ServiceId,
     body: Body,
 ) -> Done {
-    match try_forward(connection, snapshot, scratch, route, service_id, (body, None)).await {
+    let service = &*snapshot.services[service_id.0 as usize];
+    let trials = Trials::default();
+    let done = match begin(connection, snapshot, scratch, route, service, body) {
+        Err(fault) => Err(fault),
+        Ok(body_bytes_max) => {
+            let ready = Ready { route, body, or: None, body_bytes_max, trials: &trials };
+            match ask(connection, snapshot, scratch, service, ready).await {
+                Ok(done) => done,
+                Err(fault) => {
+                    let failed = (service, fault);
+                    Box::pin(go_on(connection, snapshot, scratch, failed, ready)).await
+                }
+            }
+        }
+    };
+    match done {
         Ok(done) => done,
         Err(fault) => respond::fault(connection, scratch, Some(route), fault, None).await,
     }
@@ -57,39 +72,61 @@ pub(super) async fn try_forward(
     (body, or): (Body, Option<Fault>),
 ) -> Result<Done, Fault> {
     let service = &*snapshot.services[service_id.0 as usize];
-    let bytes_max = begin(connection, snapshot, scratch, route, service, body)?;
-    let mut newer = None;
-    if hold::is_due(service) {
-        match Box::pin(hold::until_ready(connection, scratch, service, body)).await {
-            Ok(ready) => newer = Some(ready),
-            Err(fault) => {
-                return refuse(connection, snapshot, scratch, route, (service, fault), body).await;
-            }
-        }
-    }
+    let body_bytes_max = begin(connection, snapshot, scratch, route, service, body)?;
     let trials = Trials::default();
+    let ready = Ready { route, body, or, body_bytes_max, trials: &trials };
+    match ask(connection, snapshot, scratch, service, ready).await {
+        Ok(done) => done,
+        Err(fault) => go_on(connection, snapshot, scratch, (service, fault), ready).await,
+    }
+}
+
+/// A request that may be sent.
+#[derive(Clone, Copy)]
+struct Ready<'t> {
+    route: RouteId,
+    body: Body,
+    body_bytes_max: u64,
+    trials: &'t Trials,
+    /// What it is if it fails and something else may follow.
+    or: Option<Fault>,
+}
+
+/// Goes on where there was no answer of `service` by `fault`: waits for it if that is of use, or else lets
+/// another one stand in.
+async fn go_on(
+    connection: &mut Connection,
+    snapshot: &Pinned,
+    scratch: &mut Scratch,
+    (first, mut fault): (&Service, Fault),
+    ready: Ready<'_>,
+) -> Result<Done, Fault> {
+    let Ready { route, body, trials, .. } = ready;
+    let mut newer = None;
     loop {
-        let service = newer.as_deref().unwrap_or(service);
-        let ready = (service, bytes_max);
-        let asked = ask(connection, snapshot, scratch, route, ready, (body, or), &trials).await;
-        let fault = match asked {
-            Ok(done) => return done,
-            Err(fault) => limit::or_limit(connection, fault),
+        let service = newer.as_deref().unwrap_or(first);
+        let waited = if hold::is_due(service) {
+            Box::pin(hold::until_ready(connection, scratch, service, body)).await
+        } else if hold::is_for(service, fault, trials) {
+            let held = (service, fault);
+            Box::pin(hold::a_while(connection, scratch, held, body, trials)).await
+        } else {
+            Err(fault)
         };
-        if !hold::is_for(service, fault, &trials) {
-            return refuse(connection, snapshot, scratch, route, (service, fault), body).await;
-        }
-        match Box::pin(hold::a_while(connection, scratch, (service, fault), body, &trials)).await {
-            Ok(now) => newer = Some(now),
+        let now = match waited {
+            Ok(now) => now,
             Err(fault) => {
                 return refuse(connection, snapshot, scratch, route, (service, fault), body).await;
             }
+        };
+        match ask(connection, snapshot, scratch, newer.insert(now), ready).await {
+            Ok(done) => return done,
+            Err(again) => fault = again,
         }
     }
 }
 
-/// Asks `service`, and passes its answer on. If it has failed and something else may follow, there is
-/// `or` instead.
+/// Asks `service`, and passes its answer on.
 ///
 /// # Errors
 /// There is no answer of the service.
@@ -97,11 +134,13 @@ async fn ask(
     connection: &mut Connection,
     snapshot: &Pinned,
     scratch: &mut Scratch,
-    route: RouteId,
-    (service, body_bytes_max): (&Service, u64),
-    (body, or): (Body, Option<Fault>),
-    trials: &Trials,
+    service: &Service,
+    ready: Ready<'_>,
 ) -> Result<Result<Done, Fault>, Fault> {
+    if hold::is_due(service) {
+        return Err(Fault::Starting);
+    }
+    let Ready { route, body, body_bytes_max, trials, or } = ready;
     let entry = enter(connection, scratch, service, body).await?;
     // Filled by `send` and used by `deliver` where it lies: it is too large to be handed around.
     let mut exchange = None;

@@ -57,9 +57,10 @@ impl std::fmt::Debug for Together<'_> {
 /// At how many endpoints one without anything to do is looked for, if both that were drawn have something.
 const LOOKED_AT_MAX: usize = 16;
 
-/// What such a one is to be like: as good as the others, within what chance does.
-const SOUND_SUCCESS: f32 = 0.9;
-const SOUND_LATENCY: f32 = 2.0;
+/// What such a one is to be like: far from what fails, or is about to be ejected for being slow. Finer
+/// differences are chance, and whoever has nothing to do answers first in spite of them.
+const SOUND_SUCCESS: f32 = 0.25;
+const SOUND_LATENCY: f32 = 4.0;
 
 /// An endpoint, and why that one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -246,7 +247,7 @@ impl Balancer {
         let better = if cost(two) < cost(one) { two } else { one };
         if let Some(Together(count)) = ask.together
             && count(self.order[better] as usize) > 0
-            && let Some(idle) = self.idle(group, loads, ask)
+            && let Some(idle) = self.idle(group, self.order[better], loads, ask)
         {
             return Some((self.order[idle], "it has nothing to do"));
         }
@@ -255,14 +256,15 @@ impl Balancer {
 
     /// One without anything to do, if the workers know that together. Where each knew only what it sent
     /// itself, they would all choose the same one.
-    fn idle(&self, group: usize, loads: &Loads, ask: &Ask<'_>) -> Option<usize> {
+    fn idle(&self, group: usize, than: u32, loads: &Loads, ask: &Ask<'_>) -> Option<usize> {
         let together = ask.together?;
+        let success = loads.get(self.members[than as usize].id).success() * SOUND_SUCCESS;
         let range = &self.groups[group].members;
         let mut place = self.draw(group, (ask.random >> 8) as u16);
         for _ in 0..range.len().min(LOOKED_AT_MAX) {
             let at = self.order[place];
             let load = loads.get(self.members[at as usize].id);
-            let is_as_good = load.success() >= SOUND_SUCCESS
+            let is_as_good = load.success() >= success
                 && load.latency_ms(ask.now_ns, self.typical_ms) <= self.typical_ms * SOUND_LATENCY;
             if (together.0)(at as usize) == 0 && is_as_good && !self.is_passed_over(at, loads, ask)
             {
@@ -277,8 +279,9 @@ impl Balancer {
     fn cost(&self, place: usize, mean_weight: f32, loads: &Loads, ask: &Ask<'_>) -> f32 {
         let at = self.order[place];
         let load = loads.get(self.members[at as usize].id);
-        // Its share of the draws has seen to its weight; what it has already is measured by it.
-        let running = self.running(at, loads, ask) as f32 * mean_weight / self.weights[place];
+        // Its share of the draws has seen to its weight; what it has already is measured by it. Its own
+        // requests tell a worker more than those of all: one more is twice as many, and not a ninth more.
+        let running = load.running as f32 * mean_weight / self.weights[place];
         let latency_ms = load.latency_ms(ask.now_ns, self.typical_ms);
         // With one in two failing, it is like one that takes four times as long.
         let success = load.success();

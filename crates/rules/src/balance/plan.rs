@@ -124,13 +124,6 @@ impl Balancer {
         all.filter(|(_, standing)| **standing == Standing::Well).map(|(member, _)| member)
     }
 
-    /// Whether `member` gets less than its share yet, because it is new or was not well.
-    pub(crate) fn is_young(&self, member: &Member, now_ns: u64) -> bool {
-        // `since_ns` of zero: it was there when we started.
-        let age_ns = now_ns.saturating_sub(member.since_ns);
-        member.since_ns != 0 && age_ns < self.policy.slow_start_ns
-    }
-
     /// The endpoints that take requests.
     pub(crate) fn used(&self) -> impl Iterator<Item = u32> + '_ {
         self.order.iter().map(|at| self.members[*at as usize].id)
@@ -300,7 +293,8 @@ impl Balancer {
         new * 2.0 <= all
     }
 
-    fn is_new(&self, member: &Member, now_ns: u64) -> bool {
+    /// Whether `member` has just come, or was not well until a moment ago.
+    pub(crate) fn is_new(&self, member: &Member, now_ns: u64) -> bool {
         // `since_ns` of zero: it was there when we started.
         let age_ns = now_ns.saturating_sub(member.since_ns);
         member.since_ns != 0 && age_ns < self.policy.slow_start_ns

@@ -60,8 +60,8 @@ fn who_has_nothing_to_do_is_found() {
         "a\n b\n c\n d\n e",
         &[1, 1, 1, 1, 0],
         expect![[r#"
-            e  60% it has nothing to do
-            e  41% likely the faster of two at random
+            e  81% it has nothing to do
+            e  20% likely the faster of two at random
         "#]],
     );
     // Not one that is idle because it is slow or fails.
@@ -69,9 +69,7 @@ fn who_has_nothing_to_do_is_found() {
         "a takes=10\n b takes=10\n c takes=10\n d takes=100\n e takes=10 fails=9",
         &[1, 1, 1, 0, 0],
         expect![[r#"
-            a  32% likely the faster of two at random
-            b  29% likely the faster of two at random
-            c  28% likely the faster of two at random
+            e  89% it has nothing to do
             e  12% likely the faster of two at random
         "#]],
     );
