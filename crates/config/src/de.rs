@@ -236,7 +236,12 @@ impl<'de> Deserializer<'de> for De<'de> {
             Data::Table(_) => {
                 Err(self.refuse("an array", "write `[...]`, or `[[NAME]]` before each table"))
             }
-            _ => Err(self.refuse("an array", "write it in brackets: `[...]`")),
+            Data::String(_) | Data::Integer(_) | Data::Float(_) => {
+                Err(self.refuse("an array", "write it in brackets: `[...]`"))
+            }
+            Data::Boolean(_) | Data::Datetime(_) => {
+                Err(self.refuse("an array", "write an array: `[...]`"))
+            }
         }
     }
 
