@@ -23,7 +23,7 @@ mod story;
 use oracle::Seen;
 
 /// What a debug build tells in some seconds.
-const HISTORIES: u64 = 1_000;
+const HISTORIES: u64 = 3_000;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())

@@ -169,6 +169,55 @@ impl Tag {
     }
 }
 
+/// Which bytes a client wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bytes {
+    /// The first and the last one.
+    Between(u32, u32),
+    From(u32),
+    /// So many at the end.
+    Last(u32),
+}
+
+impl Bytes {
+    pub(crate) fn random(chance: &mut Chance) -> Self {
+        let first = chance.of(&[0, 0, 2, 4, 7]);
+        match chance.below(10) {
+            0..2 => Self::From(first),
+            2..4 => Self::Last(chance.of(&[1, 3, 5, 20])),
+            _ => Self::Between(first, first + chance.of(&[0, 1, 2, 4, 20])),
+        }
+    }
+
+    /// RFC 9110, 14.1.2: the first and the last one of so many; `None` if there are none.
+    pub(crate) fn of(self, whole: u32) -> Option<(u32, u32)> {
+        let (first, last) = match self {
+            Self::Between(first, last) => (first, last),
+            Self::From(first) => (first, u32::MAX),
+            Self::Last(count) => (whole.saturating_sub(count), u32::MAX),
+        };
+        (first < whole).then(|| (first, last.min(whole - 1)))
+    }
+
+    fn text(self) -> String {
+        match self {
+            Self::Between(first, last) => format!("bytes={first}-{last}"),
+            Self::From(first) => format!("bytes={first}-"),
+            Self::Last(count) => format!("bytes=-{count}"),
+        }
+    }
+
+    pub(crate) fn read(text: &str) -> Self {
+        let number = |text: &str| text.parse::<u32>().expect("a number");
+        let range = text.strip_prefix("bytes=").expect("bytes");
+        match range.split_once('-').expect("a range") {
+            ("", count) => Self::Last(number(count)),
+            (first, "") => Self::From(number(first)),
+            (first, last) => Self::Between(number(first), number(last)),
+        }
+    }
+}
+
 /// A byte of a body: by which exchange it was brought, and which of the representation it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Byte {
@@ -199,6 +248,8 @@ pub(crate) struct Answer {
     /// First byte, last byte, length.
     pub(crate) range: Option<(u32, u32, u32)>,
     pub(crate) body: Vec<Byte>,
+    /// What it says of its bytes is wrong.
+    pub(crate) lies: bool,
     // In answers to unsafe requests.
     pub(crate) location: Option<String>,
     pub(crate) content_location: Option<String>,
@@ -264,6 +315,7 @@ impl Answer {
         }
         if let Some((first, last, whole)) = self.range {
             add("Content-Range", format!("bytes {first}-{last}/{whole}"));
+            add("Content-Length", self.body.len().to_string());
         }
         for (name, url) in
             [("Location", &self.location), ("Content-Location", &self.content_location)]
@@ -300,7 +352,7 @@ pub(crate) struct Request {
     pub(crate) if_error: Option<u64>,
     pub(crate) if_none_match: Option<Tag>,
     pub(crate) if_modified_since: Option<u64>,
-    pub(crate) range: Option<(u32, u32)>,
+    pub(crate) range: Option<Bytes>,
     pub(crate) if_range: Option<Result<Tag, u64>>,
     /// At which step of the history it came.
     pub(crate) step: usize,
@@ -344,8 +396,8 @@ impl Request {
         if let Some(ms) = self.if_modified_since {
             all.push(("If-Modified-Since", date_text(ms)));
         }
-        if let Some((first, last)) = self.range {
-            all.push(("Range", format!("bytes={first}-{last}")));
+        if let Some(range) = self.range {
+            all.push(("Range", range.text()));
         }
         match &self.if_range {
             Some(Ok(tag)) => all.push(("If-Range", tag.text())),

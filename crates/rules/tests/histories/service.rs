@@ -1,7 +1,7 @@
 //! The service behind the door: a few pages that change, with headers as services send them.
 
 use crate::chance::Chance;
-use crate::said::{Answer, Byte, Date, Directives, Request, Tag};
+use crate::said::{Answer, Byte, Bytes, Date, Directives, Request, Seconds, Tag};
 
 pub(crate) const HOSTS: [&str; 2] = ["a.example", "b.example"];
 pub(crate) const TARGETS: [&str; 5] = ["/p", "/q", "/p?x=1", "/p?x=2", "/p?y=1"];
@@ -64,6 +64,25 @@ impl Manner {
     }
 }
 
+impl Manner {
+    /// As large files are served that clients fetch in parts: with a tag, and for long.
+    fn of_parts(chance: &mut Chance) -> Self {
+        let said = Directives {
+            max_age: chance.maybe(80, &[60, 600]).map(Seconds::Of),
+            ..Directives::default()
+        };
+        Self {
+            said: Some(said),
+            has_tag: chance.is(85),
+            tag_is_weak: chance.is(20),
+            vary: if chance.is(20) { vec!["X-Kind"] } else { Vec::new() },
+            skew_ms: Some(0),
+            status: 200,
+            ..Self::random(chance)
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Page {
     host: &'static str,
@@ -76,6 +95,8 @@ struct Page {
 
 pub(crate) struct Service {
     pages: Vec<Page>,
+    /// Whether they are fetched in parts.
+    in_parts: bool,
 }
 
 /// What a request asks of the service itself, as it stands in the head that was sent.
@@ -89,17 +110,20 @@ pub(crate) struct Sent {
 }
 
 impl Service {
-    pub(crate) fn random(chance: &mut Chance, now_ms: u64) -> Self {
+    pub(crate) fn random(chance: &mut Chance, in_parts: bool, now_ms: u64) -> Self {
         let mut pages = Vec::new();
         for host in HOSTS {
             for target in TARGETS {
                 let changed_ms = now_ms - chance.of(&[500, 20_000, 1_000_000, 100_000_000]);
-                let manner = Manner::random(chance);
-                let bytes = chance.of(&[0, 1, 6, 9]);
+                let manner = match in_parts {
+                    true => Manner::of_parts(chance),
+                    false => Manner::random(chance),
+                };
+                let bytes = length(chance, in_parts);
                 pages.push(Page { host, target, version: 1, changed_ms, bytes, manner });
             }
         }
-        Self { pages }
+        Self { pages, in_parts }
     }
 
     fn page(&mut self, host: &str, target: &str) -> &mut Page {
@@ -113,7 +137,7 @@ impl Service {
         let page = &mut self.pages[at];
         page.version += 1;
         page.changed_ms = now_ms;
-        page.bytes = chance.of(&[0, 1, 6, 9]);
+        page.bytes = length(chance, self.in_parts);
         if chance.is(30) {
             page.manner = Manner::random(chance);
         }
@@ -126,8 +150,8 @@ impl Service {
         chance: &mut Chance,
         now_ms: u64,
     ) -> Answer {
+        let deviates = chance.is(if self.in_parts { 4 } else { 12 });
         let page = self.page(request.host, &sent.target);
-        let deviates = chance.is(12);
         let manner = if deviates { Manner::random(chance) } else { page.manner.clone() };
         let made_ms = now_ms.saturating_add_signed(manner.skew_ms.unwrap_or(0)) / 1000 * 1000;
         let mut answer = Answer {
@@ -205,6 +229,10 @@ impl Service {
     }
 }
 
+fn length(chance: &mut Chance, in_parts: bool) -> u32 {
+    if in_parts { chance.of(&[6, 9, 12]) } else { chance.of(&[0, 1, 6, 9]) }
+}
+
 /// The language that is liked best and is there.
 fn favourite(text: &str) -> &'static str {
     let text = text.to_ascii_lowercase();
@@ -240,13 +268,22 @@ fn condition(answer: &mut Answer, sent: &Sent, chance: &mut Chance) {
         answer.tag.as_ref().is_some_and(|tag| !tag.weak && tag.text() == *wanted)
     });
     let whole = answer.body.len() as u32;
-    let number = |text: &str| text.parse::<u32>().ok();
-    let Some((first, last)) = range.trim_start_matches("bytes=").split_once('-') else { return };
-    let (first, last) = (number(first).unwrap_or(0), number(last).unwrap_or(whole));
-    if unchanged && first < whole && first <= last && chance.is(90) {
-        let last = last.min(whole - 1);
-        answer.status = 206;
-        answer.range = Some((first, last, whole));
-        answer.body = answer.body[first as usize..=last as usize].to_vec();
+    let Some((first, last)) = Bytes::read(range).of(whole).filter(|_| unchanged) else { return };
+    if chance.is(10) {
+        return;
+    }
+    answer.status = 206;
+    // A server may send less than what it was asked for.
+    let last = if first < last && chance.is(12) { last - 1 } else { last };
+    answer.range = Some((first, last, whole));
+    answer.body = answer.body[first as usize..=last as usize].to_vec();
+    answer.lies = chance.is(10);
+    if answer.lies {
+        answer.range = match chance.below(4) {
+            // The body is not what it says, or the whole is not as long.
+            0 => Some((first, last + 1, whole + 1)),
+            1..3 => Some((first, last, whole + 1)),
+            _ => None,
+        };
     }
 }

@@ -14,7 +14,7 @@ use crate::chance::Chance;
 use crate::door::Door;
 use crate::flights::Effect;
 use crate::oracle::{Exchange, History, Purge, Rule, Seen, What};
-use crate::said::{ANY, Answer, Date, Request, Tag};
+use crate::said::{ANY, Answer, Bytes, Date, Request, Tag};
 use crate::service::{GROUPS, HOSTS, KINDS, LANGUAGES, Sent, Service, TAGS, TARGETS};
 
 const NONE: Rule = Rule {
@@ -109,9 +109,10 @@ struct Story<'s> {
 pub(crate) fn tell(seed: u64, rules: &[Arc<Rules>], seen: &mut Seen) -> Result<(), String> {
     let mut chance = Chance::new(seed);
     let number = chance.below(RULES.len());
+    let in_parts = chance.is(30);
     let now_ms = 1_700_000_000_000 + chance.below(100_000) as u64;
     let mut story = Story {
-        service: Service::random(&mut chance, now_ms),
+        service: Service::random(&mut chance, in_parts, now_ms),
         chance,
         door: Door::new(Arc::clone(&rules[number])),
         history: History { rule: RULES[number], ..History::default() },
@@ -119,13 +120,13 @@ pub(crate) fn tell(seed: u64, rules: &[Arc<Rules>], seen: &mut Seen) -> Result<(
         now_ms,
         tags: vec![Tag { weak: false, text: "gone".to_owned() }],
         times_ms: vec![now_ms - 1_000],
-        in_parts: number == 0 && now_ms.is_multiple_of(2),
+        in_parts,
         seen,
         wrong: None,
     };
     story.seen.histories += 1;
     // Few pages, so that requests meet.
-    let pages = 1 + story.chance.below(4);
+    let pages = 1 + story.chance.below(if in_parts { 2 } else { 4 });
     for _ in 0..STEPS {
         story.go_on(pages);
         if let Some(wrong) = story.wrong {
@@ -137,6 +138,17 @@ pub(crate) fn tell(seed: u64, rules: &[Arc<Rules>], seen: &mut Seen) -> Result<(
         }
     }
     Ok(())
+}
+
+/// The state of a page of which a client has a part already.
+fn known_state(tags: &[Tag], times_ms: &[u64], chance: &mut Chance) -> Result<Tag, u64> {
+    let strong: Vec<&Tag> = tags.iter().filter(|tag| !tag.weak).collect();
+    match chance.is(70) {
+        // The newest is the likeliest.
+        true if chance.is(50) => Ok(Tag::clone(strong[strong.len() - 1])),
+        true => Ok(Tag::clone(chance.of(&strong))),
+        false => Err(chance.of(times_ms)),
+    }
 }
 
 /// Of one history.
@@ -191,8 +203,10 @@ impl Story<'_> {
             request.kind = request.kind.map(|_| KINDS[0]);
         }
         if method == "GET" && self.in_parts && chance.is(60) {
-            let first = chance.of(&[0, 0, 2, 4]);
-            request.range = Some((first, first + chance.of(&[1, 2, 4])));
+            request.range = Some(Bytes::random(chance));
+            if chance.is(20) {
+                request.if_range = Some(known_state(&self.tags, &self.times_ms, chance));
+            }
         } else if !unsafe_method && chance.is(35) {
             self.add_wishes(&mut request);
         }
@@ -228,14 +242,9 @@ impl Story<'_> {
             11 => request.if_none_match = Some(chance.of(&self.tags)),
             12 => request.if_modified_since = Some(chance.of(&self.times_ms)),
             _ => {
-                let first = chance.below(8) as u32;
-                request.range = Some((first, first + chance.below(5) as u32));
+                request.range = Some(Bytes::random(chance));
                 if chance.is(40) {
-                    let strong: Vec<&Tag> = self.tags.iter().filter(|tag| !tag.weak).collect();
-                    request.if_range = Some(match chance.is(70) {
-                        true => Ok(Tag::clone(chance.of(&strong))),
-                        false => Err(chance.of(&self.times_ms)),
-                    });
+                    request.if_range = Some(known_state(&self.tags, &self.times_ms, chance));
                 }
             }
         }
