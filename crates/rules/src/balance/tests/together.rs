@@ -66,11 +66,13 @@ fn who_has_nothing_to_do_is_found() {
     );
     // Not one that is idle because it is slow or fails.
     check_together(
-        "a takes=10\n b takes=10\n c takes=10\n d takes=100\n e takes=10 fails=9",
+        "a takes=10\n b takes=10\n c takes=10\n d takes=100\n e takes=10 fails=200",
         &[1, 1, 1, 0, 0],
         expect![[r#"
-            e  89% it has nothing to do
-            e  12% likely the faster of two at random
+            a  32% likely the faster of two at random
+            b  29% likely the faster of two at random
+            c  28% likely the faster of two at random
+            d  12% likely the faster of two at random
         "#]],
     );
 }
