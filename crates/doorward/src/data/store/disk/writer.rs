@@ -155,21 +155,37 @@ impl Writer {
         let mut purges = Vec::new();
         #[cfg(test)]
         let mut told = Vec::new();
+        let mut outcome = Ok(());
         for job in jobs {
-            match job {
-                Job::Write(object) => self.write(&object, &mut batch)?,
+            let done = match job {
                 Job::Purge(purge, done) => {
                     purges.push(purge);
                     waiting.push(done);
+                    Ok(())
                 }
-                Job::Large(number, job) => self.write_large(number, job)?,
-                Job::Resize(bytes_max) => self.bytes_max = bytes_max,
-                Job::Failed(error) => return Err(error),
+                // What failed ends it; but whoever waits for a purge behind it must not be let go before
+                // nothing is believed any more.
+                _ if outcome.is_err() => continue,
+                Job::Write(object) => self.write(&object, &mut batch),
+                Job::Large(number, job) => self.write_large(number, job),
+                Job::Resize(bytes_max) => {
+                    self.bytes_max = bytes_max;
+                    Ok(())
+                }
+                Job::Failed(error) => Err(error),
                 #[cfg(test)]
-                Job::Flushed(done) => told.push(done),
-                Job::End => *ended = true,
-            }
+                Job::Flushed(done) => {
+                    told.push(done);
+                    Ok(())
+                }
+                Job::End => {
+                    *ended = true;
+                    Ok(())
+                }
+            };
+            outcome = outcome.and(done);
         }
+        outcome?;
         if !purges.is_empty() {
             // One wait for the disk for all that came meanwhile.
             self.purges.append(&purges)?;
@@ -180,11 +196,7 @@ impl Writer {
         self.flush(&mut batch)?;
         self.evict()?;
         self.count_bytes();
-        if self.purges.is_large() && self.unread.is_empty() {
-            let large = self.large.values().map(|record| &record.segment);
-            let oldest = self.segments.values().chain(large).map(|segment| segment.oldest).min();
-            self.purges.rewrite(oldest.unwrap_or_default())?;
-        }
+        self.shorten_log()?;
         if *ended {
             self.seal()?;
         }
@@ -193,6 +205,16 @@ impl Writer {
             let _ = done.send(());
         }
         Ok(())
+    }
+
+    /// Leaves out of the log what was purged before anything here was stored.
+    fn shorten_log(&mut self) -> io::Result<()> {
+        if !self.purges.is_large() || !self.unread.is_empty() {
+            return Ok(());
+        }
+        let large = self.large.values().map(|record| &record.segment);
+        let oldest = self.segments.values().chain(large).map(|segment| segment.oldest).min();
+        self.purges.rewrite(oldest.unwrap_or_default())
     }
 
     fn active(&mut self) -> &mut Segment {
