@@ -214,7 +214,7 @@ impl Writer {
         }
         let large = self.large.values().map(|record| &record.segment);
         let oldest = self.segments.values().chain(large).map(|segment| segment.oldest).min();
-        self.purges.rewrite(oldest.unwrap_or_default())
+        self.purges.rewrite(oldest.unwrap_or_default()).map(drop)
     }
 
     fn active(&mut self) -> &mut Segment {
