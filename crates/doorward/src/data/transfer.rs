@@ -333,12 +333,17 @@ impl Transfer {
     ) -> Poll<Result<(), Broken>> {
         loop {
             // Data that is already here goes out with the head, in one write.
-            if let End::H1(side) = from
-                && self.out.data.is_none()
-                && !self.read_all
-                && !side.incoming.is_empty()
-            {
-                self.take_incoming(side)?;
+            if self.out.data.is_none() && !self.read_all {
+                match from {
+                    End::H1(side) if !side.incoming.is_empty() => self.take_incoming(side)?,
+                    // The first of it; what is still being fetched is not waited for.
+                    End::Cached(source) if self.bytes == 0 && !self.out.head.is_empty() => {
+                        if let Poll::Ready(read) = self.poll_cached(source, cx) {
+                            read?;
+                        }
+                    }
+                    _ => {}
+                }
             }
             if !self.out.is_empty() {
                 self.wait = Wait::Write;
@@ -411,8 +416,9 @@ impl Transfer {
 
     /// Reads the next data, or the end, of a body that lies in memory or comes by another's fetch.
     fn poll_cached(&mut self, from: &mut Source, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        let data = ready!(from.poll_data(cx)).map_err(|_| Broken::Read)?;
         self.progress += 1;
-        match ready!(from.poll_data(cx)).map_err(|_| Broken::Read)? {
+        match data {
             Some(data) => {
                 self.count(&data)?;
                 if !data.is_empty() {
