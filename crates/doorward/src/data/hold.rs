@@ -119,7 +119,10 @@ pub(super) async fn a_while(
     let is_in_time = |ms: &u64| connection.watch.left_ms().is_none_or(|left_ms| left_ms > *ms);
     let wait_ms = wait_ms.filter(is_in_time).filter(|_| others < HELD_MAX);
     let Some(wait_ms) = wait_ms else {
-        scratch.cx.record("hold", "no", "it would wait for too long");
+        // Too much to do without an outage is the gate's matter, which has said so.
+        if fault.is_absence() {
+            scratch.cx.record("hold", "no", "nobody is there, and it would wait for too long");
+        }
         return Err(fault);
     };
     held.add(1);
